@@ -1,0 +1,69 @@
+"""What the command lines of all stages share: number types that refuse nonsense, one way to run and to fail."""
+
+import argparse
+import sys
+from collections.abc import Callable
+
+import config
+from rollouts import UserError
+
+
+def positive_int(text: str) -> int:
+    """An argparse type: a whole number above zero."""
+    return _int_from(text, 1)
+
+
+def count(text: str) -> int:
+    """An argparse type: a whole number, zero allowed."""
+    return _int_from(text, 0)
+
+
+def seed(text: str) -> int:
+    """An argparse type: a run seed."""
+    number = _int_from(text, 0)
+    if number >= config.MAX_SEED:
+        raise argparse.ArgumentTypeError(f"must be below {config.MAX_SEED}, not {number}")
+    return number
+
+
+def positive_float(text: str) -> float:
+    """An argparse type: a finite number above zero."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be above zero, not {text}")
+    return number
+
+
+def _int_from(text: str, low: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
+    if number < low:
+        raise argparse.ArgumentTypeError(f"must be at least {low}, not {number}")
+    return number
+
+
+def parser(doc: str) -> argparse.ArgumentParser:
+    """An argument parser whose --help is the script's docstring and every default."""
+    summary, _, rest = doc.strip().partition("\n")
+
+    class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+        pass
+
+    return argparse.ArgumentParser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a stage: a person's mistake is one line and status 2, Ctrl-C is status 130, neither is a stack trace."""
+    try:
+        main()
+    except UserError as error:
+        print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print(f"\n{sys.argv[0]}: stopped; the same command (without --new_model) goes on from here", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,37 @@
+"""Making environments by the names that config.py gives them."""
+
+import gymnasium as gym
+import numpy as np
+
+import config
+from rollouts import UserError
+
+
+def make_env(name: str, render_mode: str | None = None) -> gym.Env:
+    """Make the environment that config.ENVIRONMENTS knows as `name` and check that the pipeline can use it.
+
+    Frames must be uint8 (64, 64, 3) and actions float32 (3,): steer -1..1, gas 0..1, brake 0..1.
+
+    Raises:
+        UserError: no such name, or frames or actions of another shape.
+    """
+    entry = config.ENVIRONMENTS.get(name)
+    if entry is None:
+        raise UserError(f"unknown environment '{name}': config.py knows {', '.join(config.ENVIRONMENTS)}")
+    # The checker and the order-enforcing wrapper cost a tenth of a step; tests run check_env instead.
+    try:
+        env = gym.make(entry.id, render_mode=render_mode, disable_env_checker=True).unwrapped
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        raise UserError(f"environment '{name}' (id {entry.id}) cannot be made: {error}") from error
+    check_spaces(name, env)
+    return env
+
+
+def check_spaces(name: str, env: gym.Env) -> None:
+    """Refuse an environment whose frames or actions are not those the networks are built for."""
+    frame, action = env.observation_space, env.action_space
+    if frame.shape != config.FRAME_SHAPE or frame.dtype != np.uint8:
+        raise UserError(f"environment '{name}': frames are {frame.dtype} {frame.shape}, need uint8 {config.FRAME_SHAPE}")
+    bounds = (config.ACTION_LOW, config.ACTION_HIGH)
+    if action.shape != (config.ACTION_DIM,) or not np.array_equal((action.low, action.high), bounds):
+        raise UserError(f"environment '{name}': actions are {action}, need Box{bounds} of shape ({config.ACTION_DIM},)")
