@@ -1,0 +1,107 @@
+"""CarRacing-v0 on today's Gymnasium: its rules and its pixels, drawn fast and without a display.
+
+Track, car and contacts are Gymnasium's own (CarRacing-v3). What differs is what v0 did differently:
+
+* a lap ends when *every* tile has been visited, not 95 % of them;
+* the camera turns with the car's velocity, not with its nose;
+* frames are 64 x 64 and follow OpenGL's pixel rules (see raster.py), all but the score, illegible at that size.
+
+Rewards: -0.1 a frame, +1000 / N for each of the N tiles when it is first touched, -100 for leaving the playfield, which
+ends the episode.
+"""
+
+import math
+from typing import Any
+
+import Box2D
+import gymnasium.envs.box2d.car_racing as gym_car_racing
+import numpy as np
+from gymnasium import spaces
+from gymnasium.utils import EzPickle
+from numpy.typing import NDArray
+
+from custom_envs.raster import MAX_ZOOM, Camera, Pose, Raster, Scene, Wheel
+
+
+class CarRacing(gym_car_racing.CarRacing):
+    """CarRacing-v0 with (size, size, 3) uint8 frames.
+
+    Actions are three finite numbers: steering -1 (left) .. 1, gas 0 .. 1, brake 0 .. 1. Numbers outside are clipped.
+    (v0 clipped the gas alone; a joint's limits stopped the steering, and a brake under 0 was none.)
+
+    Args:
+        render_mode: None, or "rgb_array": `render()` then returns Gymnasium's 600 x 400 picture.
+        size: side of the observations in pixels.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
+
+    def __init__(self, render_mode: str | None = None, size: int = 64) -> None:
+        if render_mode is not None and render_mode not in self.metadata["render_modes"]:
+            raise ValueError(f"render_mode {render_mode!r} is none of {self.metadata['render_modes']}")
+        # The inherited rule ends a lap when more than this share of the tiles has been visited: with 1.0 it never does.
+        super().__init__(render_mode=render_mode, lap_complete_percent=1.0)
+        EzPickle.__init__(self, render_mode=render_mode, size=size)
+        self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
+        self._raster = Raster(size)
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+        """A new track; the same seed gives the same episode, whatever was played before.
+
+        The order in which Box2D meets contacts depends on what its world has been through, so each episode has its own.
+        """
+        self._destroy()
+        self.road = None
+        self.world = Box2D.b2World((0, 0))
+        return super().reset(seed=seed, options=options)
+
+    def step(self, action: NDArray[np.floating] | None) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """One frame, 1/50 s. Gymnasium's reset calls it with None: the first frame, of which no action is due."""
+        if action is not None:
+            action = self._checked(action)
+        return super().step(action)
+
+    def _checked(self, action: NDArray[np.floating]) -> NDArray[np.float64]:
+        """The action as float64 within its bounds. In the original a NaN earns a perfect score: here it is refused."""
+        action = np.asarray(action, np.float64)
+        if action.shape != (3,):
+            raise ValueError(f"an action is 3 numbers (steering, gas, brake), not an array of shape {action.shape}")
+        steer, gas, brake = values = action.tolist()
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"an action must be finite, not {values}")
+        return np.array([min(max(steer, -1.0), 1.0), min(max(gas, 0.0), 1.0), min(max(brake, 0.0), 1.0)])
+
+    def _create_track(self) -> bool:
+        """Gymnasium's track, painted. A failed attempt returns False and is tried again by reset."""
+        if not super()._create_track():
+            return False
+        polygons, colours = zip(*self.road_poly)
+        rows = self._raster.paint_track(np.array(polygons), np.array(colours))
+        self.road_poly = list(zip(polygons, rows))
+        # A tile's colour *is* its row of the palette: the inherited contact listener recolours tiles in place.
+        tile_of = {id(tile.color): tile for tile in self.road}
+        for colour, row in zip(colours, rows):
+            if id(colour) in tile_of:
+                tile_of[id(colour)].color = row
+        return True
+
+    def _render(self, mode: str) -> NDArray[np.uint8]:
+        """Our frame for the observation; for `render()` the inherited off-screen picture."""
+        return self._raster.frame(self._scene()) if mode == "state_pixels" else super()._render(mode)
+
+    def _scene(self) -> Scene:
+        hull, wheels = self.car.hull, self.car.wheels
+        x, y = hull.position
+        vx, vy = hull.linearVelocity
+        speed = math.hypot(vx, vy)
+        angle = math.atan2(vx, vy) if speed > 0.5 else -hull.angle
+        # The picture grows during the first second.
+        zoom = 0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1)
+        return Scene(
+            camera=Camera(x, y, angle, zoom),
+            hull=Pose(x, y, hull.angle),
+            wheels=tuple(Wheel(Pose(*wheel.position, wheel.angle), wheel.phase, wheel.omega) for wheel in wheels),
+            speed=speed,
+            steering=wheels[0].joint.angle,
+            gyro=hull.angularVelocity,
+        )
