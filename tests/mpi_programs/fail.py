@@ -1,0 +1,43 @@
+"""python fail.py RANKS WHERE KIND: raises a UserError (KIND user) or a ZeroDivisionError (KIND bug) at WHERE.
+
+WHERE: everywhere (all ranks, before the first task), leader, follower (rank 1, before the first task), task (rank 1,
+in its work), late (rank 1, when rank 0 has nothing to map).
+"""
+
+import sys
+import time
+
+import cli
+import mpi
+from rollouts import UserError
+
+
+def fail() -> None:
+    if sys.argv[3] == "user":
+        raise UserError("the file is not there")
+    raise ZeroDivisionError("a bug")
+
+
+def main() -> None:
+    where = sys.argv[2]
+    mpi.launch(int(sys.argv[1]))
+    with mpi.Ranks() as ranks:
+
+        def work(tasks: list) -> list:
+            if where == "task" and ranks.rank == 1:
+                fail()
+            return tasks
+
+        if where == "everywhere" or where == ("leader", "follower")[ranks.rank > 0]:
+            fail()
+        if where == "late" and ranks.rank == 1:
+            time.sleep(0.5)
+            fail()
+        if ranks.rank > 0:
+            return ranks.serve(work)
+        if where != "late":
+            ranks.map(work, list(range(10)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

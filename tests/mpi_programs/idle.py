@@ -1,0 +1,27 @@
+"""python idle.py RANKS SECONDS: prints the processor seconds that each rank used while rank 0 slept for SECONDS."""
+
+import json
+import sys
+import time
+
+import cli
+import mpi
+
+
+def processor_seconds(tasks: list) -> list:
+    return [time.process_time() for _ in tasks]
+
+
+def main() -> None:
+    mpi.launch(int(sys.argv[1]))
+    with mpi.Ranks() as ranks:
+        if ranks.rank > 0:
+            return ranks.serve(processor_seconds)
+        before = ranks.map(processor_seconds, [None] * ranks.size)
+        time.sleep(float(sys.argv[2]))
+        after = ranks.map(processor_seconds, [None] * ranks.size)
+        print(json.dumps([b - a for a, b in zip(before, after, strict=True)]))
+
+
+if __name__ == "__main__":
+    cli.run(main)

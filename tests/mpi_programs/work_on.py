@@ -1,0 +1,26 @@
+"""python work_on.py RANKS: prints `working` and goes on for two minutes unless it is stopped."""
+
+import sys
+import time
+
+import cli
+import mpi
+
+
+def work(tasks: list) -> list:
+    time.sleep(0.2 * len(tasks))
+    return tasks
+
+
+def main() -> None:
+    mpi.launch(int(sys.argv[1]))
+    with mpi.Ranks() as ranks:
+        if ranks.rank > 0:
+            return ranks.serve(work)
+        print("working", flush=True)
+        for _ in range(600):
+            ranks.map(work, list(range(ranks.size)))
+
+
+if __name__ == "__main__":
+    cli.run(main)
