@@ -9,7 +9,6 @@
 An optimiser is a deterministic function of its settings and of the fitness it was told. So the state of a search is
 its history: the settings and one row of fitness a generation, and `replay` turns that back into the optimiser. The
 same fitness gives the same bits on the same machine, libraries and number of BLAS threads.
-
 Symbols: mu mean of the search distribution, sigma its standard deviation, eps a perturbation drawn from it.
 """
 
@@ -324,7 +323,7 @@ def load_search(path: Path | str) -> Search:
         raise UserError(f"{path} does not exist") from None
     except KeyError as error:
         raise UserError(f"{path} is not a saved search: it holds no {error}") from None
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, RuntimeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{path} is not a saved search, or is damaged: {reason}") from None
     coordinates = {key.removeprefix(COORDINATE): array for key, array in arrays.items() if key.startswith(COORDINATE)}

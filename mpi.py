@@ -11,10 +11,12 @@ Rank 0 leads and works too. Nobody waits inside an MPI call: MPICH's blocking ca
 handling signals, so a rank that waits asks once a millisecond and sleeps in between.
 """
 
+import ctypes
 import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import time
 import traceback
@@ -29,6 +31,7 @@ Work = Callable[[list], list]  # a list of tasks -> their results, in the same o
 
 POLL_SECONDS = 1e-3
 STOP_SECONDS = 10.0  # how long followers may take to stop before they are aborted
+MPIRUN_SECONDS = 3.0  # how long mpirun may take to pass a signal on before it is killed
 READY, TASKS, RESULTS, FAILED, STOP, STOPPED = range(1, 7)  # message tags
 
 # One core is one rank. The numbers too depend on it: a matrix product on two threads rounds differently.
@@ -53,17 +56,16 @@ def launch(num_ranks: int) -> None:
     Called once, after argument parsing and before slow imports. Under mpirun or another launcher their number of
     processes stands. Libraries read the number of threads when they load, hence the new start; a variable of
     ONE_THREAD that is set already stands too, and whoever sets it gets numbers that depend on it.
-    This process becomes mpirun rather than its parent: a signal or the end of one is that of the other.
     """
     command = [sys.executable, *sys.orig_argv[1:]]
-    launched = under_launcher()
-    if launched:
+    if under_launcher():
         _exit_on_signals()
     elif num_ranks > 1:
-        command = [_find_mpirun(), "-np", str(num_ranks), *command]
-        _exec(command, ONE_THREAD | _LAUNCH_DEFAULTS | os.environ)
+        mpirun = [_find_mpirun(), "-np", str(num_ranks)]
+        sys.exit(_supervise(mpirun + command, ONE_THREAD | _LAUNCH_DEFAULTS | os.environ))
     if not ONE_THREAD.keys() <= os.environ.keys():
-        _exec(command, ONE_THREAD | os.environ)
+        sys.stdout.flush()
+        os.execve(sys.executable, command, ONE_THREAD | os.environ)
 
 
 # Output at once rather than when a pipe is full; and Open MPI refuses to run as root or to share cores unless told.
@@ -95,17 +97,39 @@ def _find_mpirun() -> str:
     return found
 
 
-def _exec(command: list[str], environment: dict[str, str]) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if command[0] != sys.executable:
-        # mpirun reads ahead for rank 0; in the background of a terminal that would halt it.
-        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.execve(command[0], command, environment)
+def _supervise(command: list[str], environment: dict[str, str]) -> int:
+    """Run mpirun to its end and return its status, or 128 + signal when this process was told to stop meanwhile.
+
+    mpirun has a session of its own, so that it hears of a Ctrl-C from here alone: it loses a signal that comes while
+    it starts the ranks, and its own status then depends on how far they were. When it dies, they die.
+    """
+    received: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: received.append(number))
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+    )
+    while process.poll() is None and not received:
+        time.sleep(0.02)
+    if not received:
+        return process.returncode if process.returncode >= 0 else 128 - process.returncode
+    process.terminate()
+    try:
+        process.wait(MPIRUN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    return 128 + received[0]
+
+
+def _die_with_parent() -> None:
+    """Linux kills this process when its parent dies, however it dies (prctl PR_SET_PDEATHSIG)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 def _exit_on_signals() -> None:
-    """A rank told to stop does so at once, silently, and mpirun returns the usual 128 + signal.
+    """A rank told to stop does so at once, in silence, and mpirun returns the usual 128 + signal.
 
     What is finished is on disk already, and an MPI farewell would wait for ranks that are gone.
     """
@@ -170,9 +194,10 @@ class Ranks:
         if self.size == 1:
             return
         if error is not None and not isinstance(error, UserError):
-            self._abort(error)
+            text = "".join(traceback.format_exception(error))
+            self._abort("\n".join(f"[rank {self.rank}] {line}" for line in text.splitlines()), 1)
         if self.rank == 0:
-            failure = self._stop_others(2 if error else 0)
+            failure = self._stop_others(error)
         elif error is not None:
             self._report(error)
         self._mpi.Finalize()  # here, for at the end of the process the first to come would spin until the last comes
@@ -197,7 +222,10 @@ class Ranks:
     # --- start and end
 
     def _introduce(self) -> None:
-        """Rank 0 prints every rank's pid, for mpirun names a process that died by its pid alone."""
+        """Rank 0 prints every rank's pid, for mpirun names a process that died by its pid alone.
+
+        It then kills the others, and about one time in four it names one of those.
+        """
         if self.rank > 0:
             return self._send((os.getpid(), socket.gethostname()), 0, READY)
         processes = {0: (os.getpid(), socket.gethostname())}
@@ -214,12 +242,12 @@ class Ranks:
             library = self._mpi.Get_library_version().splitlines()[0].strip("\0 ")
             raise UserError(f"this launcher made {told} processes, but mpi4py uses {library}: use the mpirun of that")
 
-    def _stop_others(self, status: int) -> str | None:
+    def _stop_others(self, error: UserError | None) -> str | None:
         """Tell all to stop and hear that they do; returns the first UserError that one of them had meanwhile.
 
         After an error of our own they may be busy for long: they get STOP_SECONDS, then the run is aborted.
         """
-        deadline = time.monotonic() + STOP_SECONDS if status else float("inf")
+        deadline = time.monotonic() + STOP_SECONDS if error else float("inf")
         running = set(range(1, self.size))
         requests = [self._world.isend(None, rank, STOP) for rank in running]
         failures = []
@@ -231,7 +259,7 @@ class Ranks:
                 elif tag == STOPPED:
                     running.remove(source)
             elif time.monotonic() > deadline:
-                self._world.Abort(status)
+                self._abort(f"{sys.argv[0]}: error: {error}", 2)
             else:
                 time.sleep(POLL_SECONDS)
         for request in requests:
@@ -245,11 +273,11 @@ class Ranks:
             pass  # a share of tasks that was on its way
         self._send(None, 0, STOPPED)
 
-    def _abort(self, error: BaseException) -> NoReturn:
-        text = "".join(traceback.format_exception(error))
-        print("".join(f"[rank {self.rank}] {line}\n" for line in text.splitlines()), file=sys.stderr, flush=True)
+    def _abort(self, last_words: str, status: int) -> NoReturn:
+        print(last_words, file=sys.stderr, flush=True)
         sys.stdout.flush()
-        self._world.Abort(1)
+        time.sleep(0.5)  # mpirun passes output on as it comes, and drops what it has not read when it aborts
+        self._world.Abort(status)
 
 
 def _work(function: Work, tasks: list) -> list:

@@ -1,7 +1,7 @@
 """python fail.py RANKS WHERE KIND: raises a UserError (KIND user) or a ZeroDivisionError (KIND bug) at WHERE.
 
 WHERE: everywhere (all ranks, before the first task), leader, follower (rank 1, before the first task), task (rank 1,
-in its work), late (rank 1, when rank 0 has nothing to map).
+in its work), late (rank 1, when rank 0 has nothing to map), busy (rank 0 in its work, while the others work for long).
 """
 
 import sys
@@ -20,12 +20,15 @@ def fail() -> None:
 
 def main() -> None:
     where = sys.argv[2]
+    mpi.STOP_SECONDS = 1.0
     mpi.launch(int(sys.argv[1]))
     with mpi.Ranks() as ranks:
 
         def work(tasks: list) -> list:
-            if where == "task" and ranks.rank == 1:
+            if (where, ranks.rank) in (("task", 1), ("busy", 0)):
                 fail()
+            if where == "busy":
+                time.sleep(60)
             return tasks
 
         if where == "everywhere" or where == ("leader", "follower")[ranks.rank > 0]:
