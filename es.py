@@ -9,6 +9,7 @@
 An optimiser is a deterministic function of its settings and of the fitness it was told. So the state of a search is
 its history: the settings and one row of fitness a generation, and `replay` turns that back into the optimiser. The
 same fitness gives the same bits on the same machine, libraries and number of BLAS threads.
+
 Symbols: mu mean of the search distribution, sigma its standard deviation, eps a perturbation drawn from it.
 """
 
@@ -51,14 +52,14 @@ class Optimizer:
             raise ValueError(f"popsize must be at least 2, not {popsize}")
         if not 0 < sigma_init < np.inf:
             raise ValueError(f"sigma_init must be above zero, not {sigma_init}")
-        self.num_params, self.popsize, self.weight_decay = num_params, popsize, weight_decay
-        self.sigma_init = sigma_init
+        self.num_params, self.popsize = num_params, popsize
+        self.sigma_init, self.weight_decay = sigma_init, weight_decay
         self.sigma_decay = self.default_sigma_decay if sigma_decay is None else sigma_decay
         self.x0 = np.zeros(num_params) if x0 is None else np.array(x0, np.float64)
         if self.x0.shape != (num_params,) or not np.isfinite(self.x0).all():
             raise ValueError(f"x0 must be {num_params} finite numbers, not shape {self.x0.shape}")
         self.rng = np.random.default_rng(seed)
-        self.best: tuple[np.ndarray, float] = (self.x0, -np.inf)
+        self.best: tuple[np.ndarray, float] = (self.x0.copy(), -np.inf)  # the luckiest sample seen, for reference
         self._solutions: np.ndarray | None = None
         self._start()
 
@@ -308,17 +309,15 @@ def save_search(path: Path | str, settings: dict, coordinates: dict[str, np.ndar
     fitness = np.asarray(fitness, np.float64)
     _check_history(path, coordinates, fitness)
     arrays = {COORDINATE + name: array for name, array in coordinates.items()}
-    text = np.array(json.dumps(settings, allow_nan=False))
     with atomic_write(path) as part, open(part, "wb") as file:
-        np.savez(file, settings=text, fitness=fitness, **arrays)
+        np.savez(file, settings=json.dumps(settings, allow_nan=False), fitness=fitness, **arrays)
 
 
 def load_search(path: Path | str) -> Search:
     """Read what `save_search` wrote; UserError when the file is missing, broken or something else."""
     try:
         arrays = _read_arrays(Path(path))
-        settings = json.loads(str(arrays["settings"]))
-        fitness = arrays["fitness"]
+        settings, fitness = json.loads(str(arrays["settings"])), arrays["fitness"]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except KeyError as error:

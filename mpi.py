@@ -42,6 +42,15 @@ ONE_THREAD = {
     "TF_NUM_INTEROP_THREADS": "1",
 }
 
+# Output at once rather than when a pipe is full; and Open MPI refuses to run as root or to share cores unless told.
+LAUNCH_DEFAULTS = {
+    "PYTHONUNBUFFERED": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+}
+
 # Every process of an MPI job finds its number of processes or its rank in one of these (Hydra and Intel MPI, PMIx,
 # Open MPI, MVAPICH). A Slurm batch shell has SLURM_PROCID too, so that one says nothing.
 LAUNCHER_VARIABLES = ("PMI_SIZE", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
@@ -62,20 +71,10 @@ def launch(num_ranks: int) -> None:
         _exit_on_signals()
     elif num_ranks > 1:
         mpirun = [_find_mpirun(), "-np", str(num_ranks)]
-        sys.exit(_supervise(mpirun + command, ONE_THREAD | _LAUNCH_DEFAULTS | os.environ))
+        sys.exit(_supervise(mpirun + command, ONE_THREAD | LAUNCH_DEFAULTS | os.environ))
     if not ONE_THREAD.keys() <= os.environ.keys():
         sys.stdout.flush()
         os.execve(sys.executable, command, ONE_THREAD | os.environ)
-
-
-# Output at once rather than when a pipe is full; and Open MPI refuses to run as root or to share cores unless told.
-_LAUNCH_DEFAULTS = {
-    "PYTHONUNBUFFERED": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT": "1",
-    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-    "OMPI_MCA_rmaps_base_oversubscribe": "1",
-    "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
-}
 
 
 def under_launcher() -> bool:
