@@ -27,7 +27,7 @@ LOG_DIR = Path("log")
 VIDEO_DIR = Path("videos")
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
-# One run seed, one range of tracks for every purpose: what is explored, searched on, evaluated and reported never meets.
+# One run seed, a range of tracks for every purpose: what is explored, searched, evaluated and reported on never meets.
 TRACK_RANGES = {"explore": 0, "search": 1, "evaluate": 2, "report": 3}
 MAX_SEED = 2**20
 

@@ -31,7 +31,8 @@ def check_spaces(name: str, env: gym.Env) -> None:
     """Refuse an environment whose frames or actions are not those the networks are built for."""
     frame, action = env.observation_space, env.action_space
     if frame.shape != config.FRAME_SHAPE or frame.dtype != np.uint8:
-        raise UserError(f"environment '{name}': frames are {frame.dtype} {frame.shape}, need uint8 {config.FRAME_SHAPE}")
+        found = f"{frame.dtype} {frame.shape}"
+        raise UserError(f"environment '{name}': frames are {found}, need uint8 {config.FRAME_SHAPE}")
     bounds = (config.ACTION_LOW, config.ACTION_HIGH)
     if action.shape != (config.ACTION_DIM,) or not np.array_equal((action.low, action.high), bounds):
         raise UserError(f"environment '{name}': actions are {action}, need Box{bounds} of shape ({config.ACTION_DIM},)")

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,15 +55,8 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         reason = error.strerror or str(error).splitlines()[0]
         raise UserError(f"cannot write {path}: {reason}; what was there is untouched") from error
     finally:
-        with_suppressed_unlink(part)
-
-
-def with_suppressed_unlink(path: Path) -> None:
-    """Remove a file that may not be there (or whose folder may not be one)."""
-    try:
-        path.unlink()
-    except OSError:
-        return
+        with suppress(OSError):  # renamed already, or never made
+            part.unlink()
 
 
 def write_json(path: Path | str, content: object) -> None:

@@ -1,0 +1,195 @@
+"""Stage 01: drive at random and write down what was seen.
+
+    python 01_generate_data.py car_racing --total_episodes 2000 --start_batch 0 --time_steps 300
+    python 01_generate_data.py car_racing --total_episodes 125 --time_steps 300 --render 0 --action_refresh_rate 5
+
+Writes obs_data_B.npy, action_data_B.npy, reward_data_B.npy, done_data_B.npy and their record obs_B.json into data/, for
+B = start_batch, start_batch + 1, ... Batches that are complete are kept, so the same command again goes on where
+it was stopped, and the same command in several shells (or on several machines over one folder) shares the work.
+"""
+
+import argparse
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+
+import gymnasium as gym
+import numpy as np
+from tqdm import tqdm
+
+import cli
+import config
+import env as environments
+from rollouts import UserError, check_same, claim, read_record, record_path, write_batch
+
+EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
+_episodes_done = None  # a counter that the worker processes share, for the progress bar
+
+
+@dataclass(frozen=True)
+class Job:
+    """One batch file to be made."""
+
+    batch: int
+    episodes: int
+    settings: dict
+    render: bool
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
+    parser.add_argument("--total_episodes", type=cli.positive_int, default=200, help="episodes to generate")
+    parser.add_argument("--start_batch", type=cli.count, default=0, help="number of the first batch")
+    parser.add_argument("--time_steps", type=cli.positive_int, default=300, help="steps an episode")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=200, help="episodes a file")
+    parser.add_argument("--action_refresh_rate", type=cli.positive_int, default=5, help="frames an action is held")
+    parser.add_argument("--num_worker", type=cli.positive_int, default=os.cpu_count(), help="processes side by side")
+    parser.add_argument("--run_all_envs", action="store_true", help="go through config.TRAIN_ENVS, not env_name alone")
+    parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: watch in a window (one process)")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks and actions")
+    args = parser.parse_args()
+    if args.time_steps < 2:
+        parser.error("argument --time_steps: must be at least 2: a step and what came of it")
+    if args.batch_size > EPISODES_A_BATCH:
+        parser.error(f"argument --batch_size: must be at most {EPISODES_A_BATCH}")
+    return args
+
+
+def plan(args: argparse.Namespace) -> list[Job]:
+    """Say which batches the command line asks for."""
+    jobs = []
+    for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):
+        settings = {"env": name, "seed": args.seed, "action_refresh_rate": args.action_refresh_rate}
+        settings["time_steps"] = args.time_steps
+        for first in range(0, args.total_episodes, args.batch_size):
+            episodes = min(args.batch_size, args.total_episodes - first)
+            batch = args.start_batch + len(jobs)
+            jobs.append(Job(batch, episodes, settings | {"episodes": episodes}, bool(args.render)))
+    return jobs
+
+
+def is_complete(job: Job) -> bool:
+    """Whether the batch exists; one made with other settings is an error."""
+    record = read_record("obs", job.batch)
+    if record is None:
+        return False
+    remedy = f"use another --start_batch, or delete {record_path('obs', job.batch)} to make it anew"
+    check_same(f"batch {job.batch}", record["settings"], job.settings, remedy)
+    return True
+
+
+def play_episode(env: gym.Env, track: int, settings: dict, show: object = None) -> dict[str, np.ndarray]:
+    """Drive one episode by the exploration policy; returns the arrays of one episode, zeros after its end."""
+    steps = settings["time_steps"]
+    explore = config.ENVIRONMENTS[settings["env"]].explore
+    row = {
+        "obs_data": np.zeros((steps, *config.FRAME_SHAPE), np.uint8),
+        "action_data": np.zeros((steps, config.ACTION_DIM), np.float32),
+        "reward_data": np.zeros(steps, np.float32),
+        "done_data": np.zeros(steps, bool),
+    }
+    rng = np.random.default_rng(track)
+    frame, _ = env.reset(seed=track)
+    action, reward, done = np.zeros(config.ACTION_DIM, np.float32), 0.0, False
+    for t in range(steps):
+        row["obs_data"][t], row["reward_data"][t] = frame, reward
+        if show:
+            show(env.render())
+        if done:
+            row["done_data"][t:] = True
+            break
+        action = explore(t, action, rng, settings["action_refresh_rate"])
+        row["action_data"][t] = action
+        frame, reward, terminated, truncated, _ = env.step(action)
+        done = terminated or truncated
+    return row
+
+
+def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the episodes of a batch, one after the other."""
+    env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
+    show = open_window().show if job.render else None
+    tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
+    parent = os.getppid()
+    for track in tracks:
+        if os.getppid() != parent:  # the command was killed: leave the batch to whoever starts it again
+            raise SystemExit
+        yield play_episode(env, track, job.settings, show)
+        with _episodes_done.get_lock():
+            _episodes_done.value += 1
+    env.close()
+
+
+def open_window() -> object:
+    """A window to watch in; UserError where there is no display."""
+    from custom_envs.viewer import NoDisplay, Viewer
+
+    try:
+        return Viewer("01_generate_data", 600, 400)
+    except NoDisplay as error:
+        raise UserError(f"--render 1: {error}") from None
+
+
+def make_batch(job: Job) -> str:
+    """Make one batch unless it is there or being made elsewhere; returns what there is to say about it."""
+    with claim("obs", job.batch) as ours:
+        if not ours:
+            return f"batch {job.batch}: left to another process, which is making it"
+        if is_complete(job):
+            return f"batch {job.batch}: was completed by another process"
+        write_batch("obs", job.batch, job.episodes, job.settings["time_steps"], play_batch(job), job.settings)
+        return ""
+
+
+def start_worker(counter: object) -> None:
+    """Prepare a worker process: Ctrl-C is the parent's affair."""
+    global _episodes_done
+    _episodes_done = counter
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def run_jobs(jobs: list[Job], num_worker: int) -> None:
+    """Make batches side by side under one progress bar."""
+    context = multiprocessing.get_context("spawn")
+    counter = context.Value("q", 0)
+    with (
+        tqdm(total=sum(job.episodes for job in jobs), unit="episode", smoothing=0.05) as bar,
+        ProcessPoolExecutor(min(num_worker, len(jobs)), context, start_worker, (counter,)) as pool,
+    ):
+        pending = {pool.submit(make_batch, job) for job in jobs}
+        try:
+            while pending:
+                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+                bar.update(counter.value - bar.n)
+                for message in filter(None, (future.result() for future in finished)):
+                    bar.write(message)
+        except BaseException as error:
+            for process in multiprocessing.active_children():
+                process.terminate()
+            if isinstance(error, BrokenProcessPool):
+                raise UserError("a worker process was killed; the same command again goes on from here") from None
+            raise
+
+
+def main() -> None:
+    args = parse_args()
+    jobs = plan(args)
+    for name in {job.settings["env"] for job in jobs}:
+        environments.make_env(name).close()  # an unknown name fails here, once, before any worker starts
+    todo = [job for job in jobs if not is_complete(job)]
+    if len(todo) < len(jobs):
+        print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
+    if args.render and todo:
+        open_window().close()  # fail before any work
+    if todo:
+        run_jobs(todo, 1 if args.render else args.num_worker)
+    print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,95 @@
+"""M, the memory: an LSTM with a mixture density head that predicts the next latents and the next reward.
+
+Paper: arXiv 1803.10122, appendix A.2; mixture density networks: Bishop 1994, equations 22-25; as in sketch-rnn every latent
+has its own mixture of five Gaussians. Everything is computed in log space.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+import config
+from nets import Trainer, keras, load_weights, save_weights, tf
+
+layers = keras.layers
+MAKER = "04_train_rnn.py --new_model"
+INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, reward > 0
+MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
+
+
+def split_mixture(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Split the dense layer's (..., 481) into log_pi, mu, log_sigma (..., 5, 32) and the reward logit (...).
+
+    log_pi is normalised over the mixtures.
+    """
+    shape = tf.concat([tf.shape(outputs)[:-1], [3, config.MIXTURES, config.Z_DIM]], axis=0)
+    log_pi, mu, log_sigma = tf.unstack(tf.reshape(outputs[..., :MIXTURE_OUTPUTS], shape), axis=-3)
+    return tf.nn.log_softmax(log_pi, axis=-2), mu, log_sigma, outputs[..., MIXTURE_OUTPUTS]
+
+
+def mixture_nll(z: tf.Tensor, log_pi: tf.Tensor, mu: tf.Tensor, log_sigma: tf.Tensor) -> tf.Tensor:
+    """-log sum_k pi_k N(z; mu_k, sigma_k) in nats; z (..., 32), the others (..., 5, 32) -> (..., 32)."""
+    scaled = (z[..., None, :] - mu) * tf.exp(-log_sigma)
+    log_normal = -0.5 * tf.square(scaled) - log_sigma - 0.5 * math.log(2 * math.pi)
+    return -tf.reduce_logsumexp(log_pi + log_normal, axis=-2)
+
+
+class RNN:
+    """The three views of one network.
+
+    Attributes:
+        model: (B, T, 36) -> (B, T, 481), see `split_mixture`.
+        hidden_model: (B, T, 36) -> h after each step (B, T, 256).
+        step: one step of the LSTM alone, for driving.
+    """
+
+    def __init__(self) -> None:
+        inputs = keras.Input((None, INPUTS), name="z_action_reward")
+        self.lstm = layers.LSTM(config.HIDDEN_UNITS, return_sequences=True)
+        hidden = self.lstm(inputs)
+        self.hidden_model = keras.Model(inputs, hidden, name="hidden")
+        self.model = keras.Model(inputs, layers.Dense(MIXTURE_OUTPUTS + 1, name="mixture")(hidden), name="rnn")
+        self._step = tf.function(lambda x, h, c: self.lstm.cell(x, [h, c])[1], reduce_retracing=True)
+
+    def step(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """h_{t+1}, c_{t+1} from x = [z_t, action_t, reward_t > 0] (B, 36), h_t and c_t (B, 256), all float32.
+
+        B should be the same at every call (pad): kernels differ with the batch size in the last bits.
+        """
+        h, c = self._step(tf.constant(x), tf.constant(h), tf.constant(c))
+        return h.numpy(), c.numpy()
+
+    def save(self, path: Path, about: dict) -> None:
+        save_weights(self.model, path, about)
+
+    def load(self, path: Path) -> str:
+        """Load weights; returns their hash. UserError when they are missing or of another architecture."""
+        return load_weights(self.model, path, MAKER)
+
+
+class RNNTrainer(Trainer):
+    """Gradient steps on series whose z are drawn afresh: z = mu + sigma * noise."""
+
+    parts = ("loss", "z_loss", "reward_loss")
+
+    def __init__(self, rnn: RNN, seed: int):
+        super().__init__(rnn.model, seed)
+
+    def losses_of(self, series: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Mean losses over the real transitions of `series`:
+
+        mu, log_var (B, T+1, 32); action (B, T, 3); reward (B, T+1), 0 or 1; real (B, T): the transition t -> t+1 happened.
+        z_loss is in nats a latent, reward_loss is a binary cross-entropy in nats.
+        """
+        z = series["mu"] + tf.exp(series["log_var"] / 2) * self.noise_like(series["mu"], step)
+        inputs = tf.concat([z[:, :-1], series["action"], series["reward"][:, :-1, None]], axis=-1)
+        log_pi, mu, log_sigma, logit = split_mixture(self.network(inputs, training=True))
+        nll = tf.reduce_mean(mixture_nll(z[:, 1:], log_pi, mu, log_sigma), axis=-1)
+        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(series["reward"][:, 1:], logit)
+        real = tf.cast(series["real"], tf.float32)
+        count = tf.maximum(tf.reduce_sum(real), 1.0)
+        # where(): a frame that never was may give inf, and 0 * inf is not a number
+        z_loss = tf.reduce_sum(tf.where(series["real"], nll, 0.0)) / count
+        reward_loss = tf.reduce_sum(tf.where(series["real"], cross_entropy, 0.0)) / count
+        return {"loss": z_loss + reward_loss, "z_loss": z_loss, "reward_loss": reward_loss}

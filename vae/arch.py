@@ -1,0 +1,116 @@
+"""V, the eye: a convolutional variational autoencoder from a 64x64 frame to 32 latents and back.
+
+Sizes are the paper's (arXiv 1803.10122, appendix A.1). The loss is the negative evidence lower bound of Kingma and
+Welling (arXiv 1312.6114, equation 10) with a unit-variance Gaussian likelihood up to constants: squared error summed over
+pixels plus KL divergence summed over latents, in nats, averaged over the batch.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+from nets import Trainer, keras, load_weights, save_weights, tf
+
+layers = keras.layers
+MAKER = "02_train_vae.py --new_model"
+
+
+def reconstruction_loss(frames: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
+    """Squared error summed over pixels and channels; (B, 64, 64, 3) twice, values 0..1 -> (B,)."""
+    return tf.reduce_sum(tf.square(frames - reconstructions), axis=(1, 2, 3))
+
+
+def kl_divergence(mu: tf.Tensor, log_var: tf.Tensor) -> tf.Tensor:
+    """KL(N(mu, exp(log_var)) || N(0, 1)) in nats summed over latents; (B, 32) twice -> (B,)."""
+    return -0.5 * tf.reduce_sum(1 + log_var - tf.square(mu) - tf.exp(log_var), axis=1)
+
+
+class Sampling(layers.Layer):
+    """z = mu + sigma * epsilon, epsilon ~ N(0, 1)."""
+
+    def __init__(self, **kwargs: object):
+        super().__init__(**kwargs)
+        self.seed_generator = keras.random.SeedGenerator(0)
+
+    def call(self, inputs: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+        mu, log_var = inputs
+        return mu + tf.exp(log_var / 2) * keras.random.normal(tf.shape(mu), seed=self.seed_generator)
+
+
+class VAE:
+    """The four views of one network.
+
+    Attributes:
+        encoder_mu_log_var: uint8 (B, 64, 64, 3) -> mu (B, 32), log_var (B, 32).
+        encoder: uint8 (B, 64, 64, 3) -> z (B, 32), sampled.
+        decoder: z (B, 32) -> frames 0..1 (B, 64, 64, 3).
+        full_model: uint8 (B, 64, 64, 3) -> frames 0..1 (B, 64, 64, 3).
+    """
+
+    def __init__(self) -> None:
+        frames = keras.Input(config.FRAME_SHAPE, dtype="uint8", name="frames")
+        x = layers.Rescaling(1 / 255)(frames)
+        for filters in (32, 64, 64, 128):
+            x = layers.Conv2D(filters, 4, strides=2, activation="relu")(x)
+        x = layers.Flatten()(x)
+        mu = layers.Dense(config.Z_DIM, name="mu")(x)
+        log_var = layers.Dense(config.Z_DIM, name="log_var")(x)
+
+        z = keras.Input((config.Z_DIM,), name="z")
+        y = layers.Dense(1024)(z)
+        y = layers.Reshape((1, 1, 1024))(y)
+        for filters, kernel in ((64, 5), (64, 5), (32, 6)):
+            y = layers.Conv2DTranspose(filters, kernel, strides=2, activation="relu")(y)
+        y = layers.Conv2DTranspose(3, 6, strides=2, activation="sigmoid")(y)
+
+        self.encoder_mu_log_var = keras.Model(frames, [mu, log_var], name="encoder_mu_log_var")
+        self.encoder = keras.Model(frames, Sampling()((mu, log_var)), name="encoder")
+        self.decoder = keras.Model(z, y, name="decoder")
+        self.full_model = keras.Model(frames, self.decoder(self.encoder(frames)), name="vae")
+        self._encode = tf.function(self.encoder_mu_log_var, reduce_retracing=True)
+
+    def encode(self, frames: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Encode uint8 (n, 64, 64, 3) to mu and log_var, float32 (n, 32) each, `rows` frames a call.
+
+        The last call is padded: kernels differ with the batch size, and a frame must not get another z for it.
+        """
+        mu = np.empty((len(frames), config.Z_DIM), np.float32)
+        log_var = np.empty_like(mu)
+        for i in range(0, len(frames), rows):
+            block = frames[i : i + rows]
+            n = len(block)
+            if n < rows:
+                block = np.concatenate([block, np.zeros((rows - n, *config.FRAME_SHAPE), np.uint8)])
+            block_mu, block_log_var = self._encode(tf.constant(block))
+            mu[i : i + n], log_var[i : i + n] = block_mu.numpy()[:n], block_log_var.numpy()[:n]
+        return mu, log_var
+
+    def decode(self, z: np.ndarray) -> np.ndarray:
+        """Decode float32 (n, 32) to uint8 (n, 64, 64, 3)."""
+        return np.round(self.decoder(z).numpy() * 255).astype(np.uint8)
+
+    def save(self, path: Path, about: dict) -> None:
+        save_weights(self.full_model, path, about)
+
+    def load(self, path: Path) -> str:
+        """Load weights; returns their hash. UserError when they are missing or of another architecture."""
+        return load_weights(self.full_model, path, MAKER)
+
+
+class VAETrainer(Trainer):
+    """Gradient steps on uint8 frames (B, 64, 64, 3)."""
+
+    parts = ("loss", "reconstruction", "kl")
+
+    def __init__(self, vae: VAE, seed: int):
+        super().__init__(vae.full_model, seed)
+        self.vae = vae
+
+    def losses_of(self, frames: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        mu, log_var = self.vae.encoder_mu_log_var(frames, training=True)
+        z = mu + tf.exp(log_var / 2) * self.noise_like(mu, step)
+        reconstructions = self.vae.decoder(z, training=True)
+        reconstruction = tf.reduce_mean(reconstruction_loss(tf.cast(frames, tf.float32) / 255, reconstructions))
+        kl = tf.reduce_mean(kl_divergence(mu, log_var))
+        return {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
