@@ -11,7 +11,7 @@ ends the episode.
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import Box2D
 import gymnasium.envs.box2d.car_racing as gym_car_racing
@@ -20,7 +20,9 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
-from custom_envs.raster import MAX_ZOOM, Camera, Pose, Raster, Scene, Wheel
+from custom_envs.raster import MAX_ZOOM, Pose, Raster, Scene, Wheel
+
+Frame = NDArray[np.uint8]
 
 
 class CarRacing(gym_car_racing.CarRacing):
@@ -34,7 +36,7 @@ class CarRacing(gym_car_racing.CarRacing):
         size: side of the observations in pixels.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
 
     def __init__(self, render_mode: str | None = None, size: int = 64) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -45,7 +47,7 @@ class CarRacing(gym_car_racing.CarRacing):
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self._raster = Raster(size)
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.uint8], dict[str, Any]]:
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Frame, dict[str, Any]]:
         """A new track; the same seed gives the same episode, whatever was played before.
 
         The order in which Box2D meets contacts depends on what its world has been through, so each episode has its own.
@@ -55,7 +57,7 @@ class CarRacing(gym_car_racing.CarRacing):
         self.world = Box2D.b2World((0, 0))
         return super().reset(seed=seed, options=options)
 
-    def step(self, action: NDArray[np.floating] | None) -> tuple[NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+    def step(self, action: NDArray[np.floating] | None) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One frame, 1/50 s. Gymnasium's reset calls it with None: the first frame, of which no action is due."""
         if action is not None:
             action = self._checked(action)
@@ -75,33 +77,32 @@ class CarRacing(gym_car_racing.CarRacing):
         """Gymnasium's track, painted. A failed attempt returns False and is tried again by reset."""
         if not super()._create_track():
             return False
-        polygons, colours = zip(*self.road_poly)
+        polygons, colours = zip(*self.road_poly, strict=True)
         rows = self._raster.paint_track(np.array(polygons), np.array(colours))
-        self.road_poly = list(zip(polygons, rows))
+        self.road_poly = list(zip(polygons, rows, strict=True))
         # A tile's colour *is* its row of the palette: the inherited contact listener recolours tiles in place.
         tile_of = {id(tile.color): tile for tile in self.road}
-        for colour, row in zip(colours, rows):
+        for colour, row in zip(colours, rows, strict=True):
             if id(colour) in tile_of:
                 tile_of[id(colour)].color = row
         return True
 
-    def _render(self, mode: str) -> NDArray[np.uint8]:
+    def _render(self, mode: str) -> Frame:
         """Our frame for the observation; for `render()` the inherited off-screen picture."""
         return self._raster.frame(self._scene()) if mode == "state_pixels" else super()._render(mode)
 
     def _scene(self) -> Scene:
-        hull, wheels = self.car.hull, self.car.wheels
-        x, y = hull.position
+        hull = self.car.hull
         vx, vy = hull.linearVelocity
         speed = math.hypot(vx, vy)
-        angle = math.atan2(vx, vy) if speed > 0.5 else -hull.angle
-        # The picture grows during the first second.
-        zoom = 0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1)
+        wheels = tuple([Wheel(complex(*w.position), w.angle, float(w.phase), float(w.omega)) for w in self.car.wheels])
         return Scene(
-            camera=Camera(x, y, angle, zoom),
-            hull=Pose(x, y, hull.angle),
-            wheels=tuple(Wheel(Pose(*wheel.position, wheel.angle), wheel.phase, wheel.omega) for wheel in wheels),
+            angle=math.atan2(vx, vy) if speed > 0.5 else -hull.angle,
+            # The picture grows during the first second.
+            zoom=0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1),
+            hull=Pose(complex(*hull.position), hull.angle),
+            wheels=wheels,
             speed=speed,
-            steering=wheels[0].joint.angle,
+            steering=self.car.wheels[0].joint.angle,
             gyro=hull.angularVelocity,
         )

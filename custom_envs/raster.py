@@ -12,12 +12,14 @@ Two arrays hold the picture:
 A frame is `palette[warp(texture)]`. Car and indicators have palette rows of their own and are drawn between the two.
 
 The world is measured in Box2D units; the window in the original's 1000 x 800 pixels, y upwards; a frame in pixels, y
-downwards. A frame is the whole window squeezed into a square, as in the original.
+downwards. A frame is the whole window squeezed into a square, as in the original. Places are complex numbers x + iy: to
+turn one is to multiply it.
 """
 
+import cmath
 import math
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -49,47 +51,35 @@ FIXED_COLOURS = np.array(
 )
 
 # The window position the camera holds the car at, and the largest scale it ever has (window pixels a world unit).
-ANCHOR_X, ANCHOR_Y = WINDOW_W / 2, WINDOW_H / 4
+ANCHOR = complex(WINDOW_W / 2, WINDOW_H / 4)
 MAX_ZOOM = ZOOM * SCALE
 
 HULL_POLYGONS = (car.HULL_POLY1, car.HULL_POLY2, car.HULL_POLY3, car.HULL_POLY4)
-WHEEL_HALF = np.array([car.WHEEL_W, car.WHEEL_R]) * car.SIZE  # half width and half length, world units
-CAR_RADIUS = 2.9  # no corner of the car is farther from the hull's origin
+WHEEL_HALF_WIDTH, WHEEL_HALF_LENGTH = car.WHEEL_W * car.SIZE, car.WHEEL_R * car.SIZE  # world units
+CAR_RADIUS = 2.9  # no corner of the car is farther from the hull's origin, world units
 
 
-@dataclass(frozen=True, slots=True)
-class Camera:
-    """World position shown at the window's anchor, turn of the world (radians, counter-clockwise), pixels a unit."""
+class Pose(NamedTuple):
+    """Where a body is: position x + iy (world units) and angle (radians, counter-clockwise)."""
 
-    x: float
-    y: float
-    angle: float
-    zoom: float
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Where a body is: position (world units) and angle (radians)."""
-
-    x: float
-    y: float
+    position: complex
     angle: float
 
 
-@dataclass(frozen=True, slots=True)
-class Wheel:
+class Wheel(NamedTuple):
     """Pose, roll angle (radians) and angular velocity (radians a second) of a wheel."""
 
-    pose: Pose
+    position: complex
+    angle: float
     phase: float
     omega: float
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """All that a frame shows besides the track."""
+class Scene(NamedTuple):
+    """All that a frame shows besides the track. The camera sits on the hull."""
 
-    camera: Camera
+    angle: float  # of the world on the screen: radians, counter-clockwise
+    zoom: float  # window pixels a world unit
     hull: Pose
     wheels: tuple[Wheel, ...]  # front left, front right, rear left, rear right
     speed: float  # world units a second
@@ -108,11 +98,15 @@ class Raster:
         self.size = size
         self.texture = np.zeros((TEXELS, TEXELS), np.uint16)
         self._palette = np.zeros(FIRST_POLYGON, np.uint32)
-        # Window offset from the anchor to the centre of pixel (column, row): (x0 + dx * column, y0 + dy * row).
-        self._dx, self._dy = WINDOW_W / size, -WINDOW_H / size
-        self._x0 = self._dx / 2 - ANCHOR_X
-        self._y0 = WINDOW_H + self._dy / 2 - ANCHOR_Y
-        self._car_patch, self._car_pixels = self._patch_around_anchor()
+        # From the anchor to the centre of pixel (column, row), in the window: corner + right * column + down * row.
+        self._right, self._down = WINDOW_W / size, -1j * WINDOW_H / size
+        self._corner = 1j * WINDOW_H + (self._right + self._down) / 2 - ANCHOR
+        self._near_index, self._near_pixels = self._pixels_near_anchor()
+        self._cell = size / 40
+        edge = self._first_centre
+        self._bar_top, self._gauge_base = edge(5), edge(1)
+        self._gauges = [(edge(place), edge(place + 1)) for place in (5, 7, 8, 9, 10)]
+        self._needles = slice(edge(2), edge(4))
 
     def paint_track(self, polygons: NDArray[np.floating], colours: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Paints the grass and, over it, the polygons in their order.
@@ -136,85 +130,77 @@ class Raster:
     def frame(self, scene: Scene) -> NDArray[np.uint8]:
         """The picture of a scene: (size, size, 3) uint8 RGB, a new array each time."""
         shape = (self.size, self.size)
-        warp = self._pixel_to_texel(scene.camera)
+        warp = self._pixel_to_texel(scene)
         owners = cv2.warpAffine(self.texture, warp, shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        self._draw_car(owners[self._car_patch], scene)
+        self._draw_car(owners, scene)
         self._draw_bar(owners, scene)
         rgba = self._palette.take(owners).view(np.uint8).reshape(*shape, 4)
         return cv2.cvtColor(rgba, cv2.COLOR_BGRA2BGR)  # only drops the fourth byte: red stays first
 
-    def _pixel_to_texel(self, camera: Camera) -> NDArray[np.float64]:
+    def _pixel_to_texel(self, scene: Scene) -> NDArray[np.float64]:
         """The (2, 3) matrix from (column, row, 1) to texture coordinates in which texel centres are whole numbers."""
-        scale = TEXELS_PER_UNIT / camera.zoom
-        c, s = scale * math.cos(camera.angle), scale * math.sin(camera.angle)
-        u = (camera.x + PLAYFIELD) * TEXELS_PER_UNIT - 0.5
-        v = (camera.y + PLAYFIELD) * TEXELS_PER_UNIT - 0.5
-        return np.array(
-            [
-                [c * self._dx, s * self._dy, c * self._x0 + s * self._y0 + u],
-                [-s * self._dx, c * self._dy, -s * self._x0 + c * self._y0 + v],
-            ]
-        )
+        turn = cmath.rect(TEXELS_PER_UNIT / scene.zoom, -scene.angle)
+        right, down = self._right * turn, self._down * turn
+        hull = (scene.hull.position + PLAYFIELD * (1 + 1j)) * TEXELS_PER_UNIT - (0.5 + 0.5j)
+        corner = self._corner * turn + hull
+        return np.array([[right.real, down.real, corner.real], [right.imag, down.imag, corner.imag]])
 
-    def _patch_around_anchor(self) -> tuple[tuple[slice, slice], NDArray[np.float64]]:
-        """The pixels a car can reach: (rows, columns), and (3, k) homogeneous window offsets of their centres."""
-        column, row = -self._x0 / self._dx, -self._y0 / self._dy
-        reach_x, reach_y = CAR_RADIUS * MAX_ZOOM / self._dx, CAR_RADIUS * MAX_ZOOM / -self._dy
-        columns = np.arange(math.ceil(column - reach_x), math.floor(column + reach_x) + 1)
-        rows = np.arange(math.ceil(row - reach_y), math.floor(row + reach_y) + 1)
-        x, y = np.meshgrid(self._x0 + self._dx * columns, self._y0 + self._dy * rows)
-        patch = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        return patch, np.stack([x.ravel(), y.ravel(), np.ones(x.size)])
+    def _pixels_near_anchor(self) -> tuple[NDArray[np.intp], NDArray[np.complex128]]:
+        """The k pixels a car can reach: (k,) indices into the flat frame; (2, k) their window offsets, ones."""
+        rows, columns = np.indices((self.size, self.size))
+        offsets = (self._corner + self._right * columns + self._down * rows).ravel()
+        index = np.flatnonzero(np.abs(offsets) <= CAR_RADIUS * MAX_ZOOM)
+        return index, np.stack([offsets[index], np.ones(len(index))])
 
-    def _draw_car(self, patch: NDArray[np.uint16], scene: Scene) -> None:
+    def _draw_car(self, owners: NDArray[np.uint16], scene: Scene) -> None:
         """Wheels with their white marks, then the hull over them.
 
         Pixel centres are taken into the coordinates of each of the five bodies, where every shape is a constant.
         """
-        bodies = [wheel.pose for wheel in scene.wheels] + [scene.hull]
-        to_body = np.array([_window_to_body(scene.camera, pose) for pose in bodies]).reshape(-1, 3)
-        local = (to_body @ self._car_pixels).reshape(5, 2, -1)  # body, (x, y), pixel
-        wheel = (np.abs(local[:4]) <= WHEEL_HALF[:, None]).all(axis=1)
-        low, high = np.array([_white_mark(wheel.phase) for wheel in scene.wheels]).T[:, :, None]
-        white = wheel & (local[:4, 1] >= low) & (local[:4, 1] <= high)
-        normals, bounds, starts = hull_half_planes()
-        hull = np.logical_and.reduceat(normals @ local[4] <= bounds, starts, axis=0)
-        for mask, owner in ((wheel, BLACK), (white, WHEEL_WHITE), (hull, HULL)):
-            np.copyto(patch, owner, where=mask.any(axis=0).reshape(patch.shape))
+        to_body = [
+            (cmath.rect(1 / scene.zoom, -scene.angle - body.angle), _seen_from(body, scene.hull.position))
+            for body in (*scene.wheels, scene.hull)
+        ]
+        local = np.array(to_body) @ self._near_pixels  # (body, pixel)
+        across, along = np.abs(local.real), local.imag
+        frame = owners.reshape(-1)
+        on_wheel = (across[:4] <= WHEEL_HALF_WIDTH) & (np.abs(along[:4]) <= WHEEL_HALF_LENGTH)
+        # A handful of pixels: here plain Python is faster than further arrays.
+        for wheel, pixel in zip(*on_wheel.nonzero(), strict=True):
+            low, high = _white_mark(scene.wheels[wheel].phase)
+            white = low <= along[wheel, pixel] <= high
+            frame[self._near_index[pixel]] = WHEEL_WHITE if white else BLACK
+        on_hull = across[4] <= np.interp(along[4], *hull_outline())
+        frame[self._near_index[on_hull]] = HULL
 
     def _draw_bar(self, owners: NDArray[np.uint16], scene: Scene) -> None:
         """The black bar and its indicators, on a grid of 40 x 40 cells counted from the lower left corner."""
-        self._fill_cells(owners, 0, 40, 0, 5, BLACK)
-        self._fill_cells(owners, 5, 6, 1, 1 + 0.02 * scene.speed, SPEED)
-        for place, wheel in enumerate(scene.wheels, start=7):
-            owner = FRONT_ABS if place < 9 else REAR_ABS
-            self._fill_cells(owners, place, place + 1, 1, 1 + 0.01 * wheel.omega, owner)
-        self._fill_cells(owners, 20, 20 - 10 * scene.steering, 2, 4, STEERING)
-        self._fill_cells(owners, 30, 30 - 0.8 * scene.gyro, 2, 4, GYRO)
+        bar = owners[::-1]
+        bar[: self._bar_top] = BLACK
+        front_left, front_right, rear_left, rear_right = scene.wheels
+        heights = (
+            (0.02 * scene.speed, SPEED),
+            (0.01 * front_left.omega, FRONT_ABS),
+            (0.01 * front_right.omega, FRONT_ABS),
+            (0.01 * rear_left.omega, REAR_ABS),
+            (0.01 * rear_right.omega, REAR_ABS),
+        )
+        base = self._gauge_base
+        for (left, right), (height, owner) in zip(self._gauges, heights, strict=True):
+            top = self._first_centre(1 + height)
+            bar[min(base, top) : max(base, top), left:right] = owner
+        for centre, length, owner in ((20, -10 * scene.steering, STEERING), (30, -0.8 * scene.gyro, GYRO)):
+            ends = self._first_centre(centre), self._first_centre(centre + length)
+            bar[self._needles, min(ends) : max(ends)] = owner
 
-    def _fill_cells(
-        self, owners: NDArray[np.uint16], x1: float, x2: float, y1: float, y2: float, owner: int
-    ) -> None:
-        """Fills a rectangle of the 40 x 40 grid, its corners in any order, by the pixel-centre rule."""
-        size = self.size
-        cell = size / 40
-        left, right = sorted((_first_centre(x1 * cell, size), _first_centre(x2 * cell, size)))
-        low, high = sorted((_first_centre(y1 * cell, size), _first_centre(y2 * cell, size)))
-        owners[size - high : size - low, left:right] = owner
+    def _first_centre(self, cells: float) -> int:
+        """How many pixels have their centre before this place of the 40 x 40 grid."""
+        return max(math.ceil(cells * self._cell - 0.5), 0)
 
 
-def _first_centre(x: float, size: int) -> int:
-    """The first of the pixels 0 .. size whose centre does not lie before x."""
-    return min(max(math.ceil(x - 0.5), 0), size)
-
-
-def _window_to_body(camera: Camera, body: Pose) -> tuple[float, ...]:
-    """Six numbers, a (2, 3) matrix: window offsets from the anchor (x, y, 1) to coordinates of the body."""
-    turn = camera.angle + body.angle
-    c, s = math.cos(turn) / camera.zoom, math.sin(turn) / camera.zoom
-    cb, sb = math.cos(body.angle), math.sin(body.angle)
-    x, y = camera.x - body.x, camera.y - body.y
-    return c, s, cb * x + sb * y, -s, c, -sb * x + cb * y
+def _seen_from(body: Pose | Wheel, place: complex) -> complex:
+    """A place of the world in the coordinates of a body."""
+    return (place - body.position) * cmath.rect(1, -body.angle)
 
 
 def _white_mark(phase: float) -> tuple[float, float]:
@@ -223,27 +209,32 @@ def _white_mark(phase: float) -> tuple[float, float]:
     The sector is 1.2 radians of the rim. Seen from above is the half of the rim whose sine is negative; a sector that
     passes the horizon is drawn up to the wheel's end.
     """
-    ends = []
-    for angle in (phase, phase + 1.2):
-        hidden, along = math.sin(angle) > 0, math.cos(angle)
-        ends.append((hidden, math.copysign(1, along) if hidden else along))
-    if ends[0][0] and ends[1][0]:
+    first, second = phase, phase + 1.2
+    if math.sin(first) > 0 and math.sin(second) > 0:
         return 1.0, -1.0
-    low, high = sorted((ends[0][1], ends[1][1]))
-    return low * WHEEL_HALF[1], high * WHEEL_HALF[1]
+    ends = _along(first), _along(second)
+    return min(ends), max(ends)
+
+
+def _along(angle: float) -> float:
+    """How far along the wheel a point of the rim is seen, world units; beyond the horizon: at the wheel's end."""
+    cosine = math.cos(angle)
+    return WHEEL_HALF_LENGTH * (math.copysign(1, cosine) if math.sin(angle) > 0 else cosine)
 
 
 @lru_cache(maxsize=1)
-def hull_half_planes() -> tuple[NDArray[np.float64], NDArray[np.float64], list[int]]:
-    """The hull as half planes: inside where normals (e, 2) @ point <= bounds (e, 1); starts: each polygon's first."""
-    normals, bounds, starts = [], [], []
+def hull_outline() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The hull, symmetric about its long axis: heights along it (n,) and half widths there (n,), world units.
+
+    Between the heights the half width is linear. Where it jumps there are two heights next to each other.
+    """
+    corners = sorted({y for polygon in HULL_POLYGONS for _, y in polygon})
+    along = np.add.outer(corners, (-1e-9, 1e-9)).ravel()
+    half_width = np.full(len(along), -1.0)  # nothing beyond the ends: no place is at a negative distance
     for polygon in HULL_POLYGONS:
-        corners = np.array(polygon, float) * car.SIZE  # clockwise: an edge's outer side is its left
-        edges = np.roll(corners, -1, axis=0) - corners
-        starts.append(sum(map(len, normals)))
-        normals.append(np.stack([-edges[:, 1], edges[:, 0]], axis=1))
-        bounds.append((normals[-1] * corners).sum(axis=1, keepdims=True))
-    return np.concatenate(normals), np.concatenate(bounds), starts
+        heights, widths = zip(*sorted((y, x) for x, y in polygon if x > 0), strict=True)
+        half_width = np.maximum(half_width, np.interp(along, heights, widths, left=-1, right=-1))
+    return along * car.SIZE, half_width * car.SIZE
 
 
 @lru_cache(maxsize=1)
