@@ -1,0 +1,93 @@
+"""Our CarRacing beside the original CarRacing-v0 (gym 0.17.2, OpenGL): the same tapes on the same tracks.
+
+A few of the original's frames are in golden/original.npz, made by original/scenes.py, so that this comparison runs
+everywhere. With the original installed (original/install.sh) every frame is compared.
+"""
+
+import os
+import shutil
+import sys
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from custom_envs.car_racing import CarRacing
+
+sys.path.insert(0, str(Path(__file__).parent / "original"))
+from scenes import GOLDEN, KEPT, replay_original
+
+ABOVE_BAR = slice(0, 56)  # rows; the bar also shows the original's score
+
+
+@cache
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN, allow_pickle=False) as file:
+        return dict(file)
+
+
+@cache
+def ours(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Frames and rewards of a scene: (steps + 1, 64, 64, 3) uint8, (steps,)."""
+    env = CarRacing()
+    frames, rewards = [env.reset(seed=int(golden()[f"{name}_seed"]))[0]], []
+    for action in golden()[f"{name}_tape"]:
+        frame, reward, *_ = env.step(action)
+        frames.append(frame)
+        rewards.append(reward)
+    return np.stack(frames), np.array(rewards)
+
+
+def agreement(frames: np.ndarray, others: np.ndarray) -> float:
+    """Share of the pixels above the bar whose colours are within 3 of 255."""
+    near = np.abs(frames.astype(int) - others).max(axis=-1) <= 3
+    return near[:, ABOVE_BAR].mean()
+
+
+@pytest.fixture(scope="module")
+def original() -> dict[str, np.ndarray]:
+    """Every frame and reward of the original, played now."""
+    python = os.environ.get("ORIGINAL_GYM_PYTHON")
+    if not python:
+        pytest.skip("set ORIGINAL_GYM_PYTHON to the python that tests/original/install.sh installs")
+    if not shutil.which("xvfb-run"):
+        pytest.skip("xvfb-run is not installed: apt install xvfb xauth")
+    return replay_original(python, GOLDEN)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_golden_frames_and_rewards(name: str) -> None:
+    frames, rewards = ours(name)
+    share = agreement(frames[golden()[f"{name}_kept"]], golden()[f"{name}_frames"])
+    print(f"{name}: {share:.4f} of the pixels agree")
+    assert share >= 0.99
+    np.testing.assert_allclose(rewards, golden()[f"{name}_rewards"], rtol=0, atol=1e-9)
+
+
+def test_the_comparison_sees_a_difference() -> None:
+    """Another camera, another track: an env that draws something plausible does not pass."""
+    frames, _ = ours("corner")
+    kept = golden()["corner_kept"]
+    assert agreement(frames[kept - 1], golden()["corner_frames"]) < 0.99
+    assert agreement(frames[kept], golden()["grass_frames"][[0] * len(kept)]) < 0.9
+
+
+def test_the_scenes_are_what_they_are_called() -> None:
+    tiles = {name: int((ours(name)[1] > 0).sum()) for name in KEPT}
+    assert tiles["corner"] > 30  # the road was followed round
+    for name in ("grass", "spin"):
+        assert (ours(name)[1][-20:] < 0).all()  # the road was left
+    assert agreement(ours("spin")[0][90:91], ours("spin")[0][120:121]) < 0.9
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_every_frame_and_reward_of_the_original(name: str, original: dict[str, np.ndarray]) -> None:
+    frames, rewards = ours(name)
+    share = agreement(frames, original[f"{name}_frames"])
+    print(f"{name}: {share:.4f} of the pixels agree, {len(frames)} frames")
+    assert share >= 0.99
+    np.testing.assert_array_equal(rewards, original[f"{name}_rewards"])
+    # The golden file is what the original draws.
+    kept = golden()[f"{name}_kept"]
+    np.testing.assert_array_equal(original[f"{name}_frames"][kept], golden()[f"{name}_frames"])
