@@ -24,6 +24,7 @@ from tqdm import tqdm
 import cli
 import config
 import env as environments
+import screen
 from rollouts import UserError, check_same, claim, read_record, record_path, write_batch
 
 EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
@@ -47,7 +48,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--start_batch", type=cli.count, default=0, help="number of the first batch")
     parser.add_argument("--time_steps", type=cli.positive_int, default=300, help="steps an episode")
     parser.add_argument("--batch_size", type=cli.positive_int, default=200, help="episodes a file")
-    parser.add_argument("--action_refresh_rate", type=cli.positive_int, default=5, help="frames an action is held")
+    held = config.ACTION_REFRESH_RATE
+    parser.add_argument("--action_refresh_rate", type=cli.positive_int, default=held, help="frames an action is held")
     parser.add_argument("--num_worker", type=cli.positive_int, default=os.cpu_count(), help="processes side by side")
     parser.add_argument("--run_all_envs", action="store_true", help="go through config.TRAIN_ENVS, not env_name alone")
     parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: watch in a window (one process)")
@@ -83,7 +85,7 @@ def is_complete(job: Job) -> bool:
     return True
 
 
-def play_episode(env: gym.Env, track: int, settings: dict, show: object = None) -> dict[str, np.ndarray]:
+def play_episode(env: gym.Env, track: int, settings: dict, show: screen.Show | None) -> dict[str, np.ndarray]:
     """Drive one episode by the exploration policy; returns the arrays of one episode, zeros after its end."""
     steps = settings["time_steps"]
     explore = config.ENVIRONMENTS[settings["env"]].explore
@@ -112,8 +114,15 @@ def play_episode(env: gym.Env, track: int, settings: dict, show: object = None) 
 
 def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
     """Yield the episodes of a batch, one after the other."""
-    env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
-    show = open_window().show if job.render else None
+    if not job.render:
+        yield from play_episodes(job, environments.make_env(job.settings["env"]), show=None)
+        return
+    env = environments.make_env(job.settings["env"], render_mode="rgb_array")
+    with screen.window("--render 1") as show:
+        yield from play_episodes(job, env, show)
+
+
+def play_episodes(job: Job, env: gym.Env, show: screen.Show | None) -> Iterator[dict[str, np.ndarray]]:
     tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
     parent = os.getppid()
     for track in tracks:
@@ -123,16 +132,6 @@ def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
         with _episodes_done.get_lock():
             _episodes_done.value += 1
     env.close()
-
-
-def open_window() -> object:
-    """A window to watch in; UserError where there is no display."""
-    from custom_envs.viewer import NoDisplay, Viewer
-
-    try:
-        return Viewer("01_generate_data", 600, 400)
-    except NoDisplay as error:
-        raise UserError(f"--render 1: {error}") from None
 
 
 def make_batch(job: Job) -> str:
@@ -185,7 +184,8 @@ def main() -> None:
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
     if args.render and todo:
-        open_window().close()  # fail before any work
+        with screen.window("--render 1"):  # without a display, fail here, before any work
+            pass
     if todo:
         run_jobs(todo, 1 if args.render else args.num_worker)
     print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")

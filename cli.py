@@ -57,13 +57,29 @@ def parser(doc: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a stage: a person's mistake is one line and status 2, Ctrl-C is status 130, neither is a stack trace."""
+def check_environment(parser: argparse.ArgumentParser, name: str) -> None:
+    """Refuse a name that config.py does not know, with argparse's own status 2."""
+    if name not in config.ENVIRONMENTS:
+        parser.error(f"unknown environment '{name}': config.py knows {', '.join(config.ENVIRONMENTS)}")
+
+
+def add_training_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that the trainings of 02 and 04 share."""
+    parser.add_argument("--start_batch", type=count, default=0, help="first batch to learn from")
+    parser.add_argument("--max_batch", type=count, help="last batch to learn from; all there are when not given")
+    parser.add_argument("--N", type=positive_int, help="learn from this many episodes; from all when not given")
+    parser.add_argument("--new_model", action="store_true", help="start from scratch; what was trained before is lost")
+    parser.add_argument("--seed", type=seed, default=0, help="of the initial weights, the batch order and the noise")
+
+
+def run(main: Callable[[], None], resumable: bool = True) -> None:
+    """Run a script: a person's mistake is one line and status 2, Ctrl-C is status 130, neither is a stack trace."""
     try:
         main()
     except UserError as error:
         print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"\n{sys.argv[0]}: stopped; the same command (without --new_model) goes on from here", file=sys.stderr)
+        hint = "; the same command (without --new_model) goes on from here" if resumable else ""
+        print(f"\n{sys.argv[0]}: stopped{hint}", file=sys.stderr)
         sys.exit(130)

@@ -42,6 +42,7 @@ def track_seeds(purpose: str, seed: int, start: int, count: int) -> list[int]:
 
 # --- exploration and reward -------------------------------------------------------------------------------------------
 PUSH_STEPS = 20
+ACTION_REFRESH_RATE = 5  # frames for which an exploring driver holds an action, unless told otherwise
 
 
 def explore_car_racing(t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int) -> np.ndarray:

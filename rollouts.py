@@ -254,6 +254,20 @@ def open_batches(
     return batches
 
 
+def combined_hash(batches: list[Batch]) -> str:
+    """One hash for several batches."""
+    return hashlib.sha256("".join(batch.hash for batch in batches).encode()).hexdigest()[:16]
+
+
+def check_vae(batches: list[Batch], vae: str) -> None:
+    """Refuse rnn batches that another VAE than the one of hash `vae` encoded: their z mean nothing to this one."""
+    for batch in batches:
+        made = batch.record["settings"].get("vae")
+        if made != vae:
+            what = f"batch {batch.number} was encoded by VAE {made}, {config.VAE_DIR}/ holds {vae}"
+            raise UserError(f"{what}: run {MAKER['rnn']} again")
+
+
 @contextmanager
 def claim(kind: str, b: int) -> Iterator[bool]:
     """Yield whether batch `b` is ours to make; a claim ends with the process that holds it, however it ends."""

@@ -1,7 +1,7 @@
 """M, the memory: an LSTM with a mixture density head that predicts the next latents and the next reward.
 
-Paper: arXiv 1803.10122, appendix A.2; mixture density networks: Bishop 1994, equations 22-25; as in sketch-rnn every latent
-has its own mixture of five Gaussians. Everything is computed in log space.
+Paper: arXiv 1803.10122, appendix A.2; mixture density networks: Bishop 1994, equations 22-25; as in sketch-rnn every
+latent has its own mixture of five Gaussians. Everything is computed in log space.
 """
 
 import math
@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import config
-from nets import Trainer, keras, load_weights, save_weights, tf
+from nets import keras, load_weights, save_weights, tf
+from training import Trainer
 
 layers = keras.layers
 MAKER = "04_train_rnn.py --new_model"
@@ -60,6 +61,10 @@ class RNN:
         h, c = self._step(tf.constant(x), tf.constant(h), tf.constant(c))
         return h.numpy(), c.numpy()
 
+    def hidden_states(self, inputs: np.ndarray) -> np.ndarray:
+        """h after each step: series (n, T, 36) -> float32 (n, T, 256)."""
+        return np.concatenate([self.hidden_model(inputs[i : i + 50]).numpy() for i in range(0, len(inputs), 50)])
+
     def save(self, path: Path, about: dict) -> None:
         save_weights(self.model, path, about)
 
@@ -77,10 +82,11 @@ class RNNTrainer(Trainer):
         super().__init__(rnn.model, seed)
 
     def losses_of(self, series: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Mean losses over the real transitions of `series`:
+        """Mean losses over the real transitions of a batch: z_loss in nats a latent, reward_loss in nats.
 
-        mu, log_var (B, T+1, 32); action (B, T, 3); reward (B, T+1), 0 or 1; real (B, T): the transition t -> t+1 happened.
-        z_loss is in nats a latent, reward_loss is a binary cross-entropy in nats.
+        Args:
+            series: mu, log_var (B, T+1, 32); action (B, T, 3); reward (B, T+1), 0 or 1; real, bool (B, T), whether the
+                transition from t to t+1 happened.
         """
         z = series["mu"] + tf.exp(series["log_var"] / 2) * self.noise_like(series["mu"], step)
         inputs = tf.concat([z[:, :-1], series["action"], series["reward"][:, :-1, None]], axis=-1)

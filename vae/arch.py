@@ -1,8 +1,8 @@
 """V, the eye: a convolutional variational autoencoder from a 64x64 frame to 32 latents and back.
 
 Sizes are the paper's (arXiv 1803.10122, appendix A.1). The loss is the negative evidence lower bound of Kingma and
-Welling (arXiv 1312.6114, equation 10) with a unit-variance Gaussian likelihood up to constants: squared error summed over
-pixels plus KL divergence summed over latents, in nats, averaged over the batch.
+Welling (arXiv 1312.6114, equation 10) for Gaussian pixels of variance 1/2, but for a constant: squared error summed
+over pixels plus KL divergence in nats summed over latents, averaged over the batch.
 """
 
 from pathlib import Path
@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 import config
-from nets import Trainer, keras, load_weights, save_weights, tf
+from nets import keras, load_weights, save_weights, tf
+from training import Trainer
 
 layers = keras.layers
 MAKER = "02_train_vae.py --new_model"

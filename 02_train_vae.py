@@ -1,0 +1,100 @@
+"""Stage 02: learn to see. Trains the VAE on the frames of stage 01.
+
+    python 02_train_vae.py --start_batch 0 --max_batch 9 --new_model
+    python 02_train_vae.py --new_model --N 2000 --epochs 10
+
+Reads data/obs_*; leaves vae/weights.h5 (the best by validation), vae/state.h5 (to go on from) and vae/log.csv.
+The same command without --new_model goes on where training stopped; after a larger --epochs or --steps it goes further.
+Losses: reconstruction is the squared error summed over a frame's 64 x 64 x 3 numbers 0..1, kl is in nats, summed over
+the 32 latents, and loss is their sum.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+
+import cli
+import config
+from rollouts import Batch, UserError, combined_hash, open_batches, real_steps, split_episodes
+
+PATIENCE = 5  # epochs without a better validation loss
+VALIDATION_FRAMES = 5000  # spread over the held-out episodes; more would only take time
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    cli.add_training_arguments(parser)
+    parser.add_argument("--epochs", type=cli.positive_int, default=10, help="passes over the frames")
+    parser.add_argument("--steps", type=cli.positive_int, help="stop after this many gradient steps, all told")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="frames a gradient step")
+    return parser.parse_args()
+
+
+def find_frames(batches: list[Batch], episodes: np.ndarray) -> np.ndarray:
+    """Where the frames of some episodes are, without the zeros after their ends.
+
+    Args:
+        episodes: sorted episode numbers, counted through all batches.
+    Returns: int32 (frames, 3): position in `batches`, episode within that batch, step.
+    """
+    found, first = [], 0
+    for position, batch in enumerate(batches):
+        own = episodes[(episodes >= first) & (episodes < first + batch.episodes)] - first
+        episode, step = np.nonzero(real_steps(batch["done_data"][own]))
+        found.append(np.stack([np.full_like(step, position), own[episode], step], axis=1).astype(np.int32))
+        first += batch.episodes
+    return np.concatenate(found)
+
+
+def read_frames(batches: list[Batch], places: np.ndarray) -> np.ndarray:
+    """Read frames from the memory maps: places (n, 3) of `find_frames` -> uint8 (n, 64, 64, 3)."""
+    return np.stack([batches[position]["obs_data"][episode, step] for position, episode, step in places])
+
+
+def shuffled(batches: list[Batch], places: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Yield the frames of one epoch in its own order, whole batches only."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(places))
+    for i in range(0, len(places) - batch_size + 1, batch_size):
+        yield read_frames(batches, places[order[i : i + batch_size]])
+
+
+def in_order(batches: list[Batch], places: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield frames as they come, the last batch shorter."""
+    for i in range(0, len(places), batch_size):
+        yield read_frames(batches, places[i : i + batch_size])
+
+
+def main() -> None:
+    args = parse_args()
+    batches = open_batches("obs", args.start_batch, args.max_batch, args.N)
+    episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
+    train_episodes, held_out_episodes = split_episodes(int(episodes), args.seed)
+    train, held_out = find_frames(batches, train_episodes), find_frames(batches, held_out_episodes)
+    held_out = held_out[:: -(-len(held_out) // VALIDATION_FRAMES)]
+    if len(train) < args.batch_size:
+        raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} frames there are to train on")
+
+    import training  # imports TensorFlow, which --help and mistakes need not wait for
+    from nets import keras, seed_everything
+    from vae.arch import VAE, VAETrainer
+
+    seed_everything(args.seed)
+    trainer = VAETrainer(VAE(), args.seed)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    print(f"{len(train)} frames of {len(train_episodes)} episodes to train on, {len(held_out)} to validate")
+    training.fit(
+        trainer,
+        config.VAE_DIR,
+        settings={"data": combined_hash(batches), "N": args.N, "batch_size": args.batch_size, "seed": args.seed},
+        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps),
+        new_model=args.new_model,
+        training=lambda epoch: shuffled(batches, train, args.batch_size, args.seed, epoch),
+        validation=lambda: in_order(batches, held_out, args.batch_size),
+        patience=PATIENCE,
+    )
+    print(f"best weights in {config.VAE_DIR}/weights.h5")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,108 @@
+"""Stage 03: look at everything once. Encodes the frames of stage 01 into the series that stage 04 learns from.
+
+    python 03_generate_rnn_data.py --start_batch 0 --max_batch 9
+
+Reads data/obs_* and vae/weights.h5; writes rnn_input_B.npy, rnn_output_B.npy, rnn_log_var_B.npy and their record
+rnn_B.json into data/, and initial_z.npz, where dreams begin. Batches that this VAE has encoded already are kept; those
+of another VAE are encoded again.
+"""
+
+import argparse
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tqdm import tqdm
+
+import cli
+import config
+from rollouts import (
+    Batch,
+    UserError,
+    atomic_write,
+    claim,
+    find_batches,
+    open_batch,
+    read_record,
+    real_steps,
+    write_batch,
+)
+
+if TYPE_CHECKING:
+    from vae.arch import VAE
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--start_batch", type=cli.count, default=0, help="first batch to encode")
+    parser.add_argument("--max_batch", type=cli.count, help="last batch to encode; all there are when not given")
+    return parser.parse_args()
+
+
+def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the series of each episode of an obs batch: see the table of files in the README."""
+    for episode in range(batch.episodes):
+        frames = batch["obs_data"][episode]
+        mu, log_var = vae.encode(frames, rows=len(frames))
+        gained = config.adjust_reward(batch["reward_data"][episode])[:, None]
+        action = batch["action_data"][episode]
+        yield {
+            "rnn_input": np.concatenate([mu, action, gained], axis=1)[:-1],
+            "rnn_output": np.concatenate([mu, gained], axis=1)[1:],
+            "rnn_log_var": log_var,
+        }
+        bar.update(len(frames))
+
+
+def is_complete(number: int, settings: dict) -> bool:
+    """Whether the series of this VAE over these frames exist; says so when there are others."""
+    record = read_record("rnn", number)
+    if record is not None and record["settings"] != settings:
+        what = "another VAE" if record["settings"].get("vae") != settings["vae"] else "other frames"
+        tqdm.write(f"batch {number}: was encoded from {what}: encoding it again")
+        return False
+    return record is not None
+
+
+def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
+    """Encode one batch unless that is done; returns whether it had to be."""
+    with claim("rnn", number) as ours:
+        if not ours:
+            raise UserError(f"batch {number} is being encoded by another process")
+        batch = open_batch("obs", number)
+        lengths = real_steps(batch["done_data"]).sum(axis=1).tolist()  # real frames of each episode
+        settings = {"vae": vae_hash, "obs": batch.hash, "env": batch.record["settings"].get("env"), "lengths": lengths}
+        if is_complete(number, settings):
+            return False
+        time_steps = batch.record["time_steps"]
+        with tqdm(total=batch.episodes * time_steps, unit="frame", unit_scale=True, desc=f"batch {number}") as bar:
+            write_batch("rnn", number, batch.episodes, time_steps, encode_batch(vae, batch, bar), settings)
+        return True
+
+
+def write_initial_z(numbers: list[int]) -> None:
+    """Gather mu and log_var, float32 (episodes, 32) each, of every episode's first frame."""
+    series = [open_batch("rnn", number) for number in numbers]
+    mu = np.concatenate([batch["rnn_input"][:, 0, : config.Z_DIM] for batch in series])
+    log_var = np.concatenate([batch["rnn_log_var"][:, 0] for batch in series])
+    with atomic_write(config.DATA_DIR / "initial_z.npz") as part:
+        np.savez(part, mu=mu, log_var=log_var)
+
+
+def main() -> None:
+    args = parse_args()
+    numbers = find_batches("obs", args.start_batch, args.max_batch)
+
+    from vae.arch import VAE  # imports TensorFlow, which --help and mistakes need not wait for
+
+    vae = VAE()
+    vae_hash = vae.load(config.VAE_DIR / "weights.h5")
+    encoded = sum([write_series(vae, vae_hash, number) for number in numbers])
+    if encoded < len(numbers):
+        print(f"{len(numbers) - encoded} of {len(numbers)} batches are complete and kept")
+    write_initial_z(numbers)
+    print(f"series of batches {numbers[0]}..{numbers[-1]} and initial_z.npz in {config.DATA_DIR}/")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,102 @@
+"""Stage 04: learn what comes next. Trains the MDN-RNN on the series of stage 03.
+
+    python 04_train_rnn.py --start_batch 0 --max_batch 9 --new_model
+    python 04_train_rnn.py --new_model --batch_size 100 --steps 4000
+
+Reads data/rnn_*; leaves rnn/weights.h5 (the best by validation), rnn/state.h5 (to go on from) and rnn/log.csv.
+The same command without --new_model goes on where training stopped; after a larger --steps it goes further. Every
+gradient step draws its z afresh from the mean and variance that the VAE gave. Losses: z_loss is the negative log
+likelihood in nats a latent, reward_loss the binary cross-entropy of "something was gained", and loss is their sum.
+"""
+
+import argparse
+from collections.abc import Iterator
+
+import numpy as np
+
+import cli
+import config
+from rollouts import Batch, UserError, check_vae, combined_hash, file_hash, open_batches, split_episodes
+
+PATIENCE = 40  # epochs without a better validation loss; an epoch is short here
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    cli.add_training_arguments(parser)
+    parser.add_argument("--epochs", type=cli.positive_int, help="passes over the episodes; no limit when not given")
+    parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps, all told")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes a gradient step")
+    return parser.parse_args()
+
+
+def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
+    """Read some episodes, counted through all batches, from the memory maps: what RNNTrainer.losses_of wants."""
+    ends = np.cumsum([batch.episodes for batch in batches])
+    rows = []
+    for episode in episodes:
+        position = int(np.searchsorted(ends, episode, side="right"))
+        batch = batches[position]
+        rows.append(_one_series(batch, int(episode - ends[position] + batch.episodes)))
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _one_series(batch: Batch, episode: int) -> dict[str, np.ndarray]:
+    inputs, outputs = batch["rnn_input"][episode], batch["rnn_output"][episode]
+    z, gained = slice(0, config.Z_DIM), -1
+    return {
+        "mu": np.concatenate([inputs[:1, z], outputs[:, z]]),
+        "log_var": batch["rnn_log_var"][episode],
+        "action": inputs[:, config.Z_DIM : gained],
+        "reward": np.concatenate([inputs[:1, gained], outputs[:, gained]]),
+        "real": np.arange(1, len(inputs) + 1) < batch.record["settings"]["lengths"][episode],
+    }
+
+
+def shuffled(batches: list[Batch], episodes: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[dict]:
+    """Yield the series of one epoch in its own order, whole batches only."""
+    order = np.random.default_rng([seed, epoch]).permutation(episodes)
+    for i in range(0, len(episodes) - batch_size + 1, batch_size):
+        yield read_series(batches, order[i : i + batch_size])
+
+
+def in_order(batches: list[Batch], episodes: np.ndarray, batch_size: int) -> Iterator[dict]:
+    """Yield series as they come, the last batch shorter."""
+    for i in range(0, len(episodes), batch_size):
+        yield read_series(batches, episodes[i : i + batch_size])
+
+
+def main() -> None:
+    args = parse_args()
+    batches = open_batches("rnn", args.start_batch, args.max_batch, args.N)
+    vae = file_hash(config.VAE_DIR / "weights.h5")
+    check_vae(batches, vae)
+    episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
+    train, held_out = split_episodes(int(episodes), args.seed)
+    if len(train) < args.batch_size:
+        raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} episodes there are to train on")
+
+    import training  # imports TensorFlow, which --help and mistakes need not wait for
+    from nets import keras, seed_everything
+    from rnn.arch import RNN, RNNTrainer
+
+    seed_everything(args.seed)
+    trainer = RNNTrainer(RNN(), args.seed)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
+    kept = {"N": args.N, "batch_size": args.batch_size, "seed": args.seed}
+    print(f"{len(train)} episodes to train on, {len(held_out)} to validate")
+    training.fit(
+        trainer,
+        config.RNN_DIR,
+        settings={"data": combined_hash(batches), "vae": vae, **kept},
+        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps),
+        new_model=args.new_model,
+        training=lambda epoch: shuffled(batches, train, args.batch_size, args.seed, epoch),
+        validation=lambda: in_order(batches, held_out, args.batch_size),
+        patience=PATIENCE,
+    )
+    print(f"best weights in {config.RNN_DIR}/weights.h5")
+
+
+if __name__ == "__main__":
+    cli.run(main)

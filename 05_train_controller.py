@@ -1,0 +1,162 @@
+"""Stage 05: learn to drive. Searches for the controller's 867 numbers, on many processes.
+
+    python 05_train_controller.py car_racing --num_worker 16 --num_worker_trial 2 --num_episode 4 --max_length 1000
+    mpirun -np 17 python 05_train_controller.py car_racing -n 16 -t 2 -e 4        # or any launcher: Slurm, a hostfile
+
+Reads vae/weights.h5, rnn/weights.h5 and, for the search's coordinates, data/rnn_*. Leaves controller/NAME.es.npz (the
+search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population.
+It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. A row is
+
+    generation, seconds, mean, min, max, std, sigma, mean steps, max steps
+
+of the population's scores, each averaged over the generation's tracks. What is evaluated and kept is the search's mean.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+import cli
+import config
+import controller.arch as controller
+import mpi
+from controller.search import ROW, ControllerSearch, check_settings, state_path, weights_path
+from es import OPTIMIZERS
+from model import Agent, Result, Simulator, Task
+from rollouts import check_vae, file_hash, open_batches
+
+MEAN_STEPS = ROW.index("mean steps")
+SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
+    add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="how to search")
+    add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, as many as there are cores for")
+    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
+    add("-e", "--num_episode", type=cli.positive_int, default=2, help="tracks a generation, the same for all members")
+    add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
+    add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations on fresh tracks")
+    add("--eval_episode", type=cli.positive_int, default=32, help="tracks an evaluation")
+    add("--generations", type=cli.positive_int, help="stop after so many, all told; else go on until Ctrl-C")
+    add("--patience", type=cli.count, default=100, help="give an episode up after so many steps without gain; 0: never")
+    add("--subspace", type=cli.count, default=48, help="search in so many components of [z, h]; 0: all 867 weights")
+    add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
+    add("--sigma_decay", type=cli.positive_float, help="its factor a generation, where the optimizer does not adapt it")
+    add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
+    add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
+    add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")
+    add("-s", "--seed_start", type=cli.seed, default=111, help="seed: another one, other tracks and another search")
+    add("--new_model", action="store_true", help="start over; the search of that name is lost")
+    args = parser.parse_args()
+    cli.check_environment(parser, args.env_name)
+    args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
+    args.sigma_decay = args.sigma_decay or OPTIMIZERS[args.optimizer].default_sigma_decay
+    if args.optimizer == "cma" and args.sigma_decay != 1:
+        parser.error("--sigma_decay: CMA-ES adapts sigma by itself")
+    if args.subspace >= controller.FEATURES:
+        parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
+    if args.num_worker * args.num_worker_trial < 2:
+        parser.error("--num_worker x --num_worker_trial is the population: it must be at least 2")
+    return args
+
+
+def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
+    """What a search is: a resumed one must share all of it but the versions."""
+    names = ("env_name", "optimizer", "num_episode", "max_length", "eval_steps", "eval_episode", "patience", "subspace")
+    names += ("sigma_init", "sigma_decay", "cap_time", "retrain")
+    settings = {name: getattr(args, name) for name in names} | hashes
+    settings["seed"], settings["population"] = args.seed_start, args.num_worker * args.num_worker_trial
+    settings["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
+    settings["versions"] = {"numpy": np.__version__, "cma": version("cma")}
+    return settings
+
+
+def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> ControllerSearch:
+    """The search that is there, or a new one."""
+    name = f"{args.env_name}.{args.optimizer}.{args.num_episode}.{settings['population']}"
+    if state_path(name).exists() and not args.new_model:
+        search = ControllerSearch.load(state_path(name))
+        check_settings(search, settings)
+        search.write_reports()
+        print(f"going on with {state_path(name)} after generation {search.generation}")
+        return search
+    w0 = np.zeros(controller.NUM_WEIGHTS)
+    if args.init_opt:
+        w0 = ControllerSearch.load(args.init_opt).mean_weights
+    if args.subspace == 0:
+        return ControllerSearch(name, settings, controller.all_weights(w0))
+    features = features_on_the_road(agent, settings["vae"])
+    return ControllerSearch(name, settings, controller.principal_subspace(w0, features, args.subspace))
+
+
+def features_on_the_road(agent: Agent, vae: str) -> np.ndarray:
+    """[z, h] as met in the series of stage 03: (n, 288)."""
+    features = []
+    batches = open_batches("rnn", episodes=SUBSPACE_EPISODES)
+    check_vae(batches, vae)
+    for batch in batches:
+        h = agent.rnn.hidden_states(batch["rnn_input"][:SUBSPACE_EPISODES])
+        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # z_{t+1} stands beside h_{t+1}
+        lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
+        features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
+    return np.concatenate(features)
+
+
+Drive = Callable[[list[Task]], list[Result]]
+
+
+def drive_generation(search: ControllerSearch, args: argparse.Namespace, drive: Drive, started: float) -> tuple:
+    """Ask, drive, tell; returns the generation's row."""
+    tracks = config.track_seeds("search", args.seed_start, search.generation * args.num_episode, args.num_episode)
+    max_length = args.max_length
+    if args.cap_time and search.generation:
+        max_length = min(max_length, 2 * int(search.rows[-1, MEAN_STEPS]))
+    tasks = [Task(weights, track, max_length) for weights in search.ask() for track in tracks]
+    results = drive(tasks)
+    scores = np.array([result.score for result in results]).reshape(-1, args.num_episode)
+    steps = np.array([result.steps for result in results]).reshape(-1, args.num_episode)
+    return search.tell(scores, steps, time.monotonic() - started)
+
+
+def evaluate(search: ControllerSearch, args: argparse.Namespace, drive: Drive) -> None:
+    """Score the mean of the search on tracks that it has not met, and keep it if it is the best so far."""
+    first = search.generation * args.eval_episode
+    tracks = config.track_seeds("evaluate", args.seed_start, first, args.eval_episode)
+    results = drive([Task(search.mean_weights, track, args.max_length) for track in tracks])
+    better = search.evaluated(np.array([result.score for result in results]))
+    _, mean, std, low = search.evaluations[-1]
+    print(f"evaluation: {mean:.1f} ± {std:.1f} over {len(tracks)} fresh tracks, lowest {low:.1f}", "(best)" * better)
+
+
+def main() -> None:
+    args = parse_args()
+    mpi.launch(min(args.num_worker, os.cpu_count()))
+    with mpi.Ranks() as ranks:
+        agent = Agent()
+        hashes = agent.load()
+        simulator = Simulator(agent, args.env_name, args.patience)
+        if ranks.rank > 0:
+            return ranks.serve(simulator.run)
+        search = start_or_resume(args, settings_of(args, hashes), agent)
+        drive = partial(ranks.map, simulator.run)
+        started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
+        while search.generation < (args.generations or np.inf):
+            generation, seconds, *row = drive_generation(search, args, drive, started)
+            print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
+            if search.generation % args.eval_steps == 0:
+                evaluate(search, args, drive)
+            search.save()
+    print(f"the driver is {weights_path(search.name, 'best' if len(search.evaluations) else 'current')}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,1 @@
+"""C: see controller/arch.py."""

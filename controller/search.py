@@ -1,0 +1,155 @@
+"""One search for a controller: its history, kept in one file, and the files that follow from it.
+
+controller/NAME.es.npz is the only commit point: written whole after every generation, it holds the settings, the
+search's coordinates, every fitness told and every row printed. The search is rebuilt from it by telling it all again.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+import controller.arch as arch
+from es import load_search, replay, save_search
+from rollouts import UserError, check_same, write_json
+
+ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
+EVALUATION = ("generation", "mean", "std", "min")
+
+
+class ControllerSearch:
+    """A search that is starting, or going on.
+
+    Attributes:
+        fitness: float64 (generations, population), what was told.
+        rows: float64 (generations, 9), see ROW.
+        evaluations: float64 (evaluations, 4), see EVALUATION.
+        best_u: coordinates of the mean that scored highest in an evaluation, and the index of that evaluation, best.
+        start_u, start_generation: where and when the optimizer was started; --retrain starts it anew.
+    """
+
+    def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
+        """A new search from u = 0; `settings` are what a later resume must share, see `optimizer_settings`."""
+        self.name, self.settings, self.coordinates = name, settings, coordinates
+        dimensions = coordinates.T.shape[1]
+        self.fitness = np.zeros((0, settings["population"]))
+        self.rows, self.evaluations = np.zeros((0, len(ROW))), np.zeros((0, len(EVALUATION)))
+        self.best, self.best_u = 0, np.zeros(dimensions)
+        self.start_generation, self.start_u = 0, np.zeros(dimensions)
+        self.optimizer = self._rebuilt()
+
+    @classmethod
+    def load(cls, path: Path) -> "ControllerSearch":
+        """The search that `save` kept, ready to go on; UserError when its file is damaged or replays differently."""
+        kept = load_search(path)
+        arrays = kept.coordinates
+        try:
+            search = cls(path.name.removesuffix(".es.npz"), kept.settings, arch.Coordinates(arrays["w0"], arrays["T"]))
+            search.fitness, search.rows, search.evaluations = kept.fitness, arrays["rows"], arrays["evaluations"]
+            search.best, search.best_u = int(arrays["best"]), arrays["best_u"]
+            search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
+            search.optimizer = search._rebuilt()
+            same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise UserError(f"{path} is not a saved search of a controller: {error}") from None
+        if not same:
+            made = kept.settings.get("versions")
+            raise UserError(f"{path}, made with {made}, replays to another search here: go on there, or --new_model")
+        return search
+
+    def save(self) -> None:
+        """Write the search, then what follows from it."""
+        arrays = {
+            "w0": self.coordinates.w0,
+            "T": self.coordinates.T,
+            "rows": self.rows,
+            "evaluations": self.evaluations,
+            "best": np.array(self.best),
+            "best_u": self.best_u,
+            "start_generation": np.array(self.start_generation),
+            "start_u": self.start_u,
+            "mean_u": self.optimizer.mean,
+        }
+        save_search(state_path(self.name), self.settings, arrays, self.fitness)
+        self.write_reports()
+
+    def write_reports(self) -> None:
+        """The files for people and for model.py: weights, history, evaluations, settings."""
+        about = {key: self.settings[key] for key in ("vae", "rnn", "seed", "max_length")}
+        if self.generation:
+            current = about | {"generation": self.generation, "score": "mean of the last population"}
+            arch.save(weights_path(self.name, "current"), self.mean_weights, self.rows[-1, 2], current)
+        if len(self.evaluations):
+            generation, mean, std, low = self.evaluations[self.best].tolist()
+            best = about | {"generation": int(generation), "std": std, "min": low, "score": "mean over fresh tracks"}
+            arch.save(weights_path(self.name, "best"), self.coordinates.weights(self.best_u), mean, best)
+        write_json(config.LOG_DIR / f"{self.name}.hist.json", _table(ROW, self.rows))
+        write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.evaluations))
+        write_json(config.LOG_DIR / f"{self.name}.json", self.settings)
+
+    # --- one generation -----------------------------------------------------------------------------------------------
+    @property
+    def generation(self) -> int:
+        """Generations told so far."""
+        return len(self.fitness)
+
+    @property
+    def mean_weights(self) -> np.ndarray:
+        """The 867 weights at the mean of the search distribution."""
+        return self.coordinates.weights(self.optimizer.mean)
+
+    def ask(self) -> np.ndarray:
+        """The population's weights, (population, 867)."""
+        return self.coordinates.weights(self.optimizer.ask())
+
+    def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple:
+        """Learn from the scores and steps of a generation, (population, tracks) each; returns its row, see ROW."""
+        fitness = scores.mean(axis=1)
+        self.optimizer.tell(fitness)
+        self.fitness = np.vstack([self.fitness, fitness])
+        spread = (fitness.mean(), fitness.min(), fitness.max(), fitness.std())
+        row = (self.generation, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max())
+        self.rows = np.vstack([self.rows, row])
+        return tuple(map(float, row))
+
+    def evaluated(self, scores: np.ndarray) -> bool:
+        """Note the scores (tracks,) of the mean on fresh tracks; returns whether it is the best so far."""
+        self.evaluations = np.vstack([self.evaluations, (self.generation, scores.mean(), scores.std(), scores.min())])
+        better = len(self.evaluations) == 1 or scores.mean() > self.evaluations[self.best, 1]
+        if better:
+            self.best, self.best_u = len(self.evaluations) - 1, self.optimizer.mean
+        elif self.settings["retrain"]:
+            self.start_generation, self.start_u = self.generation, self.best_u
+            self.optimizer = self._rebuilt()
+        return better
+
+    def _rebuilt(self) -> object:
+        """The optimizer as its history makes it."""
+        settings = {
+            "num_params": len(self.start_u),
+            "popsize": self.settings["population"],
+            "seed": [self.settings["seed"], self.start_generation],
+            "sigma_init": self.settings["sigma_init"],
+            "sigma_decay": self.settings["sigma_decay"],
+            "x0": self.start_u,
+        }
+        return replay(self.settings["optimizer"], settings, self.fitness[self.start_generation :])
+
+
+def state_path(name: str) -> Path:
+    return config.CONTROLLER_DIR / f"{name}.es.npz"
+
+
+def weights_path(name: str, which: str) -> Path:
+    return config.CONTROLLER_DIR / f"{name}.{which}.json"
+
+
+def check_settings(search: ControllerSearch, settings: dict) -> None:
+    """Refuse to go on with a search under other settings than its own."""
+    remedy = "give the settings of before, or --new_model to start over"
+    asked = {key: value for key, value in settings.items() if key != "versions"}
+    check_same(str(state_path(search.name)), search.settings, asked, remedy)
+
+
+def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:
+    return [dict(zip(names, row, strict=True)) for row in rows.tolist()]

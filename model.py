@@ -1,0 +1,235 @@
+"""The agent, V + M + C, and what it is worth on the road.
+
+    python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --render_mode --record_video
+    python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --final_mode
+
+Plays one track and prints its score; --final_mode scores 100 tracks that no stage has seen. Needs vae/weights.h5 and
+rnn/weights.h5, the ones that the controller learned with.
+"""
+
+import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+
+import cli
+import config
+import controller.arch as controller
+import screen
+from env import make_env
+from rollouts import UserError, read_json
+
+ROWS = 16  # lanes, and rows of every network call: kernels differ with the number of rows, and scores would with them
+
+
+@dataclass(frozen=True)
+class Task:
+    """An episode to drive: by a controller's 867 weights, or by the exploration policy of stage 01 (None)."""
+
+    weights: np.ndarray | None
+    track: int
+    max_length: int  # steps after which the episode ends
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an episode gave: the sum of its rewards, and the steps it took."""
+
+    score: float
+    steps: int
+
+
+class Lane:
+    """One episode on its way."""
+
+    def __init__(self, index: int, task: Task):
+        self.index, self.task = index, task
+        self.rng = np.random.default_rng(task.track)
+        self.action = np.zeros(config.ACTION_DIM, np.float32)
+        self.score, self.steps, self.ended = 0.0, 0, False
+        self.idle = 0  # steps since something was gained
+
+
+Watch = Callable[[gym.Env, Lane, np.ndarray, np.ndarray], None]  # environment, lane, its frame (64, 64, 3), its z (32,)
+
+
+class Agent:
+    """V and M with their weights, on one thread: the more workers side by side, and always the same bits."""
+
+    def __init__(self) -> None:
+        from nets import set_threads  # imports TensorFlow, which --help and mistakes need not wait for
+        from rnn.arch import RNN
+        from vae.arch import VAE
+
+        set_threads(1)
+        self.vae, self.rnn = VAE(), RNN()
+
+    def load(self) -> dict[str, str]:
+        """Load the weights that stages 02 and 04 left; returns their hashes, {"vae": ..., "rnn": ...}."""
+        vae = self.vae.load(config.VAE_DIR / "weights.h5")
+        rnn = self.rnn.load(config.RNN_DIR / "weights.h5")
+        about = config.RNN_DIR / "weights.json"
+        taught = read_json(about)["settings"]["vae"] if about.exists() else vae
+        if taught != vae:
+            what = f"{config.RNN_DIR}/ learned from VAE {taught}, {config.VAE_DIR}/ holds {vae}"
+            raise UserError(f"{what}: run 03_generate_rnn_data.py and 04_train_rnn.py --new_model")
+        return {"vae": vae, "rnn": rnn}
+
+
+class Simulator:
+    """Drives episodes in lock-step lanes: one call of each network a step serves them all.
+
+    A score depends on the task and on `patience` alone, not on what drives in the other lanes.
+
+    Args:
+        agent: whose V and M see and remember.
+        env_name: as in config.ENVIRONMENTS.
+        patience: steps without gain after which an episode is given up and charged what idling on would have cost.
+            None: never, as a final score demands.
+        watch: called at each step of the first lane, for windows and films.
+    """
+
+    def __init__(self, agent: Agent, env_name: str, patience: int | None = None, watch: Watch | None = None) -> None:
+        self.agent, self.env_name, self.settings = agent, env_name, config.ENVIRONMENTS[env_name]
+        self.patience, self.watch = patience or float("inf"), watch
+        self.envs: list[gym.Env] = []
+        self.lanes: list[Lane | None] = [None] * ROWS
+        self.frames = np.zeros((ROWS, *config.FRAME_SHAPE), np.uint8)
+        self.gained = np.zeros((ROWS, 1), np.float32)
+        self.h, self.c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
+        self.W, self.b = controller.unpack(np.zeros((ROWS, controller.NUM_WEIGHTS)))
+
+    def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
+        """Drive all tasks, a free lane taking the next; `report(index, result)` hears of each as it ends."""
+        results: list[Result | None] = [None] * len(tasks)
+        waiting = list(enumerate(tasks))[::-1]
+        while True:
+            for row in range(ROWS):
+                if self.lanes[row] is None and waiting:
+                    self._start(row, Lane(*waiting.pop()))
+            active = [(row, lane) for row, lane in enumerate(self.lanes) if lane is not None]
+            if not active:
+                return results
+            self._step(active)
+            for row, lane in active:
+                if lane.ended or lane.steps >= lane.task.max_length or lane.idle >= self.patience:
+                    results[lane.index] = Result(self._total(lane), lane.steps)
+                    self.lanes[row] = None
+                    if report:
+                        report(lane.index, results[lane.index])
+
+    def _start(self, row: int, lane: Lane) -> None:
+        """Put an episode at its start."""
+        while len(self.envs) <= row:
+            self.envs.append(make_env(self.env_name, "rgb_array" if self.watch and not self.envs else None))
+        self.lanes[row] = lane
+        self.frames[row], _ = self.envs[row].reset(seed=lane.task.track)
+        self.gained[row] = self.h[row] = self.c[row] = 0
+        if lane.task.weights is not None:
+            self.W[row], self.b[row] = controller.unpack(lane.task.weights)
+
+    def _step(self, active: list[tuple[int, Lane]]) -> None:
+        """One step of every lane: frame -> z_t; action_t = C(z_t, h_t); h_{t+1} = M(z_t, action_t, reward_t > 0)."""
+        z, _ = self.agent.vae.encode(self.frames, ROWS)  # driving uses the mean
+        actions = controller.act(self.W, self.b, z, self.h)
+        for row, lane in active:
+            if lane.task.weights is None:
+                actions[row] = self.settings.explore(lane.steps, lane.action, lane.rng, config.ACTION_REFRESH_RATE)
+            lane.action = actions[row].copy()
+        if self.watch and self.lanes[0]:
+            self.watch(self.envs[0], self.lanes[0], self.frames[0], z[0])
+        self.h, self.c = self.agent.rnn.step(np.concatenate([z, actions, self.gained], axis=1), self.h, self.c)
+        for row, lane in active:
+            self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(lane.action)
+            self.gained[row] = reward > 0
+            lane.score += float(reward)
+            lane.steps += 1
+            lane.idle = 0 if reward > 0 else lane.idle + 1
+            lane.ended = terminated or truncated
+
+    def _total(self, lane: Lane) -> float:
+        """The score; an abandoned episode's as if it had idled to its end."""
+        left = 0 if lane.ended else lane.task.max_length - lane.steps
+        return lane.score + left * self.settings.idle_reward
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    add = parser.add_argument
+    add("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
+    add("--filename", type=Path, help="controller to play, a .json that stage 05 wrote")
+    add("--generate_data_mode", action="store_true", help="drive at random as stage 01 does, without a controller")
+    add("--seed", type=cli.seed, default=0, help="another seed, other tracks")
+    add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
+    add("--final_mode", action="store_true", help="score many fresh tracks: mean ± standard deviation")
+    add("--num_episode", type=cli.positive_int, default=100, help="tracks of --final_mode")
+    add("--record_video", action="store_true", help=f"write an mp4 below {config.VIDEO_DIR}/")
+    add("--render_mode", action="store_true", help="watch in a window; closing it ends the program")
+    args = parser.parse_args()
+    cli.check_environment(parser, args.env_name)
+    args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
+    if (args.filename is None) != args.generate_data_mode:
+        parser.error("give either --filename, a controller to play, or --generate_data_mode")
+    if args.final_mode and (args.record_video or args.render_mode):
+        parser.error("--final_mode plays many tracks side by side: it cannot be watched")
+    return args
+
+
+def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
+    """The agent and the controller's weights; says so when the controller learned with another V or M."""
+    weights, _, about = controller.load(filename) if filename else (None, 0, {})
+    agent = Agent()
+    for name, digest in agent.load().items():
+        if about.get(name, digest) != digest:
+            raise UserError(f"{filename} learned with {name} {about[name]}, {name}/weights.h5 is {digest}")
+    return agent, weights
+
+
+def score_many(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> None:
+    """Print the score of each of many fresh tracks as it ends, then mean ± standard deviation."""
+    tracks = config.track_seeds("report", args.seed, 0, args.num_episode)
+    results = Simulator(agent, args.env_name).run(
+        [Task(weights, track, args.max_length) for track in tracks],
+        lambda i, result: print(f"track {i:3d}: {result.score:7.1f} in {result.steps:4d} steps", flush=True),
+    )
+    scores = [result.score for result in results]
+    print(f"{np.mean(scores):.1f} ± {np.std(scores):.1f} over {len(scores)} tracks, lowest {min(scores):.1f}")
+
+
+def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> None:
+    """Play one track, for the eye too if asked."""
+    shows: list[screen.Show] = []
+
+    def watch(env: gym.Env, lane: Lane, frame: np.ndarray, z: np.ndarray) -> None:
+        reconstruction = agent.vae.decode(z[None])[0]
+        picture = screen.compose(env.render(), frame, reconstruction, lane.action, lane.score, lane.steps)
+        for show in shows:
+            show(picture)
+
+    with ExitStack() as stack:
+        if args.render_mode:
+            shows.append(stack.enter_context(screen.window("--render_mode")))
+        if args.record_video:
+            name = f"{args.filename.stem if args.filename else args.env_name + '.random'}.seed{args.seed}.mp4"
+            shows.append(stack.enter_context(screen.film(config.VIDEO_DIR / name)))
+        simulator = Simulator(agent, args.env_name, watch=watch if shows else None)
+        [track] = config.track_seeds("report", args.seed, 0, 1)
+        [result] = simulator.run([Task(weights, track, args.max_length)])
+    print(f"score {result.score:.1f} in {result.steps} steps")
+    if args.record_video:
+        print(f"film in {config.VIDEO_DIR / name}")
+
+
+def main() -> None:
+    args = parse_args()
+    agent, weights = load_agent(args.filename)
+    (score_many if args.final_mode else play_one)(agent, args, weights)
+
+
+if __name__ == "__main__":
+    cli.run(main, resumable=False)

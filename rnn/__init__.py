@@ -1,0 +1,1 @@
+"""M: see rnn/arch.py."""

@@ -1,0 +1,90 @@
+"""What a person watches: pictures of the road beside what the agent sees and remembers, in films and windows."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import imageio_ffmpeg
+import numpy as np
+
+from rollouts import UserError, atomic_write
+
+ROAD_WIDTH, HEIGHT, PANEL_WIDTH = 600, 400, 200
+WIDTH = ROAD_WIDTH + PANEL_WIDTH
+WHITE, GREY, GREEN, RED = (255, 255, 255), (150, 150, 150), (90, 200, 90), (230, 70, 60)
+FPS = 50  # the environment's own pace
+INSET = 140  # side of the two small pictures
+
+Show = Callable[[np.ndarray], None]  # of a picture, uint8 (height, width, 3)
+
+
+def compose(
+    road: np.ndarray, frame: np.ndarray, reconstruction: np.ndarray | None, action: np.ndarray, score: float, step: int
+) -> np.ndarray:
+    """The whole picture, uint8 (400, 800, 3).
+
+    Args:
+        road: uint8 (H, W, 3), what `render()` gave.
+        frame: uint8 (64, 64, 3), what the agent sees.
+        reconstruction: uint8 (64, 64, 3), what the decoder makes of its z; None leaves it out.
+        action: float32 (3,): steer, gas, brake.
+    """
+    picture = np.full((HEIGHT, WIDTH, 3), 24, np.uint8)
+    picture[:, :ROAD_WIDTH] = cv2.resize(road, (ROAD_WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    left = ROAD_WIDTH + (PANEL_WIDTH - INSET) // 2
+    for top, text, image in ((22, "sees", frame), (184, "remembers", reconstruction)):
+        if image is not None:
+            _write(picture, text, left, top - 6, GREY, 0.45)
+            shown = cv2.resize(image, (INSET, INSET), interpolation=cv2.INTER_NEAREST)
+            picture[top : top + INSET, left : left + INSET] = shown
+    gauges = zip(("steer", "gas", "brake"), action, (WHITE, GREEN, RED), strict=True)
+    for row, (text, value, colour) in enumerate(gauges):
+        y, centre = 338 + 13 * row, left + INSET * 3 // 4
+        _write(picture, text, left, y + 5, GREY, 0.4)
+        start = centre if row == 0 else centre - INSET // 4
+        length = round(float(value) * (INSET // 4 if row == 0 else INSET // 2))
+        cv2.rectangle(picture, (min(start, start + length), y - 3), (max(start, start + length), y + 3), colour, -1)
+    _write(picture, f"score {score:6.1f}   step {step}", left, 390, WHITE, 0.42)
+    return picture
+
+
+def _write(picture: np.ndarray, text: str, x: int, y: int, colour: tuple[int, int, int], size: float) -> None:
+    cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, colour, 1, cv2.LINE_AA)
+
+
+@contextmanager
+def film(path: Path) -> Iterator[Show]:
+    """Yield a function that appends a picture to an H.264 mp4; the file appears, whole, when the block ends."""
+    with atomic_write(path) as part:
+        writer = imageio_ffmpeg.write_frames(str(part), (WIDTH, HEIGHT), fps=FPS, codec="libx264", quality=7)
+        writer.send(None)
+        try:
+            yield lambda picture: writer.send(np.ascontiguousarray(picture))
+        finally:
+            writer.close()
+
+
+@contextmanager
+def window(flag: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Show]:
+    """Yield a function that shows a picture in a window; closing the window is as good as Ctrl-C.
+
+    Raises:
+        UserError: there is no display; `flag` is what asked for one.
+    """
+    from custom_envs.viewer import NoDisplay, Viewer  # needs a display driver, which most machines this runs on lack
+
+    try:
+        viewer = Viewer("World Models, staged", width, height)
+    except NoDisplay as error:
+        raise UserError(f"{flag}: {error}") from None
+
+    def show(picture: np.ndarray) -> None:
+        viewer.show(picture)
+        if viewer.closed:
+            raise KeyboardInterrupt
+
+    try:
+        yield show
+    finally:
+        viewer.close()

@@ -1,0 +1,224 @@
+"""Training that can be stopped at any time: what stages 02 and 04 share.
+
+After every epoch the network is validated and everything is saved. Batch order and noise are functions of (seed, epoch,
+step), so a training that was stopped and resumed gives the same numbers as one that was not.
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from nets import keras, save_weights, tf, versions
+from rollouts import UserError, atomic_write, check_same
+
+
+class Trainer(keras.Model):
+    """Fits a network by a loss of several parts, each reported apart.
+
+    A subclass gives `parts`, the names of what `losses_of(data, step)` returns: "loss", the sum, and its summands.
+    """
+
+    parts: tuple[str, ...]
+
+    def __init__(self, network: keras.Model, seed: int):
+        super().__init__(name=f"{network.name}_trainer")
+        self.network, self.seed = network, seed
+        self.trackers = {name: keras.metrics.Mean(name) for name in self.parts}
+
+    @property
+    def metrics(self) -> list:
+        return list(self.trackers.values())
+
+    def losses_of(self, data: object, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        raise NotImplementedError
+
+    def noise_like(self, tensor: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Standard normal noise of the shape of `tensor`, always the same for one (seed, step)."""
+        return tf.random.stateless_normal(tf.shape(tensor), seed=[tf.constant(self.seed, tf.int64), step])
+
+    def train_step(self, data: object) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            losses = self.losses_of(data, tf.cast(self.optimizer.iterations, tf.int64))
+        weights = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(losses["loss"], weights), weights)
+        return self._track(losses)
+
+    def test_step(self, data: object) -> dict[str, tf.Tensor]:
+        no_step = tf.constant(-1, tf.int64)  # the same noise at every validation
+        return self._track(self.losses_of(data, no_step))
+
+    def _track(self, losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        for name, tracker in self.trackers.items():
+            tracker.update_state(losses[name])
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+
+# --- the state to resume from -----------------------------------------------------------------------------------------
+def save_state(path: Path, model: keras.Model, settings: dict, history: list[dict], best: float) -> None:
+    """Write all that resuming needs: last weights, optimizer, and one row of `history` for every epoch done."""
+    about = {"settings": settings, "history": history, "best": best}
+    with atomic_write(path) as part, h5py.File(part, "w") as file:
+        file.attrs["about"] = json.dumps(about)
+        for group, variables in _state_variables(model).items():
+            for i, variable in enumerate(variables):
+                file.create_dataset(f"{group}/{i:03d}", data=np.asarray(variable))
+
+
+def load_state(path: Path, model: keras.Model, start: str) -> dict:
+    """Restore a compiled model from `save_state`; returns {"settings", "history", "best"}.
+
+    Raises:
+        UserError: there is nothing to go on from (`start` says how to start), or it does not fit.
+    """
+    if not path.exists():
+        raise UserError(f"there is nothing to go on from ({path} is not there): {start}")
+    try:
+        with h5py.File(path, "r") as file:
+            about = json.loads(file.attrs["about"])
+            groups = {name: [np.asarray(group[key]) for key in sorted(group)] for name, group in file.items()}
+        about["settings"].items(), [row["val_loss"] for row in about["history"]], float(about["best"])
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} is not a training state ({str(error).splitlines()[0]}): {start}") from None
+    for name, variables in _state_variables(model).items():
+        if [tuple(v.shape) for v in variables] != [a.shape for a in groups[name]]:
+            raise UserError(f"{path} is the state of another architecture: {start}")
+        for variable, array in zip(variables, groups[name], strict=True):
+            variable.assign(array)
+    return about
+
+
+def _state_variables(model: keras.Model) -> dict[str, list]:
+    if not model.optimizer.built:
+        model.optimizer.build(model.network.trainable_variables)
+    return {"model": model.network.weights, "optimizer": model.optimizer.variables}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After every epoch: the best weights so far, the state to resume from, the log; stops when nothing gets better.
+
+    Args:
+        folder: where weights.h5, state.h5 and log.csv live.
+        settings: what resuming must match.
+        patience: epochs without a better validation loss after which training stops.
+        resumed: what `load_state` returned, if it did.
+    """
+
+    def __init__(self, folder: Path, settings: dict, patience: int, resumed: dict | None):
+        super().__init__()
+        self.folder, self.settings, self.patience = folder, settings, patience
+        self.history = list(resumed["history"]) if resumed else []
+        self.best = resumed["best"] if resumed else float("inf")
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if not np.isfinite(logs["loss"]):
+            where = f"step {batch + 1} of epoch {len(self.history) + 1}"
+            raise UserError(f"the loss is {logs['loss']} at {where}: stopped; the last good weights are kept")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
+        self.history.append(row)
+        if row["val_loss"] < self.best:
+            self.best = row["val_loss"]
+            about = {"settings": self.settings, "epochs": epoch + 1, "losses": row, "versions": versions()}
+            save_weights(self.model.network, self.folder / "weights.h5", about)
+        save_state(self.folder / "state.h5", self.model, self.settings, self.history, self.best)
+        with atomic_write(self.folder / "log.csv") as part, open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.history[0])
+            writer.writeheader()
+            writer.writerows(self.history)
+        if self.is_over():
+            self.model.stop_training = True
+
+    def is_over(self) -> bool:
+        """Whether the last `patience` epochs brought no better validation loss."""
+        losses = [row["val_loss"] for row in self.history]
+        return len(losses) > self.patience and min(losses[-self.patience :]) > min(losses[: -self.patience])
+
+
+# --- the loop ---------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train: `epochs` of `steps_an_epoch` gradient steps, `steps` altogether; None is no such limit."""
+
+    steps_an_epoch: int
+    epochs: int | None
+    steps: int | None
+
+    def spans(self, epoch: int, step: int) -> list[tuple[int, int, int]]:
+        """What is left to do after `epoch` epochs and `step` steps: (first epoch, last epoch + 1, steps an epoch)."""
+        limits = []
+        if self.epochs is not None:
+            limits.append((self.epochs - epoch) * self.steps_an_epoch)
+        if self.steps is not None:
+            limits.append(self.steps - step)
+        whole, rest = divmod(max(0, min(limits)), self.steps_an_epoch)
+        spans = [(epoch, epoch + whole, self.steps_an_epoch), (epoch + whole, epoch + whole + 1, rest)]
+        return [span for span in spans if span[0] < span[1] and span[2]]
+
+
+def fit(
+    trainer: Trainer,
+    folder: Path,
+    settings: dict,
+    schedule: Schedule,
+    new_model: bool,
+    training: Callable[[int], Iterator],
+    validation: Callable[[], Iterator],
+    patience: int,
+) -> None:
+    """Train a compiled `trainer` from scratch or from where it stopped, by Keras' own `fit`.
+
+    Args:
+        settings: what a resumed training must share with the one it goes on from.
+        training: epoch -> iterator over its batches, of the schedule's steps_an_epoch; arrays or dicts of arrays.
+        validation: -> iterator over the validation batches.
+        patience: epochs without a better validation loss after which training stops.
+    """
+    resumed = None
+    if not new_model:
+        resumed = load_state(folder / "state.h5", trainer, "add --new_model to start")
+        remedy = "give the settings of before, or --new_model to start over"
+        check_same(str(folder / "state.h5"), resumed["settings"], settings, remedy)
+    checkpoint = Checkpoint(folder, settings, patience, resumed)
+    done = len(checkpoint.history)
+    spans = schedule.spans(done, int(trainer.optimizer.iterations))
+    if checkpoint.is_over() or not spans:
+        print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
+        return
+    held_out = _dataset(validation, sum(1 for _ in validation()))
+    for first, stop, steps in spans:
+        if checkpoint.is_over():
+            break
+        stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
+        trainer.fit(
+            stream,
+            initial_epoch=first,
+            epochs=stop,
+            steps_per_epoch=steps,
+            validation_data=held_out,
+            callbacks=[checkpoint],
+            verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
+        )
+    if checkpoint.is_over():
+        print(f"no better validation loss for {patience} epochs: stopped early")
+
+
+def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: int) -> Iterator:
+    for epoch in range(first, stop):
+        yield from islice(training(epoch), steps)
+
+
+def _dataset(batches: Callable[[], Iterator], count: int) -> tf.data.Dataset:
+    """A tf.data stream, read ahead in the background, of the `count` batches that `batches()` yields."""
+    first = next(batches())
+    signature = keras.tree.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), first)
+    stream = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
+    return stream.apply(tf.data.experimental.assert_cardinality(count))

@@ -1,0 +1,1 @@
+"""V: see vae/arch.py."""
