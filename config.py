@@ -25,6 +25,7 @@ RNN_DIR = Path("rnn")
 CONTROLLER_DIR = Path("controller")
 LOG_DIR = Path("log")
 VIDEO_DIR = Path("videos")
+REPORT_DIR = Path("report")
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
 # One run seed, a range of tracks for every purpose: what is explored, searched, evaluated and reported on never meets.
