@@ -205,6 +205,7 @@ def fit(
             steps_per_epoch=steps,
             validation_data=held_out,
             callbacks=[checkpoint],
+            shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
             verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
         )
     if checkpoint.is_over():

@@ -115,7 +115,7 @@ class ControllerSearch:
     def evaluated(self, scores: np.ndarray) -> bool:
         """Note the scores (tracks,) of the mean on fresh tracks; returns whether it is the best so far."""
         self.evaluations = np.vstack([self.evaluations, (self.generation, scores.mean(), scores.std(), scores.min())])
-        better = len(self.evaluations) == 1 or scores.mean() > self.evaluations[self.best, 1]
+        better = len(self.evaluations) == 1 or bool(scores.mean() > self.evaluations[self.best, 1])
         if better:
             self.best, self.best_u = len(self.evaluations) - 1, self.optimizer.mean
         elif self.settings["retrain"]:
