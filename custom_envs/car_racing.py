@@ -50,7 +50,8 @@ class CarRacing(gym_car_racing.CarRacing):
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Frame, dict[str, Any]]:
         """A new track; the same seed gives the same episode, whatever was played before.
 
-        The order in which Box2D meets contacts depends on what its world has been through, so each episode has its own.
+        The order in which Box2D meets contacts depends on what its world has been through. An episode has a world of its
+        own, so that nothing can come to depend on that order.
         """
         self._destroy()
         self.road = None
