@@ -63,8 +63,11 @@ def save_weights(model: keras.Model, path: Path, about: dict) -> None:
     """
     with atomic_write(path) as part:
         alias = part.with_suffix(".weights.h5")
-        model.save_weights(alias)
-        os.replace(alias, part)
+        try:
+            model.save_weights(alias)
+            os.replace(alias, part)
+        finally:
+            alias.unlink(missing_ok=True)
     write_json(path.with_suffix(".json"), about | {"weights_sha256": file_hash(path)})
 
 

@@ -52,7 +52,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        reason = error.strerror or str(error).splitlines()[0]
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]  # HDF5 tells whole stories
         raise UserError(f"cannot write {path}: {reason}; what was there is untouched") from error
     finally:
         with suppress(OSError):  # renamed already, or never made

@@ -44,6 +44,7 @@ class ControllerSearch:
         kept = load_search(path)
         arrays = kept.coordinates
         try:
+            _check_shapes(arrays, len(kept.fitness))
             search = cls(path.name.removesuffix(".es.npz"), kept.settings, arch.Coordinates(arrays["w0"], arrays["T"]))
             search.fitness, search.rows, search.evaluations = kept.fitness, arrays["rows"], arrays["evaluations"]
             search.best, search.best_u = int(arrays["best"]), arrays["best_u"]
@@ -149,6 +150,18 @@ def check_settings(search: ControllerSearch, settings: dict) -> None:
     remedy = "give the settings of before, or --new_model to start over"
     asked = {key: value for key, value in settings.items() if key != "versions"}
     check_same(str(state_path(search.name)), search.settings, asked, remedy)
+
+
+def _check_shapes(arrays: dict[str, np.ndarray], generations: int) -> None:
+    """Refuse, with a ValueError, arrays that no search of so many generations could have left."""
+    [dimensions], evaluations = arrays["start_u"].shape, len(arrays["evaluations"])
+    shapes = {"w0": (arch.NUM_WEIGHTS,), "T": (arch.NUM_WEIGHTS, dimensions), "best_u": (dimensions,)}
+    shapes |= {"rows": (generations, len(ROW)), "evaluations": (evaluations, len(EVALUATION))}
+    for name, shape in shapes.items():
+        if arrays[name].shape != shape:
+            raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
+    if not 0 <= arrays["best"] < max(evaluations, 1):
+        raise ValueError(f"the best of {evaluations} evaluations is said to be number {arrays['best']}")
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:

@@ -1,0 +1,287 @@
+"""The controller: its action by a second formula, its files, its subspace, and the search that goes on where it was."""
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import snapshot
+
+import config
+import controller.arch as arch
+from controller.search import ControllerSearch, check_settings, state_path, weights_path
+from rollouts import UserError
+
+NAME = "car_racing.cma.2.8"
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def some_features(n: int, seed: int = 0) -> np.ndarray:
+    """[z, h] that vary much in few directions, as real ones do: float32 (n, 288)."""
+    rng = np.random.default_rng(seed)
+    mixing = rng.normal(size=(arch.FEATURES, arch.FEATURES)) * np.logspace(0, -3, arch.FEATURES)
+    return (rng.normal(size=(n, arch.FEATURES)) @ mixing.T + rng.normal(size=arch.FEATURES)).astype(np.float32)
+
+
+# --- the action ----------------------------------------------------------------------------------------------------
+
+
+def test_an_action_is_a_squashed_linear_function() -> None:
+    rng = np.random.default_rng(0)
+    weights, x = rng.normal(0, 0.3, (5, arch.NUM_WEIGHTS)), some_features(5)
+    actions = arch.act(*arch.unpack(weights), x[:, : config.Z_DIM], x[:, config.Z_DIM :])
+    assert actions.shape == (5, 3)
+    assert actions.dtype == np.float32
+    for w, features, (steer, gas, brake) in zip(weights, x, actions, strict=True):
+        s, g, b = (math.fsum([*(w[288 * a : 288 * (a + 1)] * features), w[864 + a]]) for a in range(3))
+        assert steer == pytest.approx(math.tanh(s), abs=1e-6)
+        assert gas == pytest.approx(1 / (1 + math.exp(-2 * g)), abs=1e-6)
+        assert brake == pytest.approx(max(math.tanh(b), 0), abs=1e-6)
+
+
+def test_867_weights() -> None:
+    assert arch.NUM_WEIGHTS == 867
+
+
+def test_every_action_lies_within_the_bounds() -> None:
+    x = np.array([[-1e9] * 3, [1e9] * 3, [0.0] * 3, [-0.3, 0.2, -0.1]])
+    actions = arch.squash(x)
+    assert (actions >= config.ACTION_LOW).all()
+    assert (actions <= config.ACTION_HIGH).all()
+    np.testing.assert_allclose(actions[:3], [[-1, 0, 0], [1, 1, 1], [0, 0.5, 0]])
+
+
+def test_an_action_does_not_depend_on_its_neighbours() -> None:
+    weights, x = np.random.default_rng(0).normal(size=(16, arch.NUM_WEIGHTS)), some_features(16)
+    W, b = arch.unpack(weights)
+    z, h = x[:, : config.Z_DIM], x[:, config.Z_DIM :]
+    together = arch.act(W, b, z, h)
+    for i in range(16):
+        np.testing.assert_array_equal(together[i], arch.act(W[i : i + 1], b[i : i + 1], z[i : i + 1], h[i : i + 1])[0])
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_controller_comes_back_as_it_was_saved() -> None:
+    weights = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
+    arch.save(Path("controller/a.json"), weights, 12.5, {"vae": "1234"})
+    loaded, score, about = arch.load(Path("controller/a.json"))
+    np.testing.assert_array_equal(loaded, weights)
+    assert (score, about) == (12.5, {"vae": "1234"})
+    assert json.loads(Path("controller/a.json").read_text())[0] == weights.tolist()
+
+
+def test_the_tutorials_file_of_two_elements_loads() -> None:
+    Path("a.json").write_text(json.dumps([[0.5] * 867, 900.1]))
+    weights, score, about = arch.load(Path("a.json"))
+    assert weights.tolist() == [0.5] * 867
+    assert (score, about) == (900.1, {})
+
+
+BAD_CONTROLLERS = {
+    "empty": "",
+    "half": json.dumps([[0.5] * 867, 900.1])[:500],
+    "an object": "{}",
+    "a number": "867",
+    "weights alone": json.dumps([[0.5] * 867]),
+    "too few": json.dumps([[0.5] * 866, 1.0]),
+    "too many": json.dumps([[0.5] * 868, 1.0]),
+    "text": json.dumps([["0.5x"] * 867, 1.0]),
+    "nan": json.dumps([[0.5] * 866 + [math.nan], 1.0]),
+    "infinite": json.dumps([[0.5] * 866 + [math.inf], 1.0]),
+    "ragged": json.dumps([[[0.5]] + [0.5] * 866, 1.0]),
+    "complex about": json.dumps([[0.5] * 867, 1.0, 3]),
+    "not utf-8": "\udcff",
+}
+
+
+@pytest.mark.parametrize("content", BAD_CONTROLLERS)
+def test_another_file_is_refused_in_one_line(content: str) -> None:
+    Path("a.json").write_text(BAD_CONTROLLERS[content], errors="surrogateescape")
+    with pytest.raises(UserError, match=r"a\.json") as error:
+        arch.load(Path("a.json"))
+    assert "\n" not in str(error.value)
+    with pytest.raises(UserError, match=r"missing\.json is not there"):
+        arch.load(Path("missing.json"))
+
+
+# --- the subspace --------------------------------------------------------------------------------------------------
+
+
+def test_coordinates_of_all_weights() -> None:
+    w0, u = np.random.default_rng(0).normal(size=(2, arch.NUM_WEIGHTS))
+    np.testing.assert_allclose(arch.all_weights(w0).weights(u), w0 + u, rtol=1e-12)
+
+
+def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
+    """Second formula: the components by the SVD of the centred features, the action from their projections."""
+    k, rng = 6, np.random.default_rng(1)
+    features, w0 = some_features(500), rng.normal(size=arch.NUM_WEIGHTS)
+    u = rng.normal(size=3 * (k + 1))
+    coordinates = arch.principal_subspace(w0, features, k)
+    mean = features.astype(np.float64).mean(axis=0)
+    _, s, Vt = np.linalg.svd(features - mean, full_matrices=False)
+    V = Vt[:k] * np.sign(Vt[np.arange(k), np.abs(Vt[:k]).argmax(axis=1)])[:, None]
+    scale = (s[:k] ** 2 / (len(features) - 1)) ** -0.25
+    W0, b0 = arch.unpack(w0)
+    W, b = arch.unpack(coordinates.weights(u))
+    for x in some_features(5, seed=2).astype(np.float64):
+        seen = scale * (V @ (x - mean))
+        steps = u.reshape(3, k + 1)
+        np.testing.assert_allclose(W @ x + b, W0 @ x + b0 + steps[:, :k] @ seen + steps[:, k], rtol=1e-6)
+
+
+def test_many_coordinates_at_once_are_the_same_as_one_by_one() -> None:
+    coordinates = arch.principal_subspace(np.zeros(arch.NUM_WEIGHTS), some_features(100), 4)
+    u = np.random.default_rng(0).normal(size=(7, 15))
+    np.testing.assert_allclose(coordinates.weights(u), [coordinates.weights(row) for row in u], rtol=1e-12, atol=1e-15)
+
+
+def test_features_that_never_vary_do_no_harm() -> None:
+    features = some_features(50)
+    features[:, 10:] = 0.25
+    T = arch.principal_subspace(np.zeros(arch.NUM_WEIGHTS), features, 20).T
+    assert np.isfinite(T).all()
+
+
+# --- the search ----------------------------------------------------------------------------------------------------
+
+
+def new_search(**changes: object) -> ControllerSearch:
+    settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
+    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0} | changes
+    w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
+    return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
+
+
+def scores_of(weights: np.ndarray, track: int) -> np.ndarray:
+    """A score that is a function of weights (..., 867) and track alone; (...,)."""
+    return -np.square(weights - np.sin(np.arange(arch.NUM_WEIGHTS) + track)).sum(axis=-1)
+
+
+def one_generation(search: ControllerSearch) -> None:
+    """Two tracks a generation; every second one is evaluated, the fourth with luck, the others worse each time."""
+    weights = search.ask()
+    scores = np.stack([scores_of(weights, 2 * search.generation + i) for i in range(2)], axis=1)
+    search.tell(scores, np.full(scores.shape, 30), seconds=0.0)
+    if search.generation % 2 == 0:
+        lucky = 1e4 if search.generation == 4 else 0
+        search.evaluated(lucky - 100 * search.generation + np.array([-1.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize("retrain", [0, 1])
+@pytest.mark.parametrize("optimizer", ["cma", "pepg"])
+def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, retrain: int) -> None:
+    """Bit for bit, wherever it was broken off; with --retrain also when it had gone back to its best before."""
+    unbroken = new_search(optimizer=optimizer, retrain=retrain)
+    for _ in range(9):
+        one_generation(unbroken)
+    unbroken.save()
+    files = snapshot(here)
+    assert (unbroken.start_generation > 0) == bool(retrain)
+    broken = new_search(optimizer=optimizer, retrain=retrain)
+    for _ in range(9):
+        one_generation(broken)
+        broken.save()
+        broken = ControllerSearch.load(state_path(NAME))
+    np.testing.assert_array_equal(broken.ask(), unbroken.ask())
+    broken.save()
+    assert snapshot(here) == files
+
+
+def test_another_seed_is_another_search() -> None:
+    assert not np.array_equal(new_search(seed=1).ask(), new_search(seed=2).ask())
+
+
+def test_retrain_goes_back_to_the_best_mean() -> None:
+    search = new_search(retrain=1)
+    for _ in range(4):
+        one_generation(search)
+    best = search.mean_weights  # evaluated with luck
+    for _ in range(2):
+        one_generation(search)
+    np.testing.assert_array_equal(search.mean_weights, best)
+    assert search.start_generation == 6
+    keeps_on = new_search(retrain=0)
+    for _ in range(6):
+        one_generation(keeps_on)
+    assert not np.array_equal(keeps_on.mean_weights, best)
+
+
+def test_what_is_written_is_the_mean_that_was_evaluated_best() -> None:
+    search = new_search()
+    for _ in range(5):
+        one_generation(search)
+        if search.generation == 4:
+            best = search.mean_weights
+    search.save()
+    weights, score, about = arch.load(weights_path(NAME, "best"))
+    np.testing.assert_array_equal(weights, best)
+    assert score == search.evaluations[1, 1]
+    assert (about["vae"], about["rnn"], about["generation"]) == ("v", "r", 4)
+    weights, score, about = arch.load(weights_path(NAME, "current"))
+    np.testing.assert_array_equal(weights, search.mean_weights)
+    assert score == search.fitness[-1].mean()
+    rows = json.loads(Path(f"log/{NAME}.hist.json").read_text())
+    assert [row["generation"] for row in rows] == [1, 2, 3, 4, 5]
+    assert rows[2]["max"] == search.fitness[2].max()
+
+
+def test_the_search_climbs() -> None:
+    """From the first mean a third of the way to the best that its subspace holds, on one track."""
+    search = new_search(sigma_init=0.5)
+    T = search.coordinates.T
+    start = scores_of(search.mean_weights, 0)
+    u, *_ = np.linalg.lstsq(T, np.sin(np.arange(arch.NUM_WEIGHTS)) - search.coordinates.w0)
+    top = scores_of(search.coordinates.weights(u), 0)
+    for _ in range(40):
+        search.tell(scores_of(search.ask(), 0)[:, None], np.ones((8, 1)), 0.0)
+    assert scores_of(search.mean_weights, 0) > start + (top - start) / 3
+
+
+def test_changed_settings_are_refused_but_not_changed_versions() -> None:
+    search = new_search(versions={"numpy": "2"})
+    check_settings(search, search.settings | {"versions": {"numpy": "3"}})
+    with pytest.raises(UserError, match="made with seed = 1, now it is 2"):
+        check_settings(search, search.settings | {"seed": 2})
+
+
+def _change(key: str, new: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict], dict]:
+    return lambda arrays: arrays | {f"coordinates/{key}": new(arrays[f"coordinates/{key}"])}
+
+
+DAMAGES = {
+    "another mean": _change("mean_u", lambda u: u + 1e-6),
+    "another start": _change("start_u", lambda u: u + 1e-6),
+    "another fitness": lambda arrays: arrays | {"fitness": arrays["fitness"][:, ::-1]},
+    "fewer generations": lambda arrays: arrays | {"fitness": arrays["fitness"][:-1]},
+    "another width": _change("start_u", lambda u: u[:-1]),
+    "another population": lambda arrays: arrays | {"fitness": arrays["fitness"][:, :-1]},
+    "rows of another width": _change("rows", lambda rows: rows[:, :-1]),
+    "fewer rows": _change("rows", lambda rows: rows[:-1]),
+    "a best that never was": _change("best", lambda best: best + 7),
+    "other coordinates": _change("T", lambda T: T[:-1]),
+    "no evaluations": lambda arrays: {key: array for key, array in arrays.items() if "evaluations" not in key},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
+    search = new_search()
+    for _ in range(4):
+        one_generation(search)
+    search.save()
+    with np.load(state_path(NAME)) as file:
+        arrays = dict(file)
+    np.savez(state_path(NAME).open("wb"), **DAMAGES[damage](arrays))
+    with pytest.raises(UserError, match=r"car_racing.cma.2.8.es.npz") as error:
+        ControllerSearch.load(state_path(NAME))
+    assert "\n" not in str(error.value)

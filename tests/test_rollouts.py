@@ -1,0 +1,312 @@
+"""The files between the stages: that they are whole or not there, and that what is not what it should be is refused."""
+
+import json
+import os
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, full_disk, snapshot
+
+import config
+import rollouts
+from rollouts import UserError, atomic_write, claim, find_batches, open_batch, open_batches, write_batch
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def episodes(kind: str, count: int, time_steps: int = 5, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
+    """Random episodes of the right types and shapes."""
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        yield {
+            name: rng.integers(0, 2 if dtype is np.bool_ else 256, (time_steps - fewer, *tail)).astype(dtype)
+            for name, (dtype, fewer, tail) in rollouts.KINDS[kind].items()
+        }
+
+
+def write(b: int, count: int = 3, time_steps: int = 5, kind: str = "obs", seed: int = 0) -> None:
+    write_batch(kind, b, count, time_steps, episodes(kind, count, time_steps, seed), {"seed": seed})
+
+
+# --- whole or not there --------------------------------------------------------------------------------------------
+
+
+def test_a_file_appears_when_it_is_complete(here: Path) -> None:
+    with atomic_write("new/file.txt") as part:
+        part.write_text("all")
+        assert not Path("new/file.txt").exists()
+    assert Path("new/file.txt").read_text() == "all"
+    assert len(snapshot(here)) == 1
+
+
+@pytest.mark.parametrize("failure", [ValueError("a bug"), KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_failed_write_leaves_the_old_file(here: Path, failure: BaseException) -> None:
+    Path("file.txt").write_text("old")
+    expected = UserError if isinstance(failure, OSError) else type(failure)
+    with pytest.raises(expected), atomic_write("file.txt") as part:
+        part.write_text("new, but ha")
+        raise failure
+    assert Path("file.txt").read_text() == "old"
+    assert len(snapshot(here)) == 1
+
+
+@pytest.mark.parametrize("kind", ["obs", "rnn"])
+def test_a_full_disk_is_one_line_and_leaves_the_old_batch(here: Path, kind: str) -> None:
+    write(0, kind=kind)
+    before = snapshot(here)
+    with full_disk(1000), pytest.raises(UserError, match=r"cannot write data/\S+_0.npy: File too large") as error:
+        write(0, 100, kind=kind, seed=1)
+    assert "\n" not in str(error.value)
+    assert snapshot(here) == before
+    open_batch(kind, 0)
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(here: Path) -> None:
+    Path("data").write_text("a file, where a folder should be")
+    with pytest.raises(UserError, match="cannot write"):
+        write(0)
+    with pytest.raises(UserError, match="cannot write"), claim("obs", 0):
+        pass
+
+
+def test_episodes_that_stop_coming_leave_no_batch(here: Path) -> None:
+    def broken() -> Iterator[dict[str, np.ndarray]]:
+        yield from episodes("obs", 2)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_batch("obs", 0, 3, 5, broken(), {})
+    assert snapshot(here) == {}
+
+
+KILLED_AT = """
+import os, sys
+sys.path[:0] = {path!r}
+from test_rollouts import write
+count = 0
+def die(event, arguments):
+    global count
+    count += event == "os.rename"
+    if count > {renames}:
+        os._exit(9)
+sys.addaudithook(die)
+write(0, seed=1)
+"""
+
+
+@pytest.mark.parametrize("renames", range(6))
+def test_a_batch_killed_between_two_renames_is_old_or_new_or_not_there(here: Path, renames: int) -> None:
+    """Its record goes before the first array and comes after the last: old arrays never stand beside new ones."""
+    write(0, seed=0)
+    program = KILLED_AT.format(path=[str(ROOT), str(ROOT / "tests")], renames=renames)
+    status = subprocess.run([sys.executable, "-c", program], cwd=here).returncode
+    assert status == (9 if renames < 5 else 0)
+    if renames < 5:
+        assert rollouts.read_record("obs", 0) is None
+        write(0, seed=1)  # what the killed one left is no obstacle
+    assert open_batch("obs", 0).record["settings"] == {"seed": 1}
+    assert len(snapshot(here)) == 5
+
+
+def test_a_batch_comes_back_as_it_was_written() -> None:
+    for kind in rollouts.KINDS:
+        write(7, kind=kind)
+        batch = open_batch(kind, 7)
+        assert (batch.number, batch.episodes, batch.record["time_steps"]) == (7, 3, 5)
+        for i, episode in enumerate(episodes(kind, 3)):
+            for name, array in episode.items():
+                np.testing.assert_array_equal(batch[name][i], array)
+                assert batch[name].dtype == array.dtype
+
+
+def test_a_plain_numpy_reads_the_arrays() -> None:
+    write(0)
+    assert np.load("data/obs_data_0.npy").shape == (3, 5, 64, 64, 3)
+    assert np.load("data/done_data_0.npy").dtype == bool
+
+
+def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
+    size = 60 * 50 * 64 * 64 * 3
+    frame = np.zeros((50, *config.FRAME_SHAPE), np.uint8)
+    row = {name: np.zeros((50, *tail), dtype) for name, (dtype, _, tail) in rollouts.KINDS["obs"].items()}
+    tracemalloc.start()
+    write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), {})
+    assert open_batch("obs", 0)["obs_data"].nbytes == size
+    assert tracemalloc.get_traced_memory()[1] < size / 10
+    tracemalloc.stop()
+
+
+def test_hashes_tell_batches_apart() -> None:
+    write(0)
+    write(1)
+    write(2, seed=1)
+    same, other = open_batch("obs", 0).hash == open_batch("obs", 1).hash, open_batch("obs", 2).hash
+    assert same
+    assert other != open_batch("obs", 0).hash
+    pairs = [rollouts.combined_hash(open_batches("obs", *span)) for span in ((0, 1), (1, 2))]
+    assert pairs[0] != pairs[1]
+
+
+# --- what is refused -----------------------------------------------------------------------------------------------
+
+
+class Trap:
+    """Creates a file when it is unpickled."""
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (Path("touched"),)
+
+
+def save(array: np.ndarray) -> None:
+    np.save("data/action_data_0.npy", array)
+
+
+ARRAY_DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "empty": lambda path: path.write_bytes(b""),
+    "half a header": lambda path: path.write_bytes(path.read_bytes()[:40]),
+    "half the data": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "another dtype": lambda path: save(np.zeros((3, 5, 3), np.float64)),
+    "another byte order": lambda path: save(np.zeros((3, 5, 3), ">f4")),
+    "another shape": lambda path: save(np.zeros((3, 4, 3), np.float32)),
+    "another order": lambda path: save(np.asfortranarray(np.random.rand(3, 5, 3).astype(np.float32))),
+    "a pickle": lambda path: save(np.array([Trap()], dtype=object)),
+    "a bare pickle": lambda path: path.write_bytes(__import__("pickle").dumps(Trap())),
+    "text": lambda path: path.write_text("not an array"),
+    "an archive": lambda path: np.savez(path.open("wb"), np.zeros((3, 5, 3), np.float32)),
+    "another number": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"),
+}
+
+
+@pytest.mark.parametrize("damage", ARRAY_DAMAGES)
+def test_a_damaged_array_is_refused_in_one_line(damage: str) -> None:
+    write(0)
+    path = Path("data/action_data_0.npy")
+    ARRAY_DAMAGES[damage](path)
+    with pytest.raises(UserError, match=str(path)) as error:
+        open_batch("obs", 0)
+    assert "\n" not in str(error.value)
+    assert not Path("touched").exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[1]", "{}", "[" * 100_000, '{"settings": {}, "episodes": true, "time_steps": 5, "sha256": {}}']
+)
+def test_a_damaged_record_is_refused_in_one_line(text: str) -> None:
+    write(0)
+    Path("data/obs_0.json").write_text(text)
+    with pytest.raises(UserError, match=r"data/obs_0.json") as error:
+        open_batch("obs", 0)
+    assert "\n" not in str(error.value)
+
+
+def test_a_record_that_promises_more_is_refused() -> None:
+    write(0)
+    record = json.loads(Path("data/obs_0.json").read_text())
+    Path("data/obs_0.json").write_text(json.dumps(record | {"episodes": 4}))
+    with pytest.raises(UserError, match=r"holds \S+ \(3, 5, .*\), its record says \S+ \(4, 5, "):
+        open_batch("obs", 0)
+
+
+# --- which batches -------------------------------------------------------------------------------------------------
+
+
+def test_find_batches() -> None:
+    for b in (0, 1, 3, 10):
+        write(b, 1)
+    Path("data/obs_2.npy").touch()  # no record, no batch
+    Path("data/obs_two.json").touch()
+    assert find_batches("obs") == [0, 1, 3, 10]
+    assert find_batches("obs", 1) == [1, 3, 10]
+    assert find_batches("obs", 0, 1) == [0, 1]
+    for arguments, match in (((0, 3), "batch 2: data/obs_2.json"), ((11,), "no complete batch"), ((3, 1), "is below")):
+        with pytest.raises(UserError, match=match):
+            find_batches("obs", *arguments)
+    with pytest.raises(UserError, match="run 03_generate_rnn_data"):
+        find_batches("rnn")
+
+
+def test_open_batches_opens_as_many_as_hold_the_episodes() -> None:
+    for b in range(3):
+        write(b, 3)
+    write(3, 3, time_steps=6)
+    assert [batch.number for batch in open_batches("obs", episodes=4)] == [0, 1]
+    assert [batch.number for batch in open_batches("obs", 1, 2)] == [1, 2]
+    with pytest.raises(UserError, match="batches 0 and 3 have 5 and 6 time steps"):
+        open_batches("obs")
+
+
+def test_series_of_another_vae_are_refused() -> None:
+    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here"})
+    rollouts.check_vae(open_batches("rnn"), "here")
+    with pytest.raises(UserError, match=r"by VAE here, vae/ holds there: run 03"):
+        rollouts.check_vae(open_batches("rnn"), "there")
+
+
+def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
+    with claim("obs", 0) as first, claim("obs", 0) as second, claim("obs", 1) as other:
+        assert (first, second, other) == (True, False, True)
+    program = "import os, rollouts\nwith rollouts.claim('obs', 0) as ours: print(ours); os.kill(os.getpid(), 9)"
+    done = subprocess.run(
+        [sys.executable, "-uc", program],
+        cwd=here,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+    )
+    assert (done.stdout, done.returncode) == (b"True\n", -9)
+    with claim("obs", 0) as again:
+        assert again
+
+
+# --- what the arrays mean ------------------------------------------------------------------------------------------
+
+
+def test_real_steps_end_with_the_first_done() -> None:
+    done = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1], [1, 1, 1, 1]], bool)
+    assert rollouts.real_steps(done).sum(axis=1).tolist() == [4, 3, 4, 1]
+    np.testing.assert_array_equal(rollouts.real_steps(done)[1], [True, True, True, False])
+
+
+def test_a_split_is_by_episode_and_by_seed() -> None:
+    for count in (2, 5, 6, 100, 1001):
+        train, held_out = rollouts.split_episodes(count, seed=3)
+        np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(count))
+        assert len(held_out) == max(1, round(count / 10))
+    np.testing.assert_array_equal(rollouts.split_episodes(100, 3)[1], rollouts.split_episodes(100, 3)[1])
+    assert not np.array_equal(rollouts.split_episodes(100, 3)[1], rollouts.split_episodes(100, 4)[1])
+    with pytest.raises(UserError, match="1 episode is too few"):
+        rollouts.split_episodes(1, 0)
+
+
+def test_no_track_serves_two_purposes() -> None:
+    """Nor two run seeds, nor two places in a run; the corners of the ranges included."""
+    corners = [(seed, start) for seed in (0, 1, config.MAX_SEED - 1) for start in (0, 2**32 - 50)]
+    tracks = [
+        track
+        for purpose in config.TRACK_RANGES
+        for seed, start in corners
+        for track in config.track_seeds(purpose, seed, start, 50)
+    ]
+    assert len(set(tracks)) == len(config.TRACK_RANGES) * len(corners) * 50
+    assert min(tracks) >= 0
+    for seed in (-1, config.MAX_SEED):
+        with pytest.raises(ValueError, match="seed must be"):
+            config.track_seeds("search", seed, 0, 1)
+
+
+def test_changed_settings_name_both_values() -> None:
+    rollouts.check_same("it", {"seed": 1, "more": 2}, {"seed": 1}, "change nothing")
+    with pytest.raises(UserError, match="it was made with seed = 1, now it is 2: change it back"):
+        rollouts.check_same("it", {"seed": 1}, {"seed": 2}, "change it back")
+    with pytest.raises(UserError, match="new = None, now it is 2"):
+        rollouts.check_same("it", {"seed": 1}, {"new": 2}, "")
