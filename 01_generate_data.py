@@ -50,7 +50,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--batch_size", type=cli.positive_int, default=200, help="episodes a file")
     held = config.ACTION_REFRESH_RATE
     parser.add_argument("--action_refresh_rate", type=cli.positive_int, default=held, help="frames an action is held")
-    parser.add_argument("--num_worker", type=cli.positive_int, default=os.cpu_count(), help="processes side by side")
+    parser.add_argument("--num_worker", type=cli.positive_int, default=cli.cores(), help="processes side by side")
     parser.add_argument("--run_all_envs", action="store_true", help="go through config.TRAIN_ENVS, not env_name alone")
     parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: watch in a window (one process)")
     parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks and actions")

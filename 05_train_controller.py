@@ -13,7 +13,6 @@ of the population's scores, each averaged over the generation's tracks. What is 
 """
 
 import argparse
-import os
 import time
 from collections.abc import Callable
 from functools import partial
@@ -134,12 +133,13 @@ def evaluate(search: ControllerSearch, args: argparse.Namespace, drive: Drive) -
     results = drive([Task(search.mean_weights, track, args.max_length) for track in tracks])
     better = search.evaluated(np.array([result.score for result in results]))
     _, mean, std, low = search.evaluations[-1]
-    print(f"evaluation: {mean:.1f} ± {std:.1f} over {len(tracks)} fresh tracks, lowest {low:.1f}", "(best)" * better)
+    mark = ", the best so far" if better else ""
+    print(f"evaluation: {mean:.1f} ± {std:.1f} over {len(tracks)} fresh tracks, lowest {low:.1f}{mark}")
 
 
 def main() -> None:
     args = parse_args()
-    mpi.launch(min(args.num_worker, os.cpu_count()))
+    mpi.launch(min(args.num_worker, cli.cores()))
     with mpi.Ranks() as ranks:
         agent = Agent()
         hashes = agent.load()

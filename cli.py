@@ -1,6 +1,7 @@
 """What the command lines of all stages share: number types that refuse nonsense, one way to run and to fail."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 
@@ -55,6 +56,11 @@ def parser(doc: str) -> argparse.ArgumentParser:
         pass
 
     return argparse.ArgumentParser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
 
 
 def check_environment(parser: argparse.ArgumentParser, name: str) -> None:

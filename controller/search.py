@@ -77,13 +77,16 @@ class ControllerSearch:
     def write_reports(self) -> None:
         """The files for people and for model.py: weights, history, evaluations, settings."""
         about = {key: self.settings[key] for key in ("vae", "rnn", "seed", "max_length")}
+        current_path, best_path = weights_path(self.name, "current"), weights_path(self.name, "best")
         if self.generation:
             current = about | {"generation": self.generation, "score": "mean of the last population"}
-            arch.save(weights_path(self.name, "current"), self.mean_weights, self.rows[-1, 2], current)
+            arch.save(current_path, self.mean_weights, self.rows[-1, 2], current)
         if len(self.evaluations):
             generation, mean, std, low = self.evaluations[self.best].tolist()
             best = about | {"generation": int(generation), "std": std, "min": low, "score": "mean over fresh tracks"}
-            arch.save(weights_path(self.name, "best"), self.coordinates.weights(self.best_u), mean, best)
+            arch.save(best_path, self.coordinates.weights(self.best_u), mean, best)
+        else:
+            best_path.unlink(missing_ok=True)  # of a search that --new_model replaced
         write_json(config.LOG_DIR / f"{self.name}.hist.json", _table(ROW, self.rows))
         write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.evaluations))
         write_json(config.LOG_DIR / f"{self.name}.json", self.settings)
