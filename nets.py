@@ -6,6 +6,7 @@ This is the one place that imports TensorFlow: the arch.py files and training.py
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -84,8 +85,10 @@ def load_weights(model: keras.Model, path: Path, maker: str) -> str:
         alias = Path(folder) / "network.weights.h5"
         alias.symlink_to(path.resolve())
         try:
-            model.load_weights(alias)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file lacks
+                model.load_weights(alias)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UserWarning) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             what = f"{path} does not fit this {model.name}: another architecture, or broken"
             raise UserError(f"{what} ({reason})") from None

@@ -1,8 +1,9 @@
 """V, the eye: a convolutional variational autoencoder from a 64x64 frame to 32 latents and back.
 
-Sizes are the paper's (arXiv 1803.10122, appendix A.1). The loss is the negative evidence lower bound of Kingma and
-Welling (arXiv 1312.6114, equation 10) for Gaussian pixels of variance 1/2, but for a constant: squared error summed
-over pixels plus KL divergence in nats summed over latents, averaged over the batch.
+Sizes are the tutorial's; the paper (arXiv 1803.10122, appendix A.1) has twice the filters in some. The loss is the
+negative evidence lower bound of Kingma and Welling (arXiv 1312.6114, equation 10) for Gaussian pixels of variance 1/2,
+but for a constant: squared error summed over pixels plus KL divergence in nats summed over latents, averaged over the
+batch.
 """
 
 from pathlib import Path

@@ -1,0 +1,167 @@
+"""V: its losses by a second formula, its sizes, that a frame's z is the frame's alone, and that it learns."""
+
+import importlib
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import config
+from env import make_env
+from nets import keras, seed_everything, tf
+from rollouts import UserError
+from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def vae(one_thread: None) -> VAE:
+    seed_everything(0)
+    return VAE()
+
+
+@pytest.fixture(scope="module")
+def frames() -> np.ndarray:
+    """Frames of the road: uint8 (100, 64, 64, 3), two episodes as stage 01 drives them."""
+    stage = importlib.import_module("01_generate_data")
+    settings = {"env": "car_racing", "time_steps": 50, "action_refresh_rate": 5}
+    env = make_env("car_racing")
+    return np.concatenate([stage.play_episode(env, track, settings, show=None)["obs_data"] for track in (1, 2)])
+
+
+# --- the losses ----------------------------------------------------------------------------------------------------
+
+
+def test_kl_divergence_is_its_integral() -> None:
+    """Second formula: the sum over latents of the integral of q log(q / p) on a grid."""
+    rng = np.random.default_rng(0)
+    mu, log_var = rng.normal(0, 1.5, (4, 3)), rng.normal(-1, 1.5, (4, 3))
+    z = np.linspace(-40, 40, 200_001)
+    log_q = -0.5 * ((z - mu[..., None]) ** 2 / np.exp(log_var[..., None]) + log_var[..., None] + np.log(2 * np.pi))
+    log_p = -0.5 * (z**2 + np.log(2 * np.pi))
+    integral = np.trapezoid(np.exp(log_q) * (log_q - log_p), z, axis=-1).sum(axis=1)
+    np.testing.assert_allclose(kl_divergence(tf.constant(mu), tf.constant(log_var)), integral, rtol=1e-6)
+
+
+def test_reconstruction_loss_is_a_sum_over_pixels() -> None:
+    one, other = np.random.default_rng(0).random((2, 3, 64, 64, 3), np.float32)
+    by_hand = [sum(float(d) ** 2 for d in (a - b).ravel()) for a, b in zip(one, other, strict=True)]
+    np.testing.assert_allclose(reconstruction_loss(one, other), by_hand, rtol=1e-5)
+
+
+# --- the network ---------------------------------------------------------------------------------------------------
+
+
+def test_the_sizes_are_the_tutorials(vae: VAE) -> None:
+    """2,115,971 numbers, added up by hand: kernel area x channels in + 1, times channels out."""
+    encoder = sum((16 * n + 1) * m for n, m in ((3, 32), (32, 64), (64, 64), (64, 128)))
+    encoder += 2 * (2 * 2 * 128 + 1) * 32
+    decoder = (32 + 1) * 1024
+    decoder += sum((k * k * n + 1) * m for k, n, m in ((5, 1024, 64), (5, 64, 64), (6, 64, 32), (6, 32, 3)))
+    assert vae.full_model.count_params() == encoder + decoder == 2_115_971
+    assert vae.encoder.count_params() == encoder
+    assert vae.decoder.count_params() == decoder
+
+
+def test_the_shapes_of_the_four_views(vae: VAE, frames: np.ndarray) -> None:
+    mu, log_var = vae.encoder_mu_log_var(frames[:3])
+    assert mu.shape == log_var.shape == (3, config.Z_DIM)
+    assert vae.encoder(frames[:3]).shape == (3, config.Z_DIM)
+    assert vae.decoder(mu).shape == (3, 64, 64, 3)
+    pictures = vae.full_model(frames[:3]).numpy()
+    assert pictures.shape == (3, 64, 64, 3)
+    assert 0 <= pictures.min() < pictures.max() <= 1
+    assert vae.decode(mu.numpy()).dtype == np.uint8
+
+
+def test_the_encoder_samples_from_mu_and_log_var(vae: VAE, frames: np.ndarray) -> None:
+    same = np.repeat(frames[:1], 1000, axis=0)
+    z = vae.encoder(same).numpy()
+    mu, log_var = (moment.numpy()[0] for moment in vae.encoder_mu_log_var(same[:1]))
+    deviations = (z - mu) / np.exp(log_var / 2)
+    assert np.abs(deviations.mean(axis=0)).max() < 5 / np.sqrt(len(z))
+    np.testing.assert_allclose(deviations.std(axis=0), 1, atol=0.1)
+
+
+def test_a_frames_z_does_not_depend_on_its_neighbours(vae: VAE, frames: np.ndarray) -> None:
+    """Bit for bit: not on the frames beside it, nor on its place, nor on the padding."""
+    mu, log_var = vae.encode(frames[:40], rows=16)
+    for i in (0, 7, 15, 16, 39):
+        alone = vae.encode(frames[i : i + 1], rows=16)
+        np.testing.assert_array_equal(alone[0][0], mu[i])
+        np.testing.assert_array_equal(alone[1][0], log_var[i])
+    backwards = vae.encode(frames[:40][::-1], rows=16)
+    np.testing.assert_array_equal(backwards[0][::-1], mu)
+    assert len(np.unique(mu, axis=0)) == len(np.unique(frames[:40], axis=0)) > 1
+
+
+def test_encode_is_the_encoder(vae: VAE, frames: np.ndarray) -> None:
+    for ours, keras_own in zip(vae.encode(frames[:20], rows=16), vae.encoder_mu_log_var(frames[:20]), strict=True):
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-5)
+
+
+# --- learning ------------------------------------------------------------------------------------------------------
+
+
+def test_it_learns_to_tell_frames_apart(frames: np.ndarray) -> None:
+    """Better than any one picture for all frames can be, which is what a decoder that ignores z comes to."""
+    seed_everything(0)
+    frames = frames[::5]
+    trainer = VAETrainer(VAE(), seed=0)
+    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    best_picture = np.square(frames / 255 - (frames / 255).mean(axis=0)).sum(axis=(1, 2, 3)).mean()
+    untrained = trainer.evaluate(frames, batch_size=100, return_dict=True, verbose=0)
+    assert untrained["reconstruction"] > 2 * best_picture
+    trainer.fit(frames, batch_size=10, epochs=35, verbose=0)
+    trained = trainer.evaluate(frames, batch_size=100, return_dict=True, verbose=0)
+    assert trained["reconstruction"] < 0.9 * best_picture
+    assert trained["kl"] > 3
+    assert trained["loss"] == pytest.approx(trained["reconstruction"] + trained["kl"], rel=1e-6)
+
+
+def test_the_noise_is_a_function_of_seed_and_step(one_thread: None) -> None:
+    trainers = [VAETrainer(VAE(), seed) for seed in (1, 1, 2)]
+    shape = tf.zeros((5, config.Z_DIM))
+    same, again, other = (trainer.noise_like(shape, tf.constant(3, tf.int64)).numpy() for trainer in trainers)
+    np.testing.assert_array_equal(same, again)
+    assert not np.array_equal(same, other)
+    assert not np.array_equal(same, trainers[0].noise_like(shape, tf.constant(4, tf.int64)))
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def test_saved_weights_are_the_same_network(vae: VAE, frames: np.ndarray, tmp_path: Path) -> None:
+    path = tmp_path / "vae" / "weights.h5"
+    vae.save(path, {"made": "here"})
+    other = VAE()
+    assert not np.array_equal(other.encode(frames[:2], 2)[0], vae.encode(frames[:2], 2)[0])
+    other.load(path)
+    np.testing.assert_array_equal(other.encode(frames[:2], 2)[0], vae.encode(frames[:2], 2)[0])
+    assert sorted(file.name for file in path.parent.iterdir()) == ["weights.h5", "weights.json"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "half", "text", "not finite", "another network", "a part is missing"])
+def test_other_weights_are_refused_in_one_line(vae: VAE, tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "weights.h5"
+    if damage == "not finite":
+        broken = VAE()
+        broken.full_model.set_weights([np.full_like(weight, np.nan) for weight in broken.full_model.get_weights()])
+        broken.save(path, {})
+    elif damage == "another network":
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(tmp_path / "a.weights.h5")
+        (tmp_path / "a.weights.h5").rename(path)
+    elif damage == "a part is missing":
+        vae.save(path, {})
+        with h5py.File(path, "r+") as file:
+            del file["layers/functional_1"]  # the decoder
+    elif damage == "half":
+        vae.save(path, {})
+        path.write_bytes(path.read_bytes()[:1_000_000])
+    elif damage == "text":
+        path.write_text("no weights")
+    with pytest.raises(UserError, match=str(path)) as error:
+        VAE().load(path)
+    assert "\n" not in str(error.value)
