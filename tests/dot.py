@@ -1,0 +1,39 @@
+"""An environment as a newcomer would write it: a dot to be steered to the middle of the picture. Shown in the README.
+
+Steering moves the dot, gas and brake do nothing. A step pays 1 when the dot comes nearer to the middle, -0.1 otherwise;
+an episode ends after 20 to 30 steps, as its seed decides.
+"""
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.envs.registration import register
+
+
+class Dot(gym.Env):
+    observation_space = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
+    action_space = gym.spaces.Box(np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32))
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
+
+    def __init__(self, render_mode: str | None = None):
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.x, self.left = self.np_random.uniform(4, 60), self.np_random.integers(20, 31)
+        return self.render(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
+        before = abs(self.x - 32)
+        self.x = float(np.clip(self.x + 3 * action[0], 4, 60))
+        self.left -= 1
+        reward = 1.0 if abs(self.x - 32) < before else -0.1
+        return self.render(), reward, self.left == 0, False, {}
+
+    def render(self) -> np.ndarray:
+        frame = np.zeros((64, 64, 3), np.uint8)
+        column = round(self.x)
+        frame[28:36, column - 4 : column + 4] = 255
+        return frame
+
+
+register("WorldModels/Dot-v0", Dot)
