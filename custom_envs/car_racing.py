@@ -20,7 +20,7 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
-from custom_envs.raster import MAX_ZOOM, Pose, Raster, Scene, Wheel
+from custom_envs.raster import MAX_ZOOM, Raster
 
 Frame = NDArray[np.uint8]
 
@@ -50,8 +50,8 @@ class CarRacing(gym_car_racing.CarRacing):
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Frame, dict[str, Any]]:
         """A new track; the same seed gives the same episode, whatever was played before.
 
-        The order in which Box2D meets contacts depends on what its world has been through. An episode has a world of its
-        own, so that nothing can come to depend on that order.
+        The order in which Box2D meets contacts depends on what its world has been through. An episode has a world of
+        its own, so that nothing can come to depend on that order.
         """
         self._destroy()
         self.road = None
@@ -69,10 +69,12 @@ class CarRacing(gym_car_racing.CarRacing):
         action = np.asarray(action, np.float64)
         if action.shape != (3,):
             raise ValueError(f"an action is 3 numbers (steering, gas, brake), not an array of shape {action.shape}")
-        steer, gas, brake = values = action.tolist()
-        if not all(map(math.isfinite, values)):
-            raise ValueError(f"an action must be finite, not {values}")
-        return np.array([min(max(steer, -1.0), 1.0), min(max(gas, 0.0), 1.0), min(max(brake, 0.0), 1.0)])
+        steer, gas, brake = action.tolist()
+        if -1 <= steer <= 1 and 0 <= gas <= 1 and 0 <= brake <= 1:
+            return action
+        if not np.isfinite(action).all():
+            raise ValueError(f"an action must be finite, not {action.tolist()}")
+        return action.clip((-1, 0, 0), 1)
 
     def _create_track(self) -> bool:
         """Gymnasium's track, painted. A failed attempt returns False and is tried again by reset."""
@@ -90,20 +92,11 @@ class CarRacing(gym_car_racing.CarRacing):
 
     def _render(self, mode: str) -> Frame:
         """Our frame for the observation; for `render()` the inherited off-screen picture."""
-        return self._raster.frame(self._scene()) if mode == "state_pixels" else super()._render(mode)
-
-    def _scene(self) -> Scene:
-        hull = self.car.hull
-        vx, vy = hull.linearVelocity
+        if mode != "state_pixels":
+            return super()._render(mode)
+        vx, vy = self.car.hull.linearVelocity
         speed = math.hypot(vx, vy)
-        wheels = tuple([Wheel(complex(*w.position), w.angle, float(w.phase), float(w.omega)) for w in self.car.wheels])
-        return Scene(
-            angle=math.atan2(vx, vy) if speed > 0.5 else -hull.angle,
-            # The picture grows during the first second.
-            zoom=0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1),
-            hull=Pose(complex(*hull.position), hull.angle),
-            wheels=wheels,
-            speed=speed,
-            steering=self.car.wheels[0].joint.angle,
-            gyro=hull.angularVelocity,
-        )
+        angle = math.atan2(vx, vy) if speed > 0.5 else -self.car.hull.angle
+        # The picture grows during the first second.
+        zoom = 0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1)
+        return self._raster.frame(self.car, speed, angle, zoom)

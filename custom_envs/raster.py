@@ -19,11 +19,10 @@ turn one is to multiply it.
 import cmath
 import math
 from functools import lru_cache
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from gymnasium.envs.box2d import car_dynamics as car
+from gymnasium.envs.box2d import car_dynamics as dynamics
 from gymnasium.envs.box2d.car_racing import GRASS_DIM, PLAYFIELD, SCALE, WINDOW_H, WINDOW_W, ZOOM
 from numpy.typing import NDArray
 
@@ -50,41 +49,17 @@ FIXED_COLOURS = np.array(
     ]
 )
 
+# The upright indicators on the grid of the bar: place, owner, height of a unit; speed first, then the wheels.
+GAUGES = ((5, SPEED, 0.02), (7, FRONT_ABS, 0.01), (8, FRONT_ABS, 0.01), (9, REAR_ABS, 0.01), (10, REAR_ABS, 0.01))
+
 # The window position the camera holds the car at, and the largest scale it ever has (window pixels a world unit).
 ANCHOR = complex(WINDOW_W / 2, WINDOW_H / 4)
 MAX_ZOOM = ZOOM * SCALE
 
-HULL_POLYGONS = (car.HULL_POLY1, car.HULL_POLY2, car.HULL_POLY3, car.HULL_POLY4)
-WHEEL_HALF_WIDTH, WHEEL_HALF_LENGTH = car.WHEEL_W * car.SIZE, car.WHEEL_R * car.SIZE  # world units
+HULL_POLYGONS = (dynamics.HULL_POLY1, dynamics.HULL_POLY2, dynamics.HULL_POLY3, dynamics.HULL_POLY4)
+WHEEL_HALF_WIDTH, WHEEL_HALF_LENGTH = dynamics.WHEEL_W * dynamics.SIZE, dynamics.WHEEL_R * dynamics.SIZE  # world units
+WHEEL_MARK = 1.2  # radians
 CAR_RADIUS = 2.9  # no corner of the car is farther from the hull's origin, world units
-
-
-class Pose(NamedTuple):
-    """Where a body is: position x + iy (world units) and angle (radians, counter-clockwise)."""
-
-    position: complex
-    angle: float
-
-
-class Wheel(NamedTuple):
-    """Pose, roll angle (radians) and angular velocity (radians a second) of a wheel."""
-
-    position: complex
-    angle: float
-    phase: float
-    omega: float
-
-
-class Scene(NamedTuple):
-    """All that a frame shows besides the track. The camera sits on the hull."""
-
-    angle: float  # of the world on the screen: radians, counter-clockwise
-    zoom: float  # window pixels a world unit
-    hull: Pose
-    wheels: tuple[Wheel, ...]  # front left, front right, rear left, rear right
-    speed: float  # world units a second
-    steering: float  # radians: joint angle of the front left wheel
-    gyro: float  # radians a second: angular velocity of the hull
 
 
 class Raster:
@@ -97,16 +72,15 @@ class Raster:
     def __init__(self, size: int) -> None:
         self.size = size
         self.texture = np.zeros((TEXELS, TEXELS), np.uint16)
-        self._palette = np.zeros(FIRST_POLYGON, np.uint32)
+        self._palette = np.zeros((1, 2**16), np.int32)  # OpenCV looks up signed numbers; the bits are R, G, B, 0
         # From the anchor to the centre of pixel (column, row), in the window: corner + right * column + down * row.
         self._right, self._down = WINDOW_W / size, -1j * WINDOW_H / size
         self._corner = 1j * WINDOW_H + (self._right + self._down) / 2 - ANCHOR
         self._near_index, self._near_pixels = self._pixels_near_anchor()
         self._cell = size / 40
-        edge = self._first_centre
-        self._bar_top, self._gauge_base = edge(5), edge(1)
-        self._gauges = [(edge(place), edge(place + 1)) for place in (5, 7, 8, 9, 10)]
-        self._needles = slice(edge(2), edge(4))
+        self._edges = edges = [self._first_centre(place) for place in range(41)]
+        self._bar_top, self._needles = edges[5], slice(edges[2], edges[4])
+        self._gauges = [(slice(edges[place], edges[place + 1]), owner, scale) for place, owner, scale in GAUGES]
 
     def paint_track(self, polygons: NDArray[np.floating], colours: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Paints the grass and, over it, the polygons in their order.
@@ -121,28 +95,39 @@ class Raster:
         np.copyto(self.texture, grass_texture())
         owners = np.arange(FIRST_POLYGON, FIRST_POLYGON + len(polygons), dtype=np.uint16)
         fill_quads(self.texture, (polygons + PLAYFIELD) * TEXELS_PER_UNIT, owners)
-        self._palette = np.zeros(FIRST_POLYGON + len(polygons), np.uint32)
-        rgb = self._palette.view(np.uint8).reshape(-1, 4)[:, :3]
+        rgb = self._palette.view(np.uint8).reshape(-1, 4)[: FIRST_POLYGON + len(polygons), :3]
         rgb[:FIRST_POLYGON] = FIXED_COLOURS
         rgb[FIRST_POLYGON:] = np.rint(colours)
         return rgb[FIRST_POLYGON:]
 
-    def frame(self, scene: Scene) -> NDArray[np.uint8]:
-        """The picture of a scene: (size, size, 3) uint8 RGB, a new array each time."""
+    def frame(self, car: dynamics.Car, speed: float, angle: float, zoom: float) -> NDArray[np.uint8]:
+        """The picture of a car on the track, the camera over its hull.
+
+        Args:
+            car: read, not changed.
+            speed: of the hull, world units a second.
+            angle: of the world on the screen: radians, counter-clockwise.
+            zoom: window pixels a world unit.
+
+        Returns:
+            (size, size, 3) uint8 RGB, a new array each time.
+        """
         shape = (self.size, self.size)
-        warp = self._pixel_to_texel(scene)
+        # An offset from the anchor, in the window, times this is the offset from the hull in the world.
+        to_world = cmath.rect(1 / zoom, -angle)
+        hull = complex(*car.hull.position)
+        warp = self._pixel_to_texel(to_world, hull)
         owners = cv2.warpAffine(self.texture, warp, shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
-        self._draw_car(owners, scene)
-        self._draw_bar(owners, scene)
-        rgba = self._palette.take(owners).view(np.uint8).reshape(*shape, 4)
+        self._draw_car(owners, to_world, hull, car)
+        self._draw_bar(owners, speed, car)
+        rgba = cv2.LUT(owners, self._palette).view(np.uint8).reshape(*shape, 4)
         return cv2.cvtColor(rgba, cv2.COLOR_BGRA2BGR)  # only drops the fourth byte: red stays first
 
-    def _pixel_to_texel(self, scene: Scene) -> NDArray[np.float64]:
+    def _pixel_to_texel(self, to_world: complex, hull: complex) -> NDArray[np.float64]:
         """The (2, 3) matrix from (column, row, 1) to texture coordinates in which texel centres are whole numbers."""
-        turn = cmath.rect(TEXELS_PER_UNIT / scene.zoom, -scene.angle)
+        turn = TEXELS_PER_UNIT * to_world
         right, down = self._right * turn, self._down * turn
-        hull = (scene.hull.position + PLAYFIELD * (1 + 1j)) * TEXELS_PER_UNIT - (0.5 + 0.5j)
-        corner = self._corner * turn + hull
+        corner = self._corner * turn + (hull + PLAYFIELD * (1 + 1j)) * TEXELS_PER_UNIT - (0.5 + 0.5j)
         return np.array([[right.real, down.real, corner.real], [right.imag, down.imag, corner.imag]])
 
     def _pixels_near_anchor(self) -> tuple[NDArray[np.intp], NDArray[np.complex128]]:
@@ -152,74 +137,52 @@ class Raster:
         index = np.flatnonzero(np.abs(offsets) <= CAR_RADIUS * MAX_ZOOM)
         return index, np.stack([offsets[index], np.ones(len(index))])
 
-    def _draw_car(self, owners: NDArray[np.uint16], scene: Scene) -> None:
+    def _draw_car(self, owners: NDArray[np.uint16], to_world: complex, hull: complex, car: dynamics.Car) -> None:
         """Wheels with their white marks, then the hull over them.
 
         Pixel centres are taken into the coordinates of each of the five bodies, where every shape is a constant.
         """
-        to_body = [
-            (cmath.rect(1 / scene.zoom, -scene.angle - body.angle), _seen_from(body, scene.hull.position))
-            for body in (*scene.wheels, scene.hull)
-        ]
-        local = np.array(to_body) @ self._near_pixels  # (body, pixel)
+        to_body = []
+        for body in (*car.wheels, car.hull):
+            turn = cmath.rect(1, -body.angle)
+            to_body += turn * to_world, turn * (hull - complex(*body.position))
+        local = np.array(to_body).reshape(5, 2).dot(self._near_pixels)  # (body, pixel)
         across, along = np.abs(local.real), local.imag
         frame = owners.reshape(-1)
         on_wheel = (across[:4] <= WHEEL_HALF_WIDTH) & (np.abs(along[:4]) <= WHEEL_HALF_LENGTH)
         # A handful of pixels: here plain Python is faster than further arrays.
         for wheel, pixel in zip(*on_wheel.nonzero(), strict=True):
-            low, high = _white_mark(scene.wheels[wheel].phase)
-            white = low <= along[wheel, pixel] <= high
-            frame[self._near_index[pixel]] = WHEEL_WHITE if white else BLACK
+            marked = _is_marked(along[wheel, pixel], car.wheels[wheel].phase)
+            frame[self._near_index[pixel]] = WHEEL_WHITE if marked else BLACK
         on_hull = across[4] <= np.interp(along[4], *hull_outline())
         frame[self._near_index[on_hull]] = HULL
 
-    def _draw_bar(self, owners: NDArray[np.uint16], scene: Scene) -> None:
+    def _draw_bar(self, owners: NDArray[np.uint16], speed: float, car: dynamics.Car) -> None:
         """The black bar and its indicators, on a grid of 40 x 40 cells counted from the lower left corner."""
         bar = owners[::-1]
         bar[: self._bar_top] = BLACK
-        front_left, front_right, rear_left, rear_right = scene.wheels
-        heights = (
-            (0.02 * scene.speed, SPEED),
-            (0.01 * front_left.omega, FRONT_ABS),
-            (0.01 * front_right.omega, FRONT_ABS),
-            (0.01 * rear_left.omega, REAR_ABS),
-            (0.01 * rear_right.omega, REAR_ABS),
-        )
-        base = self._gauge_base
-        for (left, right), (height, owner) in zip(self._gauges, heights, strict=True):
-            top = self._first_centre(1 + height)
-            bar[min(base, top) : max(base, top), left:right] = owner
-        for centre, length, owner in ((20, -10 * scene.steering, STEERING), (30, -0.8 * scene.gyro, GYRO)):
-            ends = self._first_centre(centre), self._first_centre(centre + length)
-            bar[self._needles, min(ends) : max(ends)] = owner
+        values = [speed, *[wheel.omega for wheel in car.wheels]]
+        for (columns, owner, scale), value in zip(self._gauges, values, strict=True):
+            bar[self._span(1, scale * float(value)), columns] = owner
+        bar[self._needles, self._span(20, -10 * car.wheels[0].joint.angle)] = STEERING
+        bar[self._needles, self._span(30, -0.8 * car.hull.angularVelocity)] = GYRO
+
+    def _span(self, place: int, length: float) -> slice:
+        """The pixels whose centres lie between two places of the grid; the length may be negative."""
+        start, stop = self._edges[place], self._first_centre(place + length)
+        return slice(start, stop) if start <= stop else slice(stop, start)
 
     def _first_centre(self, cells: float) -> int:
         """How many pixels have their centre before this place of the 40 x 40 grid."""
         return max(math.ceil(cells * self._cell - 0.5), 0)
 
 
-def _seen_from(body: Pose | Wheel, place: complex) -> complex:
-    """A place of the world in the coordinates of a body."""
-    return (place - body.position) * cmath.rect(1, -body.angle)
+def _is_marked(along: float, phase: float) -> bool:
+    """Whether a wheel that has rolled by `phase` is white this far along it, world units from its middle.
 
-
-def _white_mark(phase: float) -> tuple[float, float]:
-    """Where along a wheel its painted sector shows from above: (low, high) in units, low > high when it is hidden.
-
-    The sector is 1.2 radians of the rim. Seen from above is the half of the rim whose sine is negative; a sector that
-    passes the horizon is drawn up to the wheel's end.
+    The mark is a sector of the rim, from `phase` on. From above one sees the half of the rim whose sine is negative.
     """
-    first, second = phase, phase + 1.2
-    if math.sin(first) > 0 and math.sin(second) > 0:
-        return 1.0, -1.0
-    ends = _along(first), _along(second)
-    return min(ends), max(ends)
-
-
-def _along(angle: float) -> float:
-    """How far along the wheel a point of the rim is seen, world units; beyond the horizon: at the wheel's end."""
-    cosine = math.cos(angle)
-    return WHEEL_HALF_LENGTH * (math.copysign(1, cosine) if math.sin(angle) > 0 else cosine)
+    return (-math.acos(along / WHEEL_HALF_LENGTH) - phase) % math.tau <= WHEEL_MARK
 
 
 @lru_cache(maxsize=1)
@@ -234,7 +197,7 @@ def hull_outline() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     for polygon in HULL_POLYGONS:
         heights, widths = zip(*sorted((y, x) for x, y in polygon if x > 0), strict=True)
         half_width = np.maximum(half_width, np.interp(along, heights, widths, left=-1, right=-1))
-    return along * car.SIZE, half_width * car.SIZE
+    return along * dynamics.SIZE, half_width * dynamics.SIZE
 
 
 @lru_cache(maxsize=1)
