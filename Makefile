@@ -16,7 +16,7 @@ setup: $(VENV)/.complete
 
 # The lock file settles every version that requirements.txt leaves open. The stamp comes last: half a setup is none.
 $(VENV)/.complete: requirements.txt requirements.lock
-	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed: make PYTHON=python3.11 ..." * (not (3, 11) <= sys.version_info < (3, 14)))'
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("needs Python 3.11 to 3.13: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --disable-pip-version-check --quiet -r requirements.txt -c requirements.lock
 	touch $@
