@@ -10,8 +10,10 @@ it was stopped, and the same command in several shells (or on several machines o
 
 import argparse
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -124,10 +126,7 @@ def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
 
 def play_episodes(job: Job, env: gym.Env, show: screen.Show | None) -> Iterator[dict[str, np.ndarray]]:
     tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
-    parent = os.getppid()
     for track in tracks:
-        if os.getppid() != parent:  # the command was killed: leave the batch to whoever starts it again
-            raise SystemExit
         yield play_episode(env, track, job.settings, show)
         with _episodes_done.get_lock():
             _episodes_done.value += 1
@@ -150,6 +149,13 @@ def start_worker(counter: object) -> None:
     global _episodes_done
     _episodes_done = counter
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """A command that was killed leaves no workers behind: they would hold their batches, and wait for more forever."""
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
 
 
 def run_jobs(jobs: list[Job], num_worker: int) -> None:

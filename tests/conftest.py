@@ -15,7 +15,7 @@ import pytest
 import mpi
 
 ROOT = Path(__file__).parents[1]
-LIMIT = 300  # seconds after which a script is taken to hang
+LIMIT = 120  # seconds after which a script is taken to hang
 
 # The README's order at a size that takes seconds. Two epochs, three generations: enough to be stopped in between.
 STAGES = {

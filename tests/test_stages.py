@@ -1,0 +1,283 @@
+"""The five stages as a person runs them, tiny: what they leave, that they go on where they were, and who they ask.
+
+One run of all of them (conftest.py, `finished`) is what all tests here look at or go on from.
+"""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from conftest import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
+
+from rollouts import file_hash, real_steps
+
+GENERATE = "01_generate_data.py"
+VAE, RNN, CONTROLLER = "02_train_vae.py", "04_train_rnn.py", "05_train_controller.py"
+Copy = Callable[..., Path]
+
+
+def log_of(folder: Path, network: str) -> list[dict[str, float]]:
+    with open(folder / network / "log.csv", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """Everything numeric that an HDF5 file holds."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
+    return found
+
+
+def search_of(folder: Path) -> dict[str, np.ndarray]:
+    """A saved search but for the seconds that it took."""
+    with np.load(folder / "controller" / f"{SEARCH}.es.npz") as file:
+        arrays = dict(file)
+    arrays["coordinates/rows"] = np.delete(arrays["coordinates/rows"], 1, axis=1)
+    return arrays
+
+
+def wait_for(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + LIMIT
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+# --- what they leave -----------------------------------------------------------------------------------------------
+
+
+def test_the_files_of_all_stages(finished: Path) -> None:
+    """The table of files in the README, and nothing else."""
+    arrays = ("obs_data", "action_data", "reward_data", "done_data", "rnn_input", "rnn_output", "rnn_log_var")
+    expected = {f"data/{name}_{b}.npy" for name in arrays for b in (0, 1)}
+    expected |= {f"data/{kind}_{b}.json" for kind in ("obs", "rnn") for b in (0, 1)} | {"data/initial_z.npz"}
+    expected |= {f"{net}/{name}" for net in ("vae", "rnn") for name in ("weights.h5", "weights.json", "state.h5")}
+    expected |= {"vae/log.csv", "rnn/log.csv"}
+    expected |= {f"controller/{SEARCH}.{end}" for end in ("best.json", "current.json", "es.npz")}
+    expected |= {f"log/{SEARCH}.{end}" for end in ("hist.json", "log.json", "json")}
+    assert set(snapshot(finished)) == expected
+
+
+def test_what_the_car_saw_and_did(finished: Path) -> None:
+    frames, actions, rewards, done = (
+        np.load(finished / "data" / f"{name}_data_0.npy") for name in ("obs", "action", "reward", "done")
+    )
+    assert (frames.shape, frames.dtype) == ((3, 40, 64, 64, 3), np.uint8)
+    assert (actions.shape, actions.dtype) == ((3, 40, 3), np.float32)
+    assert (rewards.shape, rewards.dtype) == ((3, 40), np.float32)
+    assert (done.shape, done.dtype) == ((3, 40), np.bool_)
+    assert (actions.min(axis=(0, 1)) >= (-1, 0, 0)).all()
+    assert (actions.max(axis=(0, 1)) <= (1, 1, 1)).all()
+    assert (rewards[:, 0] == 0).all()
+    assert (rewards > 1).any()
+    episodes = np.concatenate([np.load(finished / "data" / f"obs_data_{b}.npy") for b in (0, 1)])
+    assert len(np.unique(episodes[:, 0].reshape(6, -1), axis=0)) == 6  # six tracks
+
+
+def test_the_series(finished: Path) -> None:
+    load = {name: np.load(finished / "data" / f"{name}_1.npy") for name in ("action_data", "reward_data", "done_data")}
+    inputs, outputs, log_var = (np.load(finished / "data" / f"rnn_{n}_1.npy") for n in ("input", "output", "log_var"))
+    assert (inputs.shape, inputs.dtype) == ((3, 39, 36), np.float32)
+    assert (outputs.shape, outputs.dtype) == ((3, 39, 33), np.float32)
+    assert (log_var.shape, log_var.dtype) == ((3, 40, 32), np.float32)
+    np.testing.assert_array_equal(inputs[:, 1:, :32], outputs[:, :-1, :32])  # the same z, one step later
+    np.testing.assert_array_equal(inputs[:, :, 32:35], load["action_data"][:, :-1])
+    np.testing.assert_array_equal(inputs[:, :, 35], load["reward_data"][:, :-1] > 0)
+    np.testing.assert_array_equal(outputs[:, :, 32], load["reward_data"][:, 1:] > 0)
+    record = json.loads((finished / "data" / "rnn_1.json").read_text())
+    assert record["settings"]["lengths"] == real_steps(load["done_data"]).sum(axis=1).tolist()
+    assert record["settings"]["vae"] == file_hash(finished / "vae" / "weights.h5")
+    with np.load(finished / "data" / "initial_z.npz") as initial:
+        assert initial["mu"].shape == initial["log_var"].shape == (6, 32)
+        np.testing.assert_array_equal(initial["mu"][3:], inputs[:, 0, :32])
+        np.testing.assert_array_equal(initial["log_var"][3:], log_var[:, 0])
+
+
+@pytest.mark.parametrize(("network", "parts"), [("vae", ("reconstruction", "kl")), ("rnn", ("z_loss", "reward_loss"))])
+def test_the_losses_fall_and_are_written_beside_the_weights(
+    finished: Path, network: str, parts: tuple[str, str]
+) -> None:
+    first, second = log_of(finished, network)
+    assert second["loss"] < first["loss"]
+    assert second["val_loss"] < first["val_loss"]
+    for split in ("", "val_"):
+        assert second[f"{split}loss"] == pytest.approx(sum(second[split + part] for part in parts), rel=1e-5)
+    about = json.loads((finished / network / "weights.json").read_text())
+    assert about["losses"] == second
+    assert about["weights_sha256"] == file_hash(finished / network / "weights.h5")
+
+
+def test_the_drivers(finished: Path) -> None:
+    for which in ("best", "current"):
+        weights, score, about = json.loads((finished / "controller" / f"{SEARCH}.{which}.json").read_text())
+        assert len(weights) == 867
+        assert np.isfinite([*weights, score]).all()
+        for network in ("vae", "rnn"):
+            assert about[network] == file_hash(finished / network / "weights.h5")
+    rows = json.loads((finished / "log" / f"{SEARCH}.hist.json").read_text())
+    assert [row["generation"] for row in rows] == [1, 2, 3]
+    assert all(row["min"] <= row["mean"] <= row["max"] and row["max steps"] <= 30 for row in rows)
+    evaluations = json.loads((finished / "log" / f"{SEARCH}.log.json").read_text())
+    best = json.loads((finished / "controller" / f"{SEARCH}.best.json").read_text())[1]
+    assert best == max(row["mean"] for row in evaluations)
+
+
+# --- what comes after them -----------------------------------------------------------------------------------------
+
+
+def test_model_scores_and_films_and_report_draws(copy_of: Copy) -> None:
+    folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json", "controller", "log")
+    driver = f"car_racing --filename controller/{SEARCH}.best.json"
+    out = run_script(folder, "model.py", driver, "--final_mode --num_episode 2 --max_length 60").stdout.splitlines()
+    scores = [float(line.split()[2]) for line in out[:2]]
+    assert out[2].startswith(f"{np.mean(scores):.1f} ± ")
+    out = run_script(folder, "model.py", driver, "--record_video --max_length 60", DISPLAY=None).stdout.splitlines()
+    assert out[0].startswith(f"score {scores[0]:.1f} in 60 steps")  # the same first track
+    reader = imageio_ffmpeg.read_frames(str(folder / out[1].removeprefix("film in ")))
+    about = next(reader)
+    assert about["codec"] == "h264"
+    assert about["size"][0] >= 600
+    assert about["size"][1] >= 400
+    pictures = [np.frombuffer(picture, np.uint8) for picture in reader]
+    assert len(pictures) == 60
+    assert not np.array_equal(pictures[0], pictures[-1])
+    run_script(folder, "report.py", driver, "--num_episode 1", DISPLAY=None)
+    assert set(snapshot(folder / "report")) == {"scores.json", "reconstructions.png", "learning_curve.png"}
+    kept = json.loads((folder / "report" / "scores.json").read_text())["scores"]
+    assert kept.keys() == {"trained", "random", "untrained"}
+
+
+def test_the_random_driver_plays_without_a_controller(copy_of: Copy) -> None:
+    folder = copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
+    out = run_script(folder, "model.py", "car_racing --generate_data_mode --max_length 20").stdout
+    assert "in 20 steps" in out
+
+
+# --- again, and on -------------------------------------------------------------------------------------------------
+
+
+def test_again_keeps_what_is_complete_and_says_so(copy_of: Copy) -> None:
+    folder = copy_of("data", "vae")
+    before = snapshot(folder)
+    for name in (GENERATE, "03_generate_rnn_data.py"):
+        assert "2 of 2 batches are complete and kept" in run_script(folder, name, STAGES[name]).stdout
+    assert "is trained, 2 epochs" in run_script(folder, VAE, STAGES[VAE].replace("--new_model", "")).stdout
+    assert snapshot(folder) == before
+
+
+WORK = "car_racing --total_episodes 48 --batch_size 6 --time_steps 100"
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Eight batches made in one go, by one process."""
+    folder = tmp_path_factory.mktemp("unbroken")
+    run_script(folder, GENERATE, WORK, "--num_worker 1")
+    return snapshot(folder)
+
+
+def records(folder: Path) -> int:
+    return len(list((folder / "data").glob("obs_*.json")))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_01_stopped_and_gone_on(unbroken: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
+    process = subprocess.Popen(
+        command(GENERATE, WORK, "--num_worker 2"), cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True
+    )
+    wait_for(lambda: records(tmp_path) > 0)
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)  # as a terminal does: to the whole group
+    else:
+        process.kill()
+    _, err = process.communicate(timeout=LIMIT)  # which ends when the workers, who write there too, have ended
+    assert process.returncode == (130 if number == signal.SIGINT else -9)
+    assert b"Traceback" not in err
+    assert 0 < records(tmp_path) < 8
+    run_script(tmp_path, GENERATE, WORK)
+    assert {name: digest for name, digest in snapshot(tmp_path).items() if ".part-" not in name} == unbroken
+
+
+def test_two_processes_share_the_work(unbroken: dict[str, str], tmp_path: Path) -> None:
+    """Each leaves batches to the other, and together they leave what one would have."""
+    both = [
+        subprocess.Popen(
+            command(GENERATE, WORK, "--num_worker 1"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    said = [b"".join(process.communicate(timeout=LIMIT)) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert snapshot(tmp_path) == unbroken
+    elsewhere = [text.count(b"another process") for text in said]
+    assert sum(elsewhere) == 8 or any(b"complete and kept" in text for text in said)
+
+
+def test_another_seed_is_other_episodes(finished: Path, tmp_path: Path) -> None:
+    run_script(tmp_path, GENERATE, STAGES[GENERATE], "--seed 1")
+    for name in ("obs_data_0.npy", "action_data_0.npy"):
+        assert file_hash(tmp_path / "data" / name) != file_hash(finished / "data" / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "network", "parts"), [(VAE, "vae", ("data",)), (RNN, "rnn", ("data", "vae/weights.h5"))]
+)
+def test_training_stopped_and_gone_on(
+    finished: Path, copy_of: Copy, name: str, network: str, parts: tuple[str, ...]
+) -> None:
+    """One epoch and another are two epochs, bit for bit: weights, optimizer, losses. Another seed is another one."""
+    folder = copy_of(*parts)
+    run_script(folder, name, STAGES[name], "--epochs 1")
+    run_script(folder, name, STAGES[name].replace("--new_model", ""), "--epochs 2")
+    assert file_hash(folder / network / "weights.h5") == file_hash(finished / network / "weights.h5")
+    assert log_of(folder, network) == log_of(finished, network)
+    once, twice = arrays_of(finished / network / "state.h5"), arrays_of(folder / network / "state.h5")
+    assert once.keys() == twice.keys()
+    for key in once:
+        np.testing.assert_array_equal(once[key], twice[key])
+    run_script(folder, name, STAGES[name], "--epochs 1 --seed 1")
+    assert log_of(folder, network)[0]["loss"] != log_of(finished, network)[0]["loss"]
+
+
+def test_05_stopped_and_gone_on_by_any_number_of_ranks(finished: Path, copy_of: Copy) -> None:
+    """Killed on one rank, gone on under mpirun with three: the search of two ranks in one go, number for number."""
+    folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
+    arguments = STAGES[CONTROLLER].removesuffix("--generations 3").replace("-n 2 -t 2", "-n 1 -t 4")
+    process = subprocess.Popen(command(CONTROLLER, arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE)
+    wait_for((folder / "controller" / f"{SEARCH}.es.npz").exists)
+    process.kill()
+    process.communicate()
+    killed_at = len(search_of(folder)["fitness"])
+    mpirun = [str(Path(sys.executable).with_name("mpirun")), "-np", "3"]
+    goal = max(3, killed_at + 1)
+    again = [*mpirun, *command(CONTROLLER, STAGES[CONTROLLER], "--generations", goal)]
+    done = subprocess.run(again, cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT)
+    assert done.returncode == 0, done.stderr
+    assert f"going on with controller/{SEARCH}.es.npz after generation {killed_at}\n" in done.stdout
+    assert "rank 2 = pid" in done.stdout
+    ours, theirs = search_of(folder), search_of(finished)
+    for key in ("fitness", "coordinates/rows", "coordinates/evaluations"):
+        np.testing.assert_array_equal(ours[key][:3], theirs[key])
+    np.testing.assert_array_equal(ours["coordinates/T"], theirs["coordinates/T"])
+    if goal == 3:  # killed in time: then the files are the same too
+        assert ours.keys() == theirs.keys()
+        for which in ("best", "current"):
+            name = f"controller/{SEARCH}.{which}.json"
+            assert (folder / name).read_text() == (finished / name).read_text()
+
+
+def test_another_seed_is_another_search(finished: Path, copy_of: Copy) -> None:
+    folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
+    run_script(folder, CONTROLLER, STAGES[CONTROLLER].replace("-n 2 -t 2", "-n 1 -t 4"), "--generations 1 -s 112")
+    assert not np.array_equal(search_of(folder)["fitness"][0], search_of(finished)["fitness"][0])
