@@ -21,7 +21,6 @@ from dataclasses import dataclass
 
 import gymnasium as gym
 import numpy as np
-from tqdm import tqdm
 
 import cli
 import config
@@ -163,7 +162,7 @@ def run_jobs(jobs: list[Job], num_worker: int) -> None:
     context = multiprocessing.get_context("spawn")
     counter = context.Value("q", 0)
     with (
-        tqdm(total=sum(job.episodes for job in jobs), unit="episode", smoothing=0.05) as bar,
+        cli.progress(sum(job.episodes for job in jobs), "episode") as bar,
         ProcessPoolExecutor(min(num_worker, len(jobs)), context, start_worker, (counter,)) as pool,
     ):
         pending = {pool.submit(make_batch, job) for job in jobs}
@@ -185,7 +184,7 @@ def main() -> None:
     args = parse_args()
     jobs = plan(args)
     for name in {job.settings["env"] for job in jobs}:
-        environments.make_env(name).close()  # an unknown name fails here, once, before any worker starts
+        environments.try_env(name)  # an unknown name fails here, once, before any worker starts
     todo = [job for job in jobs if not is_complete(job)]
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")

@@ -75,7 +75,7 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
         if is_complete(number, settings):
             return False
         time_steps = batch.record["time_steps"]
-        with tqdm(total=batch.episodes * time_steps, unit="frame", unit_scale=True, desc=f"batch {number}") as bar:
+        with cli.progress(batch.episodes * time_steps, "frame", f"batch {number}") as bar:
             write_batch("rnn", number, batch.episodes, time_steps, encode_batch(vae, batch, bar), settings)
         return True
 

@@ -5,6 +5,8 @@ import os
 import sys
 from collections.abc import Callable
 
+from tqdm import tqdm
+
 import config
 from rollouts import UserError
 
@@ -61,6 +63,12 @@ def parser(doc: str) -> argparse.ArgumentParser:
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def progress(total: int, unit: str, desc: str | None = None) -> tqdm:
+    """A progress bar with ETA; where no person watches, a line every half minute."""
+    interval = 0.1 if sys.stderr.isatty() else 30
+    return tqdm(total=total, unit=unit, desc=desc, unit_scale=total > 10_000, smoothing=0.05, mininterval=interval)
 
 
 def check_environment(parser: argparse.ArgumentParser, name: str) -> None:
