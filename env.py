@@ -2,6 +2,7 @@
 
 import gymnasium as gym
 import numpy as np
+from gymnasium.spaces import Box
 
 import config
 from rollouts import UserError
@@ -27,8 +28,28 @@ def make_env(name: str, render_mode: str | None = None) -> gym.Env:
     return env
 
 
+def try_env(name: str) -> None:
+    """Make an environment and look at its first two frames: what it does, not only what it says, before work begins.
+
+    Raises:
+        UserError: as `make_env`, or frames are not what its observation_space says.
+    """
+    env = make_env(name)
+    action = np.array(config.ACTION_HIGH, np.float32)
+    for method, frame in (("reset", env.reset(seed=0)[0]), ("step", env.step(action)[0])):
+        found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        if found != f"uint8 {config.FRAME_SHAPE}":
+            raise UserError(f"environment '{name}': {method}() gives {found}, need uint8 {config.FRAME_SHAPE}")
+    env.close()
+
+
 def check_spaces(name: str, env: gym.Env) -> None:
     """Refuse an environment whose frames or actions are not those the networks are built for."""
+    missing = [
+        space for space in ("observation_space", "action_space") if not isinstance(getattr(env, space, None), Box)
+    ]
+    if missing:
+        raise UserError(f"environment '{name}' has no {missing[0]} that is a gymnasium.spaces.Box")
     frame, action = env.observation_space, env.action_space
     if frame.shape != config.FRAME_SHAPE or frame.dtype != np.uint8:
         found = f"{frame.dtype} {frame.shape}"

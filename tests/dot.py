@@ -1,4 +1,4 @@
-"""An environment as a newcomer would write it: a dot to be steered to the middle of the picture. Shown in the README.
+"""An environment whose episodes end by themselves: a dot to be steered to the middle of the picture.
 
 Steering moves the dot, gas and brake do nothing. A step pays 1 when the dot comes nearer to the middle, -0.1 otherwise;
 an episode ends after 20 to 30 steps, as its seed decides.

@@ -1,0 +1,121 @@
+"""An environment of one's own, exactly as the README shows it, through all five stages; and what is refused.
+
+The project is copied, the README's code is put where the README says, and the scripts of that copy are run.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run_script
+
+PACKAGES = ("custom_envs", "vae", "rnn", "controller")
+
+
+def readme_blocks() -> list[str]:
+    """The Python of the README's section: the class, its registration, its entry in config.py."""
+    section = (ROOT / "README.md").read_text().split("\n## Your own environment\n")[1].split("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + "\n\n" + text)
+
+
+def copy_project(folder: Path) -> Path:
+    """The project with the README's environment in it."""
+    for path in ROOT.glob("*.py"):
+        shutil.copy(path, folder)
+    for package in PACKAGES:
+        shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.h5", "*.json", "*.npz"))
+    environment, registration, entry = readme_blocks()
+    (folder / "custom_envs" / "dot.py").write_text(environment)
+    append(folder / "custom_envs" / "__init__.py", registration)
+    append(folder / "config.py", entry)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_project(tmp_path_factory.mktemp("project"))
+
+
+def test_it_goes_through_all_five_stages(project: Path, tmp_path: Path) -> None:
+    def run(name: str, arguments: str) -> subprocess.CompletedProcess:
+        return run_script(tmp_path, name, arguments, root=project)
+
+    run("01_generate_data.py", "dot --total_episodes 4 --batch_size 4 --time_steps 30")
+    frames = np.load(tmp_path / "data" / "obs_data_0.npy")
+    assert frames.shape == (4, 30, 64, 64, 3)
+    assert len(np.unique(frames.reshape(120, -1), axis=0)) > 20
+    run("02_train_vae.py", "--new_model --epochs 1 --batch_size 20")
+    run("03_generate_rnn_data.py", "")
+    run("04_train_rnn.py", "--new_model --steps 2 --batch_size 2")
+    run("05_train_controller.py", "dot -n 1 -t 4 -e 1 --eval_steps 1 --eval_episode 1 --generations 1 --subspace 4")
+    out = run("model.py", "dot --filename controller/dot.cma.1.4.best.json --final_mode --num_episode 2").stdout
+    assert out.count("in  200 steps") == 2  # the length that config.py gives it
+
+
+def test_run_all_envs_goes_through_train_envs(tmp_path: Path) -> None:
+    project = copy_project(tmp_path)
+    append(project / "config.py", 'TRAIN_ENVS = ("car_racing", "dot")\n')
+    arguments = "car_racing --run_all_envs --total_episodes 4 --batch_size 2 --time_steps 20 --start_batch 3"
+    out = run_script(tmp_path, "01_generate_data.py", arguments, root=project).stdout
+    assert "batches 3..6 in data/" in out
+    made = [json.loads((tmp_path / "data" / f"obs_{b}.json").read_text())["settings"]["env"] for b in range(3, 7)]
+    assert made == ["car_racing", "car_racing", "dot", "dot"]
+
+
+DAMAGES = {
+    "other frames": (
+        lambda code: code.replace("Box(0, 255, (64, 64, 3)", "Box(0, 255, (96, 96, 3)"),
+        r"environment 'dot': frames are uint8 \(96, 96, 3\), need uint8 \(64, 64, 3\)",
+    ),
+    "frames of floats": (
+        lambda code: code.replace("(64, 64, 3), np.uint8)\n    action", "(64, 64, 3), np.float32)\n    action"),
+        r"environment 'dot': frames are float32 \(64, 64, 3\), need uint8",
+    ),
+    "other frames than it says": (
+        lambda code: code.replace("frame = np.zeros((64, 64, 3)", "frame = np.zeros((64, 64, 1)"),
+        r"environment 'dot': reset\(\) gives uint8 \(64, 64, 1\), need uint8 \(64, 64, 3\)",
+    ),
+    "two actions": (
+        lambda code: code.replace("[-1, 0, 0]", "[-1, 0]").replace("[1, 1, 1]", "[1, 1]"),
+        r"environment 'dot': actions are Box\(.*\), need Box.* of shape \(3,\)",
+    ),
+    "actions within other bounds": (
+        lambda code: code.replace("[-1, 0, 0]", "[-1, -1, 0]"),
+        r"environment 'dot': actions are Box\(.*\), need Box",
+    ),
+    "numbered actions": (
+        lambda code: re.sub(r"action_space = .*", "action_space = gym.spaces.Discrete(5)", code),
+        r"environment 'dot' has no action_space that is a gymnasium.spaces.Box",
+    ),
+    "no word on its frames": (
+        lambda code: re.sub(r"observation_space = .*", "pass", code),
+        r"environment 'dot' has no observation_space",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_environment_that_does_not_fit_is_refused_by_name(
+    project: Path, tmp_path: Path, damage: str, request: pytest.FixtureRequest
+) -> None:
+    change: Callable[[str], str]
+    change, message = DAMAGES[damage]
+    path = project / "custom_envs" / "dot.py"
+    whole = path.read_text()
+    request.addfinalizer(lambda: path.write_text(whole))
+    path.write_text(change(whole))
+    assert path.read_text() != whole
+    done = run_script(tmp_path, "01_generate_data.py", "dot --total_episodes 1", root=project, ok=False)
+    assert done.returncode == 2
+    assert re.search(f"error: {message}", done.stderr)
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
