@@ -29,7 +29,8 @@ import screen
 from rollouts import UserError, check_same, claim, read_record, record_path, write_batch
 
 EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
-_episodes_done = None  # a counter that the worker processes share, for the progress bar
+# Shared by the worker processes: a counter for the progress bar, and an event that tells all to stop.
+_episodes_done = _stop = None
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,8 @@ def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
 def play_episodes(job: Job, env: gym.Env, show: screen.Show | None) -> Iterator[dict[str, np.ndarray]]:
     tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
     for track in tracks:
+        if _stop.is_set():
+            raise RuntimeError("told to stop")  # through write_batch, which takes away what is half made
         yield play_episode(env, track, job.settings, show)
         with _episodes_done.get_lock():
             _episodes_done.value += 1
@@ -143,10 +146,10 @@ def make_batch(job: Job) -> str:
         return ""
 
 
-def start_worker(counter: object) -> None:
+def start_worker(counter: object, stop: object) -> None:
     """Prepare a worker process: Ctrl-C is the parent's affair."""
-    global _episodes_done
-    _episodes_done = counter
+    global _episodes_done, _stop
+    _episodes_done, _stop = counter, stop
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
@@ -160,10 +163,10 @@ def end_with_parent() -> None:
 def run_jobs(jobs: list[Job], num_worker: int) -> None:
     """Make batches side by side under one progress bar."""
     context = multiprocessing.get_context("spawn")
-    counter = context.Value("q", 0)
+    counter, stop = context.Value("q", 0), context.Event()
     with (
         cli.progress(sum(job.episodes for job in jobs), "episode") as bar,
-        ProcessPoolExecutor(min(num_worker, len(jobs)), context, start_worker, (counter,)) as pool,
+        ProcessPoolExecutor(min(num_worker, len(jobs)), context, start_worker, (counter, stop)) as pool,
     ):
         pending = {pool.submit(make_batch, job) for job in jobs}
         try:
@@ -173,8 +176,8 @@ def run_jobs(jobs: list[Job], num_worker: int) -> None:
                 for message in filter(None, (future.result() for future in finished)):
                     bar.write(message)
         except BaseException as error:
-            for process in multiprocessing.active_children():
-                process.terminate()
+            stop.set()  # the pool waits for its workers, who end with the episode they are at
+            pool.shutdown(wait=False, cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
                 raise UserError("a worker process was killed; the same command again goes on from here") from None
             raise

@@ -56,15 +56,20 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
 
 
+ROOM = 2**20  # bytes; what HDF5 may need besides the numbers
+
+
 def save_weights(model: keras.Model, path: Path, about: dict) -> None:
     """Write the weights alone to `path` (HDF5), and what is known about them to the .json beside it.
 
     Keras insists on names that end in .weights.h5 and drags the optimizer of a compiled model along; readers of the
     tutorial expect vae/weights.h5. So an uncompiled model saves under another name, and the file is renamed.
+    Where the disk is full HDF5 crashes: whether there is room is tried before.
     """
     with atomic_write(path) as part:
         alias = part.with_suffix(".weights.h5")
         try:
+            alias.write_bytes(bytes(ROOM + sum(weight.nbytes for weight in model.get_weights())))
             model.save_weights(alias)
             os.replace(alias, part)
         finally:

@@ -59,10 +59,26 @@ def film(path: Path) -> Iterator[Show]:
     with atomic_write(path) as part:
         writer = imageio_ffmpeg.write_frames(str(part), (WIDTH, HEIGHT), fps=FPS, codec="libx264", quality=7)
         writer.send(None)
+        sent = 0
+
+        def show(picture: np.ndarray) -> None:
+            nonlocal sent
+            writer.send(np.ascontiguousarray(picture))
+            sent += 1
+
         try:
-            yield lambda picture: writer.send(np.ascontiguousarray(picture))
+            yield show
         finally:
             writer.close()
+        if _pictures_in(part) != sent:  # ffmpeg's own status is not to be had
+            raise OSError("ffmpeg left it incomplete, as it does when the disk is full")
+
+
+def _pictures_in(path: Path) -> int:
+    try:
+        return imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+    except (OSError, RuntimeError):  # no film at all
+        return 0
 
 
 @contextmanager

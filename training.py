@@ -5,6 +5,7 @@ step), so a training that was stopped and resumed gives the same numbers as one 
 """
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -65,11 +66,14 @@ class Trainer(keras.Model):
 def save_state(path: Path, model: keras.Model, settings: dict, history: list[dict], best: float) -> None:
     """Write all that resuming needs: last weights, optimizer, and one row of `history` for every epoch done."""
     about = {"settings": settings, "history": history, "best": best}
-    with atomic_write(path) as part, h5py.File(part, "w") as file:
+    content = io.BytesIO()  # not the disk: where that is full, HDF5 crashes
+    with h5py.File(content, "w") as file:
         file.attrs["about"] = json.dumps(about)
         for group, variables in _state_variables(model).items():
             for i, variable in enumerate(variables):
                 file.create_dataset(f"{group}/{i:03d}", data=np.asarray(variable))
+    with atomic_write(path) as part:
+        part.write_bytes(content.getbuffer())
 
 
 def load_state(path: Path, model: keras.Model, start: str) -> dict:

@@ -205,6 +205,8 @@ def test_01_stopped_and_gone_on(unbroken: dict[str, str], tmp_path: Path, number
     assert process.returncode == (130 if number == signal.SIGINT else -9)
     assert b"Traceback" not in err
     assert 0 < records(tmp_path) < 8
+    if number == signal.SIGINT:
+        assert not [name for name in snapshot(tmp_path) if ".part-" in name]
     run_script(tmp_path, GENERATE, WORK)
     assert {name: digest for name, digest in snapshot(tmp_path).items() if ".part-" not in name} == unbroken
 

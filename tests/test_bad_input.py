@@ -1,0 +1,258 @@
+"""A person's mistakes: each is one line that says what was wrong, status 2, and nothing is touched."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SEARCH, STAGES, full_disk, run_script, snapshot
+
+GENERATE, VAE, SERIES, RNN, CONTROLLER = STAGES
+MODEL, REPORT = "model.py", "report.py"
+NETWORKS = ("vae/weights.h5", "vae/weights.json", "rnn/weights.h5", "rnn/weights.json")
+BEST = f"car_racing --filename controller/{SEARCH}.best.json"
+ONE_RANK = STAGES[CONTROLLER].replace("-n 2 -t 2", "-n 1 -t 4")
+GO_ON = {name: STAGES[name].replace("--new_model", "") for name in (VAE, RNN)}
+Copy = Callable[..., Path]
+
+
+def refused(folder: Path, name: str, arguments: str, message: str, **environment: str | None) -> None:
+    """The script ends with status 2 and one error, which says `message`; every file is what it was."""
+    before = snapshot(folder)
+    done = run_script(folder, name, arguments, ok=False, **environment)
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 1, done.stderr
+    assert message in errors[0]
+    assert name in errors[0]
+    assert "Traceback" not in done.stderr + done.stdout
+    assert done.returncode == 2
+    assert snapshot(folder) == before
+
+
+# --- command lines -------------------------------------------------------------------------------------------------
+
+COUNTS = {
+    GENERATE: ("--total_episodes", "--time_steps", "--batch_size", "--action_refresh_rate", "--num_worker"),
+    VAE: ("--N", "--epochs", "--steps", "--batch_size"),
+    RNN: ("--N", "--epochs", "--steps", "--batch_size"),
+    CONTROLLER: (
+        *("--num_worker", "--num_worker_trial", "--num_episode", "--max_length", "--eval_steps", "--eval_episode"),
+        *("--generations", "--sigma_init", "--sigma_decay"),
+    ),
+    MODEL: ("--num_episode", "--max_length"),
+    REPORT: ("--num_episode",),
+}
+OTHER_FLAGS = {
+    GENERATE: ("--start_batch", "--run_all_envs", "--render", "--seed"),
+    VAE: ("--start_batch", "--max_batch", "--new_model", "--seed"),
+    SERIES: ("--start_batch", "--max_batch"),
+    RNN: ("--start_batch", "--max_batch", "--new_model", "--seed"),
+    CONTROLLER: ("--patience", "--subspace", "--cap_time", "--retrain", "--init_opt", "--seed_start", "--new_model"),
+    MODEL: ("--filename", "--final_mode", "--render_mode", "--record_video", "--generate_data_mode", "--seed"),
+    REPORT: ("--filename", "--seed"),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FLAGS)
+def test_help_lists_the_flags_without_loading_a_network(name: str, tmp_path: Path) -> None:
+    done = run_script(tmp_path, name, "--help", PYTHONPROFILEIMPORTTIME="1")
+    assert "argparse" in done.stderr  # the list of what was imported
+    for heavy in ("tensorflow", "keras", "mpi4py", "matplotlib", "cma"):
+        assert f" {heavy}\n" not in done.stderr
+    for flag in (*COUNTS.get(name, ()), *OTHER_FLAGS[name]):
+        assert f"  {flag} " in done.stdout or f", {flag} " in done.stdout or f"  {flag}\n" in done.stdout, flag
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
+    first = {VAE: "", RNN: "", MODEL: BEST, REPORT: BEST}.get(name, "car_racing")
+    for flag in COUNTS[name]:
+        refused(tmp_path, name, f"{first} {flag} 0", "must be")
+    refused(tmp_path, name, f"{first} {COUNTS[name][0]} -1", "must be")
+    refused(tmp_path, name, f"{first} {COUNTS[name][0]} many", "'many' is not a")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        (GENERATE, "pong", "unknown environment 'pong': config.py knows car_racing"),
+        (CONTROLLER, "pong", "unknown environment 'pong'"),
+        (MODEL, "pong --generate_data_mode", "unknown environment 'pong'"),
+        (REPORT, "pong --filename a.json", "unknown environment 'pong'"),
+        (GENERATE, "car_racing --time_steps 1", "must be at least 2"),
+        (GENERATE, "car_racing --start_batch -1", "must be at least 0"),
+        (GENERATE, "car_racing --seed 1048576", "must be below 1048576"),
+        (GENERATE, "car_racing --batch_size 65537", "must be at most 65536"),
+        (GENERATE, "car_racing --render 2", "invalid choice: 2"),
+        (VAE, "--no_such_flag", "unrecognized arguments"),
+        (CONTROLLER, "car_racing -n 1 -t 1", "must be at least 2"),
+        (CONTROLLER, "car_racing --subspace 288", "has 288 components"),
+        (CONTROLLER, "car_racing --sigma_decay 0.9", "CMA-ES adapts sigma by itself"),
+        (MODEL, "car_racing", "give either --filename"),
+        (MODEL, f"{BEST} --generate_data_mode", "give either --filename"),
+        (MODEL, f"{BEST} --final_mode --record_video", "cannot be watched"),
+        (MODEL, BEST, f"controller/{SEARCH}.best.json is not there"),
+        (VAE, "--new_model", "no complete batch obs_*.json in data/: run 01_generate_data.py first"),
+        (VAE, "--new_model --max_batch 9", "batch 0: data/obs_0.json is not there: run 01_generate_data.py"),
+        (SERIES, "", "no complete batch obs_*.json in data/"),
+        (RNN, "--new_model", "no complete batch rnn_*.json in data/: run 03_generate_rnn_data.py first"),
+    ],
+)
+def test_command_lines_that_make_no_sense_here(tmp_path: Path, name: str, arguments: str, message: str) -> None:
+    refused(tmp_path, name, arguments, message)
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
+
+
+def edit(path: Path, **settings: object) -> None:
+    record = json.loads(path.read_text())
+    record["settings"] |= settings
+    path.write_text(json.dumps(record))
+
+
+def damage_driver(folder: Path) -> None:
+    path = folder / "controller" / f"{SEARCH}.best.json"
+    weights, score, about = json.loads(path.read_text())
+    path.write_text(json.dumps([weights, score, about | {"vae": "another"}]))
+
+
+OBS, ACTION, INPUT = "data/obs_data_1.npy", "data/action_data_0.npy", "data/rnn_input_0.npy"
+FILES = {
+    "a missing array": (VAE, "--new_model", ("data",), lambda f: (f / OBS).unlink(), f"{OBS} is not there"),
+    "a truncated array": (VAE, "--new_model", ("data",), lambda f: os.truncate(f / OBS, 99_999), f"{OBS} is not a"),
+    "another dtype": (
+        *(VAE, "--new_model", ("data",)),
+        lambda f: np.save(f / ACTION, np.zeros((3, 40, 3))),
+        f"{ACTION} holds float64 (3, 40, 3), its record says float32 (3, 40, 3)",
+    ),
+    "another shape": (
+        *(RNN, "--new_model", ("data", "vae/weights.h5")),
+        lambda f: np.save(f / INPUT, np.zeros((3, 39, 35), np.float32)),
+        f"{INPUT} holds float32 (3, 39, 35), its record says float32 (3, 39, 36)",
+    ),
+    "a changed array": (
+        *(SERIES, "", ("data", "vae/weights.h5")),
+        lambda f: np.save(f / ACTION, np.zeros((3, 40, 3), np.float32)),
+        f"{ACTION} was changed after it was written",
+    ),
+    "batches that are not there": (VAE, "--new_model --max_batch 9", ("data",), None, "batch 2: data/obs_2.json is"),
+    "more to a step than there is": (VAE, "--new_model --batch_size 201", ("data",), None, "more than the 200 frames"),
+    "one episode": (VAE, "--new_model --N 1", ("data",), None, "1 episode is too few"),
+    "no VAE": (SERIES, "", ("data",), None, "vae/weights.h5 is not there: run 02_train_vae.py"),
+    "weights of another network": (
+        *(SERIES, "", ("data", "rnn/weights.h5")),
+        lambda f: ((f / "vae").mkdir(), (f / "rnn/weights.h5").rename(f / "vae/weights.h5")),
+        "vae/weights.h5 does not fit this vae: another architecture",
+    ),
+    "04 with series of another VAE": (
+        *(RNN, "--new_model", ("data", "vae/weights.h5")),
+        lambda f: edit(f / "data/rnn_1.json", vae="another"),
+        "batch 1 was encoded by VAE another, vae/ holds",
+    ),
+    "05 with series of another VAE": (
+        *(CONTROLLER, ONE_RANK, ("data", *NETWORKS)),
+        lambda f: edit(f / "data/rnn_1.json", vae="another"),
+        "batch 1 was encoded by VAE another, vae/ holds",
+    ),
+    "an RNN of another VAE": (
+        *(CONTROLLER, STAGES[CONTROLLER], ("data", *NETWORKS)),
+        lambda f: edit(f / "rnn/weights.json", vae="another"),
+        "rnn/ learned from VAE another, vae/ holds",
+    ),
+    "a driver of another VAE": (
+        *(MODEL, BEST, (*NETWORKS, "controller")),
+        damage_driver,
+        f"controller/{SEARCH}.best.json learned with vae another, vae/weights.h5 is",
+    ),
+    "a damaged driver": (
+        *(MODEL, BEST, ("controller",)),
+        lambda f: os.truncate(f / f"controller/{SEARCH}.best.json", 999),
+        f"controller/{SEARCH}.best.json is not readable json",
+    ),
+    "a damaged search": (
+        *(CONTROLLER, ONE_RANK, (*NETWORKS, "controller")),
+        lambda f: os.truncate(f / f"controller/{SEARCH}.es.npz", 9999),
+        f"controller/{SEARCH}.es.npz is not a saved search, or is damaged",
+    ),
+    "a damaged training state": (
+        *(RNN, GO_ON[RNN], ("data", "vae/weights.h5", "rnn")),
+        lambda f: os.truncate(f / "rnn/state.h5", 99_999),
+        "rnn/state.h5 is not a training state",
+    ),
+    "--init_opt that is not there": (
+        *(CONTROLLER, f"{ONE_RANK} --init_opt none.es.npz", ("data", *NETWORKS)),
+        None,
+        "cannot read none.es.npz",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", FILES)
+def test_files_that_are_not_what_they_should_be(copy_of: Copy, what: str) -> None:
+    name, arguments, parts, damage, message = FILES[what]
+    folder = copy_of(*parts)
+    if damage:
+        damage(folder)
+    refused(folder, name, arguments, message)
+
+
+# --- going on ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "parts"), [(VAE, ("data",)), (RNN, ("data", "vae/weights.h5"))])
+def test_new_model_forgotten(copy_of: Copy, name: str, parts: tuple[str, ...]) -> None:
+    refused(copy_of(*parts), name, GO_ON[name], "there is nothing to go on from")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parts", "message"),
+    [
+        (GENERATE, f"{STAGES[GENERATE]} --seed 1", ("data",), "batch 0 was made with seed = 0, now it is 1"),
+        (GENERATE, f"{STAGES[GENERATE]} --time_steps 50", ("data",), "made with time_steps = 40, now it is 50"),
+        (GENERATE, f"{STAGES[GENERATE]} --batch_size 2", ("data",), "made with episodes = 3, now it is 2"),
+        (VAE, f"{GO_ON[VAE]} --epochs 3 --seed 1", ("data", "vae"), "made with seed = 0, now it is 1"),
+        (VAE, f"{GO_ON[VAE]} --epochs 3 --max_batch 0", ("data", "vae"), "made with data = "),
+        (RNN, f"{GO_ON[RNN]} --batch_size 3", ("data", "vae", "rnn"), "made with batch_size = 2, now it is 3"),
+        (CONTROLLER, f"{ONE_RANK} --patience 7", (*NETWORKS, "controller"), "made with patience = 100, now it is 7"),
+        (CONTROLLER, f"{ONE_RANK} -s 112", (*NETWORKS, "controller"), "made with seed = 111, now it is 112"),
+    ],
+)
+def test_changed_settings_name_both_values(
+    copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...], message: str
+) -> None:
+    refused(copy_of(*parts), name, arguments, message)
+
+
+# --- the machine ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parts", "size"),
+    [
+        (GENERATE, "car_racing --total_episodes 4 --batch_size 2 --time_steps 40 --start_batch 5", ("data",), 500_000),
+        (VAE, STAGES[VAE], ("data", "vae"), 1_000_000),
+        (SERIES, "", ("data/obs_0.json", "vae/weights.h5"), 5_000),
+        (MODEL, f"{BEST} --record_video --max_length 60", (*NETWORKS, "controller"), 10_000),
+    ],
+)
+def test_a_full_disk(copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...], size: int) -> None:
+    if name == SERIES:
+        parts = (*parts, *(f"data/{kind}_data_0.npy" for kind in ("obs", "action", "reward", "done")))
+    folder = copy_of(*parts)
+    with full_disk(size):
+        refused(folder, name, arguments, "cannot write ")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parts"),
+    [
+        (GENERATE, "car_racing --total_episodes 2 --batch_size 2 --time_steps 40 --render 1", ()),
+        (MODEL, f"{BEST} --render_mode --max_length 5", (*NETWORKS, "controller")),
+    ],
+)
+def test_no_display_to_watch_on(copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...]) -> None:
+    refused(copy_of(*parts), name, arguments, "xvfb-run", DISPLAY=None, WAYLAND_DISPLAY=None)
