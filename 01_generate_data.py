@@ -147,10 +147,9 @@ def make_batch(job: Job) -> str:
 
 
 def start_worker(counter: object, stop: object) -> None:
-    """Prepare a worker process: Ctrl-C is the parent's affair."""
+    """Prepare a worker process."""
     global _episodes_done, _stop
     _episodes_done, _stop = counter, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
 
 
@@ -168,16 +167,19 @@ def run_jobs(jobs: list[Job], num_worker: int) -> None:
         cli.progress(sum(job.episodes for job in jobs), "episode") as bar,
         ProcessPoolExecutor(min(num_worker, len(jobs)), context, start_worker, (counter, stop)) as pool,
     ):
+        # Workers are born with Ctrl-C blocked, as it is here: it is their parent's affair, even while they start.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         pending = {pool.submit(make_batch, job) for job in jobs}
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             while pending:
                 finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 bar.update(counter.value - bar.n)
                 for message in filter(None, (future.result() for future in finished)):
                     bar.write(message)
         except BaseException as error:
-            stop.set()  # the pool waits for its workers, who end with the episode they are at
-            pool.shutdown(wait=False, cancel_futures=True)
+            stop.set()  # workers end with the episode they are at; the pool waits for them
+            pool.shutdown(cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
                 raise UserError("a worker process was killed; the same command again goes on from here") from None
             raise
