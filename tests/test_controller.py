@@ -1,5 +1,7 @@
 """The controller: its action by a second formula, its files, its subspace, and the search that goes on where it was."""
 
+import argparse
+import importlib
 import json
 import math
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from conftest import snapshot
 import config
 import controller.arch as arch
 from controller.search import ControllerSearch, check_settings, state_path, weights_path
+from model import Result, Task
 from rollouts import UserError
 
 NAME = "car_racing.cma.2.8"
@@ -285,3 +288,66 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
     with pytest.raises(UserError, match=r"car_racing.cma.2.8.es.npz") as error:
         ControllerSearch.load(state_path(NAME))
     assert "\n" not in str(error.value)
+
+
+# --- what stage 05 asks for ----------------------------------------------------------------------------------------
+
+
+def stage_05(**changes: object) -> argparse.Namespace:
+    """Arguments of stage 05, as far as one generation needs them."""
+    arguments = {
+        "seed_start": 1,
+        "num_episode": 3,
+        "max_length": 1000,
+        "cap_time": 0,
+        "eval_episode": 5,
+        "init_opt": None,
+    }
+    arguments |= {"env_name": "car_racing", "optimizer": "cma", "new_model": False, "subspace": 0, **changes}
+    return argparse.Namespace(**arguments)
+
+
+def test_all_members_drive_the_same_tracks_and_no_track_comes_twice() -> None:
+    stage, search, asked = importlib.import_module("05_train_controller"), new_search(), []
+
+    def drive(tasks: list[Task]) -> list[Result]:
+        asked.append(tasks)
+        return [Result(scores_of(task.weights, 0), steps=20) for task in tasks]
+
+    for _ in range(2):
+        population = search.ask()
+        row = stage.drive_generation(search, stage_05(), drive, started=0.0)
+        np.testing.assert_array_equal([task.weights for task in asked[-1][::3]], population)
+        assert row[2] == pytest.approx(scores_of(population, 0).mean())
+        stage.evaluate(search, stage_05(), drive)
+        assert all((task.weights == search.mean_weights).all() for task in asked[-1])
+    generations = [[task.track for task in tasks] for tasks in asked]
+    assert [len(tracks) for tracks in generations] == [24, 5, 24, 5]
+    assert all(tracks == tracks[:3] * 8 for tracks in generations[::2])
+    assert len({track for tracks in generations for track in tracks}) == 3 + 5 + 3 + 5
+    assert {task.max_length for tasks in asked for task in tasks} == {1000}
+
+
+def test_cap_time_is_twice_the_last_mean() -> None:
+    stage, search, lengths = importlib.import_module("05_train_controller"), new_search(), []
+
+    def drive(tasks: list[Task]) -> list[Result]:
+        lengths.append({task.max_length for task in tasks})
+        return [Result(0.0, steps=100 + task.track % 3) for task in tasks]
+
+    for _ in range(2):
+        stage.drive_generation(search, stage_05(cap_time=1), drive, started=0.0)
+    assert lengths == [{1000}, {202}]
+
+
+def test_init_opt_starts_from_the_mean_of_another_search() -> None:
+    stage, other = importlib.import_module("05_train_controller"), new_search()
+    for _ in range(3):
+        one_generation(other)
+    other.save()
+    before = other.mean_weights
+    arguments = stage_05(init_opt=state_path(NAME), num_episode=9)  # another name, so another search
+    started = stage.start_or_resume(arguments, other.settings, agent=None)
+    assert (started.generation, started.name) == (0, "car_racing.cma.9.8")
+    np.testing.assert_array_equal(started.mean_weights, before)
+    assert started.coordinates.T.shape == (867, 867)
