@@ -12,6 +12,7 @@ import controller.arch as controller
 import model
 from env import make_env
 from model import ROWS, Agent, Result, Simulator, Task
+from nets import seed_everything
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -21,6 +22,7 @@ STEPS = 50
 @pytest.fixture(scope="module")
 def agent(one_thread: None) -> Agent:
     """Untrained, but made to look: its z and h are far from zero."""
+    seed_everything(0)
     agent = Agent()
     agent.vae.full_model.set_weights([2 * weight for weight in agent.vae.full_model.get_weights()])
     return agent
@@ -126,12 +128,13 @@ def test_ended_episodes_do_not_depend_on_neighbours_either(agent: Agent, dot: st
     assert {result.steps for result in together} <= set(range(20, 31))
 
 
-def test_other_weights_and_other_tracks_are_other_scores(agent: Agent) -> None:
+def test_same_task_same_episode_other_task_other_episode(agent: Agent) -> None:
     base = Task(some_weights(1), track=5, max_length=STEPS)
     variants = [base, base, replace(base, weights=some_weights(2)), replace(base, track=6)]
-    one, same, other_weights, other_track = Simulator(agent, "car_racing").run(variants)
+    one, same, other_weights, other_track = (drive(agent, variant) for variant in variants)
     assert one == same
-    assert len({one.score, other_weights.score, other_track.score}) == 3
+    assert one[1] != other_weights[1] != other_track[1] != one[1]  # actions: two drivers may meet as many tiles
+    assert one[0] != other_track[0]
 
 
 def test_every_end_is_reported_once_with_its_index(agent: Agent, dot: str) -> None:
