@@ -82,9 +82,8 @@ def draw_reconstructions(agent: Agent, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_learning_curve(name: str, random_score: float, path: Path) -> None:
+def draw_learning_curve(name: str, rows: list[dict], evaluations: list[dict], random_score: float, path: Path) -> None:
     """Population and evaluated mean of each generation, the random driver's score for comparison."""
-    rows, evaluations = (read_json(config.LOG_DIR / f"{name}.{kind}.json") for kind in ("hist", "log"))
     figure, axes = new_figure(8, 5)
     generation = [row["generation"] for row in rows]
     axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
@@ -107,11 +106,14 @@ def draw_learning_curve(name: str, random_score: float, path: Path) -> None:
 def main() -> None:
     args = parse_args()
     agent, weights = load_agent(args.filename)
+    # What is missing is missed here, before minutes of driving.
+    search = args.filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
+    history = [read_json(config.LOG_DIR / f"{search}.{kind}.json") for kind in ("hist", "log")]
+    draw_reconstructions(agent, config.REPORT_DIR / "reconstructions.png")
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(args.filename), "seed": args.seed, "scores": scores})
-    draw_reconstructions(agent, config.REPORT_DIR / "reconstructions.png")
-    search = args.filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
-    draw_learning_curve(search, float(np.mean(scores["random"])), config.REPORT_DIR / "learning_curve.png")
+    random_score = float(np.mean(scores["random"]))
+    draw_learning_curve(search, *history, random_score, config.REPORT_DIR / "learning_curve.png")
     print(f"scores, reconstructions and learning curve in {config.REPORT_DIR}/")
 
 

@@ -173,6 +173,16 @@ FILES = {
         lambda f: os.truncate(f / f"controller/{SEARCH}.best.json", 999),
         f"controller/{SEARCH}.best.json is not readable json",
     ),
+    "a report without the search's history": (
+        *(REPORT, BEST, ("data", *NETWORKS, "controller")),
+        None,
+        f"log/{SEARCH}.hist.json is not there",
+    ),
+    "a report without the frames": (
+        *(REPORT, BEST, ("log", *NETWORKS, "controller")),
+        None,
+        "no complete batch obs_*.json in data/",
+    ),
     "a damaged search": (
         *(CONTROLLER, ONE_RANK, (*NETWORKS, "controller")),
         lambda f: os.truncate(f / f"controller/{SEARCH}.es.npz", 9999),
