@@ -9,14 +9,8 @@ it was stopped, and the same command in several shells (or on several machines o
 """
 
 import argparse
-import multiprocessing
-import multiprocessing.connection
-import os
-import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -26,11 +20,11 @@ import cli
 import config
 import env as environments
 import screen
-from rollouts import UserError, check_same, claim, read_record, record_path, write_batch
+import workers
+from rollouts import check_same, claim, read_record, record_path, write_batch
 
+MAX_BATCHES = 2**16
 EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
-# Shared by the worker processes: a counter for the progress bar, and an event that tells all to stop.
-_episodes_done = _stop = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +55,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("argument --time_steps: must be at least 2: a step and what came of it")
     if args.batch_size > EPISODES_A_BATCH:
         parser.error(f"argument --batch_size: must be at most {EPISODES_A_BATCH}")
+    if args.start_batch + -(-args.total_episodes // args.batch_size) > MAX_BATCHES:
+        parser.error(f"argument --start_batch: there are tracks for {MAX_BATCHES} batches")
     return args
 
 
@@ -116,22 +112,12 @@ def play_episode(env: gym.Env, track: int, settings: dict, show: screen.Show | N
 
 def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
     """Yield the episodes of a batch, one after the other."""
-    if not job.render:
-        yield from play_episodes(job, environments.make_env(job.settings["env"]), show=None)
-        return
-    env = environments.make_env(job.settings["env"], render_mode="rgb_array")
-    with screen.window("--render 1") as show:
-        yield from play_episodes(job, env, show)
-
-
-def play_episodes(job: Job, env: gym.Env, show: screen.Show | None) -> Iterator[dict[str, np.ndarray]]:
+    env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
     tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
-    for track in tracks:
-        if _stop.is_set():
-            raise RuntimeError("told to stop")  # through write_batch, which takes away what is half made
-        yield play_episode(env, track, job.settings, show)
-        with _episodes_done.get_lock():
-            _episodes_done.value += 1
+    with screen.window("--render 1", 600, 400) if job.render else nullcontext() as show:
+        for track in tracks:
+            yield play_episode(env, track, job.settings, show)
+            workers.tick()
     env.close()
 
 
@@ -146,45 +132,6 @@ def make_batch(job: Job) -> str:
         return ""
 
 
-def start_worker(counter: object, stop: object) -> None:
-    """Prepare a worker process."""
-    global _episodes_done, _stop
-    _episodes_done, _stop = counter, stop
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def end_with_parent() -> None:
-    """A command that was killed leaves no workers behind: they would hold their batches, and wait for more forever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
-
-
-def run_jobs(jobs: list[Job], num_worker: int) -> None:
-    """Make batches side by side under one progress bar."""
-    context = multiprocessing.get_context("spawn")
-    counter, stop = context.Value("q", 0), context.Event()
-    with (
-        cli.progress(sum(job.episodes for job in jobs), "episode") as bar,
-        ProcessPoolExecutor(min(num_worker, len(jobs)), context, start_worker, (counter, stop)) as pool,
-    ):
-        # Workers are born with Ctrl-C blocked, as it is here: it is their parent's affair, even while they start.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        pending = {pool.submit(make_batch, job) for job in jobs}
-        try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-            while pending:
-                finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                bar.update(counter.value - bar.n)
-                for message in filter(None, (future.result() for future in finished)):
-                    bar.write(message)
-        except BaseException as error:
-            stop.set()  # workers end with the episode they are at; the pool waits for them
-            pool.shutdown(cancel_futures=True)
-            if isinstance(error, BrokenProcessPool):
-                raise UserError("a worker process was killed; the same command again goes on from here") from None
-            raise
-
-
 def main() -> None:
     args = parse_args()
     jobs = plan(args)
@@ -194,10 +141,11 @@ def main() -> None:
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
     if args.render and todo:
-        with screen.window("--render 1"):  # without a display, fail here, before any work
+        with screen.window("--render 1", 600, 400):  # without a display, fail here, before any work
             pass
     if todo:
-        run_jobs(todo, 1 if args.render else args.num_worker)
+        episodes = sum(job.episodes for job in todo)
+        workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
     print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 import cli
 import config
-from rollouts import Batch, UserError, check_vae, combined_hash, file_hash, open_batches, split_episodes
+from rollouts import Batch, UserError, check_vae, combined_hash, open_batches, split_episodes, vae_hash
 
 PATIENCE = 40  # epochs without a better validation loss; an epoch is short here
 
@@ -69,7 +69,7 @@ def in_order(batches: list[Batch], episodes: np.ndarray, batch_size: int) -> Ite
 def main() -> None:
     args = parse_args()
     batches = open_batches("rnn", args.start_batch, args.max_batch, args.N)
-    vae = file_hash(config.VAE_DIR / "weights.h5")
+    vae = vae_hash()
     check_vae(batches, vae)
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train, held_out = split_episodes(int(episodes), args.seed)

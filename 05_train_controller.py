@@ -28,7 +28,7 @@ import mpi
 from controller.search import ROW, ControllerSearch, check_settings, state_path, weights_path
 from es import OPTIMIZERS
 from model import Agent, Result, Simulator, Task
-from rollouts import check_vae, file_hash, open_batches
+from rollouts import check_same, check_vae, file_hash, open_batches
 
 MEAN_STEPS = ROW.index("mean steps")
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
@@ -90,7 +90,10 @@ def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> C
         return search
     w0 = np.zeros(controller.NUM_WEIGHTS)
     if args.init_opt:
-        w0 = ControllerSearch.load(args.init_opt).mean_weights
+        earlier = ControllerSearch.load(args.init_opt)
+        networks = {key: settings[key] for key in ("vae", "rnn")}
+        check_same(str(args.init_opt), earlier.settings, networks, "its weights mean nothing to these networks")
+        w0 = earlier.mean_weights
     if args.subspace == 0:
         return ControllerSearch(name, settings, controller.all_weights(w0))
     features = features_on_the_road(agent, settings["vae"])

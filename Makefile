@@ -38,8 +38,8 @@ demo: $(VENV)/.complete
 
 # Running it again goes on where it stopped, which is why nothing here says --new_model once a stage has begun.
 train: $(VENV)/.complete
-	$(PY) 01_generate_data.py $(ENV) --total_episodes 2000 --time_steps 300
-	$(PY) 02_train_vae.py $(if $(wildcard vae/state.h5),,--new_model) --N 2000 --epochs 2
+	$(PY) 01_generate_data.py $(ENV) --total_episodes 2000 --start_batch 0 --time_steps 300
+	$(PY) 02_train_vae.py $(if $(wildcard vae/state.h5),,--new_model) --N 2000 --epochs 10
 	$(PY) 03_generate_rnn_data.py
 	$(PY) 04_train_rnn.py $(if $(wildcard rnn/state.h5),,--new_model) --batch_size 100 --steps 4000
 	$(PY) 05_train_controller.py $(ENV) --num_worker 16 --num_worker_trial 4 --num_episode 2 --eval_steps 10 --generations 100

@@ -35,8 +35,8 @@ MAX_SEED = 2**20
 
 def track_seeds(purpose: str, seed: int, start: int, count: int) -> list[int]:
     """Return `count` environment seeds, disjoint for every (purpose, seed, index); `start` is the first index."""
-    if not 0 <= seed < MAX_SEED:
-        raise ValueError(f"a seed must be 0..{MAX_SEED - 1}, not {seed}")
+    if not 0 <= seed < MAX_SEED or start + count > 2**32:
+        raise ValueError(f"there are no tracks {start}..{start + count - 1} of seed {seed}")
     first = ((TRACK_RANGES[purpose] * MAX_SEED + seed) << 32) + start
     return list(range(first, first + count))
 

@@ -186,7 +186,8 @@ def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
     agent = Agent()
     for name, digest in agent.load().items():
         if about.get(name, digest) != digest:
-            raise UserError(f"{filename} learned with {name} {about[name]}, {name}/weights.h5 is {digest}")
+            what = f"{filename} learned with {name} {about[name]}, {name}/weights.h5 is {digest}"
+            raise UserError(f"{what}: put that one back, or train a controller for this one")
     return agent, weights
 
 

@@ -259,13 +259,23 @@ def combined_hash(batches: list[Batch]) -> str:
     return hashlib.sha256("".join(batch.hash for batch in batches).encode()).hexdigest()[:16]
 
 
+def vae_hash() -> str:
+    """The hash of the VAE that stage 02 left."""
+    path = config.VAE_DIR / "weights.h5"
+    if not path.exists():
+        raise UserError(f"{path} is not there: run 02_train_vae.py --new_model first")
+    return file_hash(path)
+
+
 def check_vae(batches: list[Batch], vae: str) -> None:
     """Refuse rnn batches that another VAE than the one of hash `vae` encoded: their z mean nothing to this one."""
     for batch in batches:
-        made = batch.record["settings"].get("vae")
+        made, lengths = (batch.record["settings"].get(key) for key in ("vae", "lengths"))
         if made != vae:
             what = f"batch {batch.number} was encoded by VAE {made}, {config.VAE_DIR}/ holds {vae}"
             raise UserError(f"{what}: run {MAKER['rnn']} again")
+        if not isinstance(lengths, list) or [type(length) for length in lengths] != [int] * batch.episodes:
+            raise UserError(f"{record_path('rnn', batch.number)} lacks the episodes' lengths: run {MAKER['rnn']} again")
 
 
 @contextmanager

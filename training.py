@@ -1,7 +1,8 @@
 """Training that can be stopped at any time: what stages 02 and 04 share.
 
 After every epoch the network is validated and everything is saved. Batch order and noise are functions of (seed, epoch,
-step), so a training that was stopped and resumed gives the same numbers as one that was not.
+step), so a training that was stopped and resumed gives the same numbers as one that was not. (One that has reached its
+--steps within an epoch and is told to go further begins another epoch, as no unbroken one would.)
 """
 
 import csv

@@ -79,11 +79,11 @@ class ControllerSearch:
         about = {key: self.settings[key] for key in ("vae", "rnn", "seed", "max_length")}
         current_path, best_path = weights_path(self.name, "current"), weights_path(self.name, "best")
         if self.generation:
-            current = about | {"generation": self.generation, "score": "mean of the last population"}
+            current = about | {"generation": self.generation, "score_is": "mean of the population"}
             arch.save(current_path, self.mean_weights, self.rows[-1, 2], current)
         if len(self.evaluations):
             generation, mean, std, low = self.evaluations[self.best].tolist()
-            best = about | {"generation": int(generation), "std": std, "min": low, "score": "mean over fresh tracks"}
+            best = about | {"generation": int(generation), "std": std, "min": low, "score_is": "mean over fresh tracks"}
             arch.save(best_path, self.coordinates.weights(self.best_u), mean, best)
         else:
             best_path.unlink(missing_ok=True)  # of a search that --new_model replaced
@@ -168,4 +168,5 @@ def _check_shapes(arrays: dict[str, np.ndarray], generations: int) -> None:
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:
-    return [dict(zip(names, row, strict=True)) for row in rows.tolist()]
+    table = [dict(zip(names, row, strict=True)) for row in rows.tolist()]
+    return [row | {"generation": int(row["generation"])} for row in table]
