@@ -351,3 +351,5 @@ def test_init_opt_starts_from_the_mean_of_another_search() -> None:
     assert (started.generation, started.name) == (0, "car_racing.cma.9.8")
     np.testing.assert_array_equal(started.mean_weights, before)
     assert started.coordinates.T.shape == (867, 867)
+    with pytest.raises(UserError, match=r"was made with rnn = .*, now it is another"):
+        stage.start_or_resume(arguments, other.settings | {"rnn": "another"}, agent=None)

@@ -247,10 +247,13 @@ def test_open_batches_opens_as_many_as_hold_the_episodes() -> None:
 
 
 def test_series_of_another_vae_are_refused() -> None:
-    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here"})
+    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here", "lengths": [5]})
     rollouts.check_vae(open_batches("rnn"), "here")
     with pytest.raises(UserError, match=r"by VAE here, vae/ holds there: run 03"):
         rollouts.check_vae(open_batches("rnn"), "there")
+    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here", "lengths": [5, 5]})
+    with pytest.raises(UserError, match=r"rnn_0.json lacks the episodes' lengths: run 03"):
+        rollouts.check_vae(open_batches("rnn"), "here")
 
 
 def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
@@ -299,9 +302,9 @@ def test_no_track_serves_two_purposes() -> None:
     ]
     assert len(set(tracks)) == len(config.TRACK_RANGES) * len(corners) * 50
     assert min(tracks) >= 0
-    for seed in (-1, config.MAX_SEED):
-        with pytest.raises(ValueError, match="seed must be"):
-            config.track_seeds("search", seed, 0, 1)
+    for seed, start in ((-1, 0), (config.MAX_SEED, 0), (0, 2**32)):
+        with pytest.raises(ValueError, match=f"there are no tracks {start}..{start} of seed {seed}"):
+            config.track_seeds("search", seed, start, 1)
 
 
 def test_changed_settings_name_both_values() -> None:
