@@ -1,7 +1,10 @@
 """What a person watches: pictures of the road beside what the agent sees and remembers, in films and windows."""
 
+import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import cv2
@@ -85,22 +88,50 @@ def _pictures_in(path: Path) -> int:
 def window(flag: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Show]:
     """Yield a function that shows a picture in a window; closing the window is as good as Ctrl-C.
 
+    The window is in a process of its own: Mesa's OpenGL and TensorFlow crash when they share one.
+
     Raises:
         UserError: there is no display; `flag` is what asked for one.
     """
-    from custom_envs.viewer import NoDisplay, Viewer  # needs a display driver, which most machines this runs on lack
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_keep_window, args=(theirs, width, height), daemon=True)
+    process.start()
+    theirs.close()
 
-    try:
-        viewer = Viewer("World Models, staged", width, height)
-    except NoDisplay as error:
-        raise UserError(f"{flag}: {error}") from None
+    def answer(picture: np.ndarray | None = None) -> object:
+        try:
+            if picture is not None:
+                ours.send(picture)
+            return ours.recv()
+        except (EOFError, OSError):
+            raise UserError(f"{flag}: the window's process has died") from None
 
     def show(picture: np.ndarray) -> None:
-        viewer.show(picture)
-        if viewer.closed:
+        if not answer(picture):
             raise KeyboardInterrupt
 
     try:
+        trouble = answer()
+        if trouble:
+            raise UserError(f"{flag}: {trouble}")
         yield show
     finally:
-        viewer.close()
+        ours.close()
+        process.join()
+
+
+def _keep_window(connection: Connection, width: int, height: int) -> None:
+    """Open a window and say what hindered it, or ""; then show what comes, and answer each time whether it is open."""
+    from custom_envs.viewer import NoDisplay, Viewer
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other side's affair
+    try:
+        viewer = Viewer("World Models, staged", width, height)
+    except NoDisplay as error:
+        return connection.send(str(error))
+    connection.send("")
+    with suppress(EOFError, OSError):  # the other side has gone
+        while True:
+            viewer.show(connection.recv())
+            connection.send(not viewer.closed)
