@@ -93,7 +93,7 @@ def play_episode(env: gym.Env, track: int, settings: dict, show: screen.Show | N
         "reward_data": np.zeros(steps, np.float32),
         "done_data": np.zeros(steps, bool),
     }
-    rng = np.random.default_rng(track)
+    rng = config.exploration_rng(track)
     frame, _ = env.reset(seed=track)
     action, reward, done = np.zeros(config.ACTION_DIM, np.float32), 0.0, False
     for t in range(steps):

@@ -76,6 +76,11 @@ def explore_car_racing(t: int, action: np.ndarray, rng: np.random.Generator, ref
     return np.array(new, np.float32)
 
 
+def exploration_rng(track: int) -> np.random.Generator:
+    """The random source of an exploring driver: not the environment's, which is seeded by `track` alone."""
+    return np.random.default_rng([track, 1])
+
+
 def adjust_reward(reward: np.ndarray) -> np.ndarray:
     """The reward as the RNN knows it: 1.0 where something was gained, else 0.0 (any shape -> float32)."""
     return (reward > 0).astype(np.float32)

@@ -48,7 +48,7 @@ class Lane:
 
     def __init__(self, index: int, task: Task):
         self.index, self.task = index, task
-        self.rng = np.random.default_rng(task.track)
+        self.rng = config.exploration_rng(task.track)
         self.action = np.zeros(config.ACTION_DIM, np.float32)
         self.score, self.steps, self.ended = 0.0, 0, False
         self.idle = 0  # steps since something was gained

@@ -51,15 +51,16 @@ class Trainer(keras.Model):
             losses = self.losses_of(data, tf.cast(self.optimizer.iterations, tf.int64))
         weights = self.network.trainable_variables
         self.optimizer.apply(tape.gradient(losses["loss"], weights), weights)
-        return self._track(losses)
+        return self._track(losses, data)
 
     def test_step(self, data: object) -> dict[str, tf.Tensor]:
         no_step = tf.constant(-1, tf.int64)  # the same noise at every validation
-        return self._track(self.losses_of(data, no_step))
+        return self._track(self.losses_of(data, no_step), data)
 
-    def _track(self, losses: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def _track(self, losses: dict[str, tf.Tensor], data: object) -> dict[str, tf.Tensor]:
+        rows = tf.shape(keras.tree.flatten(data)[0])[0]
         for name, tracker in self.trackers.items():
-            tracker.update_state(losses[name])
+            tracker.update_state(losses[name], sample_weight=rows)  # the last batch of a validation may be short
         return {name: tracker.result() for name, tracker in self.trackers.items()}
 
 
