@@ -40,7 +40,7 @@ class Job:
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
-    parser.add_argument("--total_episodes", type=cli.positive_int, default=200, help="episodes to generate")
+    parser.add_argument("--total_episodes", type=cli.positive_int, default=200, help="episodes an environment")
     parser.add_argument("--start_batch", type=cli.count, default=0, help="number of the first batch")
     parser.add_argument("--time_steps", type=cli.positive_int, default=300, help="steps an episode")
     parser.add_argument("--batch_size", type=cli.positive_int, default=200, help="episodes a file")
@@ -55,7 +55,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("argument --time_steps: must be at least 2: a step and what came of it")
     if args.batch_size > EPISODES_A_BATCH:
         parser.error(f"argument --batch_size: must be at most {EPISODES_A_BATCH}")
-    if args.start_batch + -(-args.total_episodes // args.batch_size) > MAX_BATCHES:
+    cli.check_environment(parser, args.env_name)
+    if plan(args)[-1].batch >= MAX_BATCHES:
         parser.error(f"argument --start_batch: there are tracks for {MAX_BATCHES} batches")
     return args
 
@@ -146,7 +147,11 @@ def main() -> None:
     if todo:
         episodes = sum(job.episodes for job in todo)
         workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
-    print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
+    left = [str(job.batch) for job in jobs if not is_complete(job)]
+    if left:
+        print(f"still being made by another process: batch {', '.join(left)}")
+    else:
+        print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
 
 
 if __name__ == "__main__":

@@ -80,9 +80,10 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
         return True
 
 
-def write_initial_z(numbers: list[int]) -> None:
-    """Gather mu and log_var, float32 (episodes, 32) each, of every episode's first frame."""
-    series = [open_batch("rnn", number) for number in numbers]
+def write_initial_z(vae_hash: str) -> None:
+    """Gather mu and log_var, float32 (episodes, 32) each, of the first frame of every episode this VAE has encoded."""
+    numbers = find_batches("rnn")
+    series = [open_batch("rnn", b) for b in numbers if read_record("rnn", b)["settings"].get("vae") == vae_hash]
     mu = np.concatenate([batch["rnn_input"][:, 0, : config.Z_DIM] for batch in series])
     log_var = np.concatenate([batch["rnn_log_var"][:, 0] for batch in series])
     with atomic_write(config.DATA_DIR / "initial_z.npz") as part:
@@ -100,7 +101,7 @@ def main() -> None:
     encoded = sum([write_series(vae, vae_hash, number) for number in numbers])
     if encoded < len(numbers):
         print(f"{len(numbers) - encoded} of {len(numbers)} batches are complete and kept")
-    write_initial_z(numbers)
+    write_initial_z(vae_hash)
     print(f"series of batches {numbers[0]}..{numbers[-1]} and initial_z.npz in {config.DATA_DIR}/")
 
 

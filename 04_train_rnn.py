@@ -43,12 +43,12 @@ def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndar
 
 def _one_series(batch: Batch, episode: int) -> dict[str, np.ndarray]:
     inputs, outputs = batch["rnn_input"][episode], batch["rnn_output"][episode]
-    z, gained = slice(0, config.Z_DIM), -1
+    z, reward = slice(0, config.Z_DIM), -1
     return {
         "mu": np.concatenate([inputs[:1, z], outputs[:, z]]),
         "log_var": batch["rnn_log_var"][episode],
-        "action": inputs[:, config.Z_DIM : gained],
-        "reward": np.concatenate([inputs[:1, gained], outputs[:, gained]]),
+        "action": inputs[:, config.Z_DIM : reward],
+        "reward": np.concatenate([inputs[:1, reward], outputs[:, reward]]),
         "real": np.arange(1, len(inputs) + 1) < batch.record["settings"]["lengths"][episode],
     }
 

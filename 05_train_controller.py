@@ -28,7 +28,7 @@ import mpi
 from controller.search import ROW, ControllerSearch, check_settings, state_path, weights_path
 from es import OPTIMIZERS
 from model import Agent, Result, Simulator, Task
-from rollouts import check_same, check_vae, file_hash, open_batches
+from rollouts import UserError, check_same, check_vae, file_hash, open_batches_of
 
 MEAN_STEPS = ROW.index("mean steps")
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
@@ -39,7 +39,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="how to search")
-    add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, as many as there are cores for")
+    add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, or as many as there are cores")
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
     add("-e", "--num_episode", type=cli.positive_int, default=2, help="tracks a generation, the same for all members")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
@@ -49,7 +49,7 @@ def parse_args() -> argparse.Namespace:
     add("--patience", type=cli.count, default=100, help="give an episode up after so many steps without gain; 0: never")
     add("--subspace", type=cli.count, default=48, help="search in so many components of [z, h]; 0: all 867 weights")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
-    add("--sigma_decay", type=cli.positive_float, help="its factor a generation, where the optimizer does not adapt it")
+    add("--sigma_decay", type=cli.positive_float, help="factor on sigma a generation; cma adapts it by itself")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
     add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")
@@ -90,26 +90,30 @@ def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> C
         return search
     w0 = np.zeros(controller.NUM_WEIGHTS)
     if args.init_opt:
+        if args.init_opt.resolve() == state_path(name).resolve():
+            raise UserError(f"--init_opt {args.init_opt} would be overwritten by this search: copy it to another name")
         earlier = ControllerSearch.load(args.init_opt)
         networks = {key: settings[key] for key in ("vae", "rnn")}
         check_same(str(args.init_opt), earlier.settings, networks, "its weights mean nothing to these networks")
         w0 = earlier.mean_weights
     if args.subspace == 0:
         return ControllerSearch(name, settings, controller.all_weights(w0))
-    features = features_on_the_road(agent, settings["vae"])
+    features = features_on_the_road(agent, args.env_name, settings["vae"])
     return ControllerSearch(name, settings, controller.principal_subspace(w0, features, args.subspace))
 
 
-def features_on_the_road(agent: Agent, vae: str) -> np.ndarray:
-    """[z, h] as met in the series of stage 03: (n, 288)."""
-    features = []
-    batches = open_batches("rnn", episodes=SUBSPACE_EPISODES)
-    check_vae(batches, vae)
-    for batch in batches:
-        h = agent.rnn.hidden_states(batch["rnn_input"][:SUBSPACE_EPISODES])
+def features_on_the_road(agent: Agent, env_name: str, vae: str) -> np.ndarray:
+    """[z, h] as met in the environment's first series of stage 03: (n, 288)."""
+    features, episodes = [], 0
+    for batch in open_batches_of(env_name, "rnn"):
+        check_vae([batch], vae)
+        h = agent.rnn.hidden_states(batch["rnn_input"][: SUBSPACE_EPISODES - episodes])
         z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # z_{t+1} stands beside h_{t+1}
         lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
         features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
+        episodes += len(h)
+        if episodes >= SUBSPACE_EPISODES:
+            break
     return np.concatenate(features)
 
 

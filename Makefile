@@ -10,7 +10,7 @@ VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 
-.PHONY: setup demo train test bench clean
+.PHONY: setup demo train test clean
 
 setup: $(VENV)/.complete
 
@@ -31,7 +31,7 @@ demo: $(VENV)/.complete
 	cd $(DEMO) && $(PY) $(CURDIR)/report.py $(ENV) --filename controller/$(ENV).cma.2.64.best.json --num_episode 16 --seed $(SEED)
 	cd $(DEMO) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(ENV).cma.2.64.best.json --seed $(SEED) --record_video
 	@echo
-	@echo "The film:     $(DEMO)/videos/$(ENV).cma.2.64.best.seed$(SEED).mp4"
+	@echo "The video:    $(DEMO)/videos/$(ENV).cma.2.64.best.seed$(SEED).mp4"
 	@echo "The pictures: $(DEMO)/report/reconstructions.png and $(DEMO)/report/learning_curve.png"
 	@echo "Next:         make train    # the same at full scale, in this folder; or let this search go on:"
 	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --eval_steps 4 --eval_episode 8 -s $(SEED)"

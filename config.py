@@ -28,7 +28,8 @@ VIDEO_DIR = Path("videos")
 REPORT_DIR = Path("report")
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
-# One run seed, a range of tracks for every purpose: what is explored, searched, evaluated and reported on never meets.
+# Every run seed has a range of track seeds for each purpose: no track is shared by exploring, searching, evaluating
+# and reporting.
 TRACK_RANGES = {"explore": 0, "search": 1, "evaluate": 2, "report": 3}
 MAX_SEED = 2**20
 

@@ -58,7 +58,10 @@ Watch = Callable[[gym.Env, Lane, np.ndarray, np.ndarray], None]  # environment, 
 
 
 class Agent:
-    """V and M with their weights, on one thread: the more workers side by side, and always the same bits."""
+    """V and M: what an agent has besides its controller's 867 weights.
+
+    They run on one thread: worker processes fill the cores, and results do not depend on how many those are.
+    """
 
     def __init__(self) -> None:
         from nets import set_threads  # imports TensorFlow, which --help and mistakes need not wait for
@@ -90,7 +93,7 @@ class Simulator:
         env_name: as in config.ENVIRONMENTS.
         patience: steps without gain after which an episode is given up and charged what idling on would have cost.
             None: never, as a final score demands.
-        watch: called at each step of the first lane, for windows and films.
+        watch: called at each step of the first lane, for windows and videos.
     """
 
     def __init__(self, agent: Agent, env_name: str, patience: int | None = None, watch: Watch | None = None) -> None:
@@ -117,6 +120,9 @@ class Simulator:
             self._step(active)
             for row, lane in active:
                 if lane.ended or lane.steps >= lane.task.max_length or lane.idle >= self.patience:
+                    if row == 0 and self.watch:  # the last frame too
+                        mu, _ = self.agent.vae.encode(self.frames[:1], ROWS)
+                        self.watch(self.envs[0], lane, self.frames[0], mu[0])
                     results[lane.index] = Result(self._total(lane), lane.steps)
                     self.lanes[row] = None
                     if report:
@@ -181,7 +187,7 @@ def parse_args() -> argparse.Namespace:
 
 
 def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
-    """The agent and the controller's weights; says so when the controller learned with another V or M."""
+    """The agent and the controller's weights; UserError when it learned with another V or M."""
     weights, _, about = controller.load(filename) if filename else (None, 0, {})
     agent = Agent()
     for name, digest in agent.load().items():
@@ -217,13 +223,13 @@ def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None)
             shows.append(stack.enter_context(screen.window("--render_mode")))
         if args.record_video:
             name = f"{args.filename.stem if args.filename else args.env_name + '.random'}.seed{args.seed}.mp4"
-            shows.append(stack.enter_context(screen.film(config.VIDEO_DIR / name)))
+            shows.append(stack.enter_context(screen.video(config.VIDEO_DIR / name)))
         simulator = Simulator(agent, args.env_name, watch=watch if shows else None)
         [track] = config.track_seeds("report", args.seed, 0, 1)
         [result] = simulator.run([Task(weights, track, args.max_length)])
     print(f"score {result.score:.1f} in {result.steps} steps")
     if args.record_video:
-        print(f"film in {config.VIDEO_DIR / name}")
+        print(f"video in {config.VIDEO_DIR / name}")
 
 
 def main() -> None:

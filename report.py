@@ -16,7 +16,7 @@ import cli
 import config
 import controller.arch as controller
 from model import Agent, Simulator, Task, load_agent
-from rollouts import atomic_write, open_batches, read_json, real_steps, write_json
+from rollouts import atomic_write, open_batches_of, read_json, real_steps, write_json
 
 PICTURES = 10
 
@@ -67,9 +67,9 @@ def save_figure(figure: object, path: Path) -> None:
         figure.savefig(part, dpi=120)
 
 
-def draw_reconstructions(agent: Agent, path: Path) -> None:
-    """Frames of the first batch, and below each what the decoder makes of its z."""
-    batch = open_batches("obs", episodes=1)[0]
+def draw_reconstructions(agent: Agent, env_name: str, path: Path) -> None:
+    """Frames of the environment's first batch, and below each what the decoder makes of its z."""
+    batch = next(open_batches_of(env_name, "obs"))
     episode, step = np.nonzero(real_steps(batch["done_data"]))
     chosen = np.random.default_rng(0).choice(len(step), PICTURES, replace=len(step) < PICTURES)
     frames = np.stack([batch["obs_data"][episode[i], step[i]] for i in chosen])
@@ -78,7 +78,7 @@ def draw_reconstructions(agent: Agent, path: Path) -> None:
     figure, axes = new_figure(PICTURES, 2.2)
     axes.imshow(np.concatenate(rows), interpolation="nearest")
     axes.set_axis_off()
-    axes.set_title("seen (above) and remembered (below)")
+    axes.set_title("frames (above) and their reconstructions (below)")
     save_figure(figure, path)
 
 
@@ -106,10 +106,10 @@ def draw_learning_curve(name: str, rows: list[dict], evaluations: list[dict], ra
 def main() -> None:
     args = parse_args()
     agent, weights = load_agent(args.filename)
-    # What is missing is missed here, before minutes of driving.
+    # Files that are missing are missed now, not after minutes of driving.
     search = args.filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
     history = [read_json(config.LOG_DIR / f"{search}.{kind}.json") for kind in ("hist", "log")]
-    draw_reconstructions(agent, config.REPORT_DIR / "reconstructions.png")
+    draw_reconstructions(agent, args.env_name, config.REPORT_DIR / "reconstructions.png")
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(args.filename), "seed": args.seed, "scores": scores})
     random_score = float(np.mean(scores["random"]))

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +77,7 @@ def read_json(path: Path | str) -> object:
 
 
 def file_hash(path: Path | str) -> str:
-    """Return 16 hex digits of the SHA-256 of a file: who made what is told by these."""
+    """Return 16 hex digits of the SHA-256 of a file; a record says by it what was made from what."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -132,7 +133,7 @@ def write_batch(
         rows: one dict an episode, array name -> array of that episode.
         settings: what the batch was made with; kept in the record.
     """
-    with ExitStack() as files:  # leaves in reverse order: each file is closed, then renamed
+    with ExitStack() as files:  # every file is renamed into its place when this block ends
         parts = {name: files.enter_context(atomic_write(array_path(name, b))) for name in KINDS[kind]}
         writers = {
             name: ArrayWriter(parts[name], KINDS[kind][name][0], array_shape(kind, name, episodes, time_steps))
@@ -180,7 +181,7 @@ def read_record(kind: str, b: int) -> dict | None:
         return None
     record = read_json(path)
     keys = {"settings": dict, "episodes": int, "time_steps": int, "sha256": dict}
-    if not isinstance(record, dict) or any(type(record.get(key)) is not kind for key, kind in keys.items()):
+    if not isinstance(record, dict) or any(type(record.get(key)) is not expected for key, expected in keys.items()):
         raise UserError(f"{path} is not the record of a batch: delete it and run {MAKER[kind]} again")
     return record
 
@@ -252,6 +253,14 @@ def open_batches(
         if episodes is not None and total >= episodes:
             break
     return batches
+
+
+def open_batches_of(env_name: str, kind: str) -> Iterator[Batch]:
+    """Open, one after the other, the batches that were made in one environment; UserError when there is none."""
+    numbers = [b for b in find_batches(kind) if read_record(kind, b)["settings"].get("env") == env_name]
+    if not numbers:
+        raise UserError(f"no {kind} batch of environment '{env_name}' in {config.DATA_DIR}/: run {MAKER[kind]} first")
+    return map(partial(open_batch, kind), numbers)
 
 
 def combined_hash(batches: list[Batch]) -> str:

@@ -1,4 +1,4 @@
-"""What a person watches: pictures of the road beside what the agent sees and remembers, in films and windows."""
+"""What a person watches: the road beside what the agent sees and its reconstruction, in videos and windows."""
 
 import multiprocessing
 import signal
@@ -36,7 +36,7 @@ def compose(
     picture = np.full((HEIGHT, WIDTH, 3), 24, np.uint8)
     picture[:, :ROAD_WIDTH] = cv2.resize(road, (ROAD_WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
     left = ROAD_WIDTH + (PANEL_WIDTH - INSET) // 2
-    for top, text, image in ((22, "sees", frame), (184, "remembers", reconstruction)):
+    for top, text, image in ((22, "sees", frame), (184, "reconstruction", reconstruction)):
         if image is not None:
             _write(picture, text, left, top - 6, GREY, 0.45)
             shown = cv2.resize(image, (INSET, INSET), interpolation=cv2.INTER_NEAREST)
@@ -57,7 +57,7 @@ def _write(picture: np.ndarray, text: str, x: int, y: int, colour: tuple[int, in
 
 
 @contextmanager
-def film(path: Path) -> Iterator[Show]:
+def video(path: Path) -> Iterator[Show]:
     """Yield a function that appends a picture to an H.264 mp4; the file appears, whole, when the block ends."""
     with atomic_write(path) as part:
         writer = imageio_ffmpeg.write_frames(str(part), (WIDTH, HEIGHT), fps=FPS, codec="libx264", quality=7)
@@ -80,7 +80,7 @@ def film(path: Path) -> Iterator[Show]:
 def _pictures_in(path: Path) -> int:
     try:
         return imageio_ffmpeg.count_frames_and_secs(str(path))[0]
-    except (OSError, RuntimeError):  # no film at all
+    except (OSError, RuntimeError):  # no video at all
         return 0
 
 

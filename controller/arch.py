@@ -77,8 +77,9 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
     """Coordinates that see only the leading principal components of [z, h], and a bias: 3 * (components + 1).
 
     What hardly varies cannot steer; leaving it out makes the search a sixth as wide. With eigenvalues lambda_i and
-    eigenvectors v_i of the covariance of the features x, an action is u_0 + sum_i u_i lambda_i^(-1/4) v_i (x - mean):
-    the exponent -1/2 would give every component the same say, 0 would leave the small ones none.
+    eigenvectors v_i of the covariance of the features x, each of the three numbers that go into `squash` is
+    sum_i u_i lambda_i^(-1/4) v_i (x - mean) + u_k, with coordinates of its own, u (k + 1,), the bias last. The exponent
+    -1/2 would give every component the same say, 0 would leave the small ones none.
 
     Args:
         w0: float64 (867,), where u = 0 is.

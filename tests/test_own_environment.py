@@ -61,12 +61,31 @@ def test_it_goes_through_all_five_stages(project: Path, tmp_path: Path) -> None:
     assert out.count("in  200 steps") == 2  # the length that config.py gives it
 
 
-def test_run_all_envs_goes_through_train_envs(tmp_path: Path) -> None:
+def test_run_all_envs_goes_through_all_five_stages(tmp_path: Path) -> None:
+    """One V and one M learn from all environments; each has a controller of its own, from its own series."""
     project = copy_project(tmp_path)
     append(project / "config.py", 'TRAIN_ENVS = ("car_racing", "dot")\n')
-    arguments = "car_racing --run_all_envs --total_episodes 4 --batch_size 2 --time_steps 20 --start_batch 3"
-    out = run_script(tmp_path, "01_generate_data.py", arguments, root=project).stdout
+
+    def run(name: str, arguments: str) -> str:
+        return run_script(tmp_path, name, arguments, root=project).stdout
+
+    out = run(
+        "01_generate_data.py",
+        "car_racing --run_all_envs --total_episodes 4 --batch_size 2 --time_steps 20 --start_batch 3",
+    )
     assert "batches 3..6 in data/" in out
+    run("02_train_vae.py", "--new_model --epochs 1 --batch_size 20")
+    run("03_generate_rnn_data.py", "")
+    run("04_train_rnn.py", "--new_model --steps 2 --batch_size 2")
+    directions = []
+    for name in ("car_racing", "dot"):
+        run(
+            "05_train_controller.py",
+            f"{name} -n 1 -t 4 -e 1 --max_length 10 --eval_steps 1 --eval_episode 1 --generations 1 --subspace 4",
+        )
+        with np.load(tmp_path / "controller" / f"{name}.cma.1.4.es.npz") as file:
+            directions.append(file["coordinates/T"])
+    assert not np.allclose(*directions)
     made = [json.loads((tmp_path / "data" / f"obs_{b}.json").read_text())["settings"]["env"] for b in range(3, 7)]
     assert made == ["car_racing", "car_racing", "dot", "dot"]
 

@@ -136,7 +136,7 @@ def test_the_drivers(finished: Path) -> None:
 # --- what comes after them -----------------------------------------------------------------------------------------
 
 
-def test_model_scores_and_films_and_report_draws(copy_of: Copy) -> None:
+def test_model_scores_and_records_and_report_draws(copy_of: Copy) -> None:
     folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json", "controller", "log")
     driver = f"car_racing --filename controller/{SEARCH}.best.json"
     out = run_script(folder, "model.py", driver, "--final_mode --num_episode 2 --max_length 60").stdout.splitlines()
@@ -144,13 +144,13 @@ def test_model_scores_and_films_and_report_draws(copy_of: Copy) -> None:
     assert out[2].startswith(f"{np.mean(scores):.1f} ± ")
     out = run_script(folder, "model.py", driver, "--record_video --max_length 60", DISPLAY=None).stdout.splitlines()
     assert out[0].startswith(f"score {scores[0]:.1f} in 60 steps")  # the same first track
-    reader = imageio_ffmpeg.read_frames(str(folder / out[1].removeprefix("film in ")))
+    reader = imageio_ffmpeg.read_frames(str(folder / out[1].removeprefix("video in ")))
     about = next(reader)
     assert about["codec"] == "h264"
     assert about["size"][0] >= 600
     assert about["size"][1] >= 400
     pictures = [np.frombuffer(picture, np.uint8) for picture in reader]
-    assert len(pictures) == 60
+    assert len(pictures) == 61  # and the frame after the last step
     assert not np.array_equal(pictures[0], pictures[-1])
     run_script(folder, "report.py", driver, "--num_episode 1", DISPLAY=None)
     assert set(snapshot(folder / "report")) == {"scores.json", "reconstructions.png", "learning_curve.png"}
