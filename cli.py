@@ -70,7 +70,15 @@ def parser(doc: str) -> argparse.ArgumentParser:
     class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
         pass
 
-    return argparse.ArgumentParser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
+    class Parser(argparse.ArgumentParser):
+        def parse_args(self, *args: object) -> argparse.Namespace:
+            """Python takes `--N=--` for no value at all, and no type is asked what it thinks of that."""
+            values = super().parse_args(*args)
+            for name in (name for name, value in vars(values).items() if value == []):
+                self.error(f"argument --{name}: '--' is no value")
+            return values
+
+    return Parser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
 
 
 def cores() -> int:

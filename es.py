@@ -345,5 +345,5 @@ def _check_history(path: Path | str, coordinates: dict[str, np.ndarray], fitness
     if fitness.dtype != np.float64 or fitness.ndim != 2:
         raise UserError(f"{path}: fitness must be float64 (generations, popsize), not {fitness.dtype} {fitness.shape}")
     for name, array in {"fitness": fitness, **coordinates}.items():
-        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
+        if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
             raise UserError(f"{path}: {name} holds something that is not a finite number")
