@@ -28,7 +28,7 @@ import mpi
 from controller.search import ROW, ControllerSearch, check_settings, state_path, weights_path
 from es import OPTIMIZERS
 from model import Agent, Result, Simulator, Task
-from rollouts import check_same, check_vae, file_hash, open_batches
+from rollouts import check_folder, check_same, check_vae, file_hash, open_batches
 
 MEAN_STEPS = ROW.index("mean steps")
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
@@ -149,6 +149,8 @@ def main() -> None:
         simulator = Simulator(agent, args.env_name, args.patience)
         if ranks.rank > 0:
             return ranks.serve(simulator.run)
+        for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
+            check_folder(folder)
         search = start_or_resume(args, settings_of(args, hashes), agent)
         drive = partial(ranks.map, simulator.run)
         started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)

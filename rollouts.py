@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
@@ -62,6 +63,16 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed already, or never made
             part.unlink()
+
+
+def check_folder(folder: Path) -> None:
+    """Find out now, not after hours of work, whether files can be written into a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(prefix=".part-", dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}/: {error.strerror}") from None
 
 
 def write_json(path: Path | str, content: object) -> None:

@@ -20,7 +20,7 @@ import h5py
 import numpy as np
 
 from nets import keras, save_weights, tf, versions
-from rollouts import UserError, atomic_write, check_same, first_line
+from rollouts import UserError, atomic_write, check_folder, check_same, first_line
 
 
 class Trainer(keras.Model):
@@ -215,6 +215,7 @@ def fit(
     if checkpoint.is_over() or not spans:
         print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
         return
+    check_folder(folder)
     held_out = _dataset(validation, sum(1 for _ in validation()))
     for first, stop, steps in spans:
         if checkpoint.is_over():
@@ -231,8 +232,8 @@ def fit(
                 shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
                 verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
             )
-        except tf.errors.ResourceExhaustedError as error:
-            raise MemoryError(first_line(error)) from None
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError("for a gradient step, or the data of one") from None
     if checkpoint.is_over():
         print(f"no better validation loss for {patience} epochs: stopped early")
 

@@ -16,7 +16,19 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SEARCH
-from damage import ANY_FILE, BOMB_BYTES, FLIPS, Damage, hdf5_bomb, json_edit, with_key, without, zip_bomb
+from damage import (
+    ANY_FILE,
+    BOMB_BYTES,
+    FLIPS,
+    Damage,
+    forged,
+    hdf5_bomb,
+    json_edit,
+    with_key,
+    with_one,
+    without,
+    zip_bomb,
+)
 
 import controller.arch as controller
 import training
@@ -25,7 +37,7 @@ from model import Agent
 from nets import keras
 from report import read_rows
 from rnn.arch import RNN, RNNTrainer
-from rollouts import KINDS, UserError, check_vae, file_hash, open_batches, read_json, vae_hash, write_json
+from rollouts import KINDS, UserError, check_vae, open_batches, vae_hash
 from vae.arch import VAE, VAETrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -160,27 +172,6 @@ def test_a_file_of_another_kind(enter: Enter, name: str) -> None:
 
 
 # --- arrays that are what their record says, and yet no data ---------------------------------------------------------
-
-
-def forged(change: Callable[[np.ndarray], np.ndarray]) -> Damage:
-    """Another array, and a record that vouches for it."""
-
-    def forge(path: Path) -> None:
-        record_path = path.with_name(f"{'rnn' if 'rnn' in path.name else 'obs'}_0.json")
-        np.save(path, change(np.load(path)), allow_pickle=True)
-        record = read_json(record_path)
-        record["sha256"][path.stem.removesuffix("_0")] = file_hash(path)
-        write_json(record_path, record)
-
-    return forge
-
-
-def with_one(number: float) -> Callable[[np.ndarray], np.ndarray]:
-    def put(array: np.ndarray) -> np.ndarray:
-        array.flat[array.size // 2] = number
-        return array
-
-    return put
 
 
 ARRAYS = {
