@@ -119,9 +119,9 @@ def exhausted(trainer: object, *arguments: object) -> dict:
 
 OUT_OF = {
     "02 for frames": ("02_train_vae", "02_train_vae.read_frames", without_memory, "--batch_size"),
-    "02 for a step": ("02_train_vae", "vae.arch.VAETrainer.losses_of", exhausted, "--batch_size"),
     "03": ("03_generate_rnn_data", "vae.arch.VAE.encode", without_memory, "--time_steps of 01"),
     "04 for series": ("04_train_rnn", "04_train_rnn.read_series", without_memory, "--batch_size"),
+    "04 for a step": ("04_train_rnn", "rnn.arch.RNNTrainer.losses_of", exhausted, "--batch_size"),
     "05": ("05_train_controller", "05_train_controller.start_or_resume", without_memory, "--num_worker_trial"),
 }
 
