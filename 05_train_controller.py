@@ -64,7 +64,7 @@ def parse_args() -> argparse.Namespace:
     if args.subspace >= controller.FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
     if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_TRACKS:
-        parser.error(f"--num_worker x --num_worker_trial is the population: it must be 2 to {cli.MAX_TRACKS}")
+        parser.error(f"--num_worker x --num_worker_trial, the population, must be at least 2, at most {cli.MAX_TRACKS}")
     return args
 
 
