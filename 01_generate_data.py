@@ -133,6 +133,7 @@ def make_batch(job: Job) -> str:
         return ""
 
 
+@cli.enough_memory("lower --time_steps, or --num_worker")
 def main() -> None:
     args = parse_args()
     jobs = plan(args)

@@ -65,6 +65,7 @@ def in_order(batches: list[Batch], places: np.ndarray, batch_size: int) -> Itera
         yield read_frames(batches, places[i : i + batch_size])
 
 
+@cli.enough_memory("lower --batch_size")
 def main() -> None:
     args = parse_args()
     batches = open_batches("obs", args.start_batch, args.max_batch, args.N)

@@ -90,6 +90,7 @@ def write_initial_z(vae_hash: str) -> None:
         np.savez(part, mu=mu, log_var=log_var)
 
 
+@cli.enough_memory("episodes of fewer steps need less, see --time_steps of 01")
 def main() -> None:
     args = parse_args()
     numbers = find_batches("obs", args.start_batch, args.max_batch)

@@ -66,6 +66,7 @@ def in_order(batches: list[Batch], episodes: np.ndarray, batch_size: int) -> Ite
         yield read_series(batches, episodes[i : i + batch_size])
 
 
+@cli.enough_memory("lower --batch_size")
 def main() -> None:
     args = parse_args()
     batches = open_batches("rnn", args.start_batch, args.max_batch, args.N)

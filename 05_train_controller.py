@@ -28,7 +28,7 @@ import mpi
 from controller.search import ROW, ControllerSearch, check_settings, state_path, weights_path
 from es import OPTIMIZERS
 from model import Agent, Result, Simulator, Task
-from rollouts import UserError, check_same, check_vae, file_hash, open_batches_of
+from rollouts import UserError, check_folder, check_same, check_vae, file_hash, open_batches_of
 
 MEAN_STEPS = ROW.index("mean steps")
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
@@ -41,10 +41,10 @@ def parse_args() -> argparse.Namespace:
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="how to search")
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, or as many as there are cores")
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
-    add("-e", "--num_episode", type=cli.positive_int, default=2, help="tracks a generation, the same for all members")
+    add("-e", "--num_episode", type=cli.tracks, default=2, help="tracks a generation, the same for all members")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations on fresh tracks")
-    add("--eval_episode", type=cli.positive_int, default=32, help="tracks an evaluation")
+    add("--eval_episode", type=cli.tracks, default=32, help="tracks an evaluation")
     add("--generations", type=cli.positive_int, help="stop after so many, all told; else go on until Ctrl-C")
     add("--patience", type=cli.count, default=100, help="give an episode up after so many steps without gain; 0: never")
     add("--subspace", type=cli.count, default=48, help="search in so many components of [z, h]; 0: all 867 weights")
@@ -63,8 +63,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--sigma_decay: CMA-ES adapts sigma by itself")
     if args.subspace >= controller.FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
-    if args.num_worker * args.num_worker_trial < 2:
-        parser.error("--num_worker x --num_worker_trial is the population: it must be at least 2")
+    if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_TRACKS:
+        parser.error(f"--num_worker x --num_worker_trial, the population, must be at least 2, at most {cli.MAX_TRACKS}")
     return args
 
 
@@ -147,12 +147,14 @@ def evaluate(search: ControllerSearch, args: argparse.Namespace, drive: Drive) -
 def main() -> None:
     args = parse_args()
     mpi.launch(min(args.num_worker, cli.cores()))
-    with mpi.Ranks() as ranks:
+    with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
         agent = Agent()
         hashes = agent.load()
         simulator = Simulator(agent, args.env_name, args.patience)
         if ranks.rank > 0:
             return ranks.serve(simulator.run)
+        for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
+            check_folder(folder)
         search = start_or_resume(args, settings_of(args, hashes), agent)
         drive = partial(ranks.map, simulator.run)
         started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)

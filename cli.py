@@ -3,17 +3,28 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 import config
-from rollouts import UserError
+from rollouts import UserError, first_line
+
+MAX_TRACKS = 2**16  # episodes at once: far more than anybody waits for, and far from where their seeds end
 
 
 def positive_int(text: str) -> int:
     """An argparse type: a whole number above zero."""
     return _int_from(text, 1)
+
+
+def tracks(text: str) -> int:
+    """An argparse type: a number of episodes to drive at once."""
+    number = _int_from(text, 1)
+    if number > MAX_TRACKS:
+        raise argparse.ArgumentTypeError(f"must be at most {MAX_TRACKS}, not {number}")
+    return number
 
 
 def count(text: str) -> int:
@@ -47,6 +58,8 @@ def _int_from(text: str, low: int) -> int:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
     if number < low:
         raise argparse.ArgumentTypeError(f"must be at least {low}, not {number}")
+    if number >= 2**31:  # twice as many bits, as in epochs x steps, are still a whole number everywhere
+        raise argparse.ArgumentTypeError(f"must be below {2**31}, not {number}")
     return number
 
 
@@ -57,7 +70,15 @@ def parser(doc: str) -> argparse.ArgumentParser:
     class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
         pass
 
-    return argparse.ArgumentParser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
+    class Parser(argparse.ArgumentParser):
+        def parse_args(self, *args: object) -> argparse.Namespace:
+            """Python takes `--N=--` for no value at all, and no type is asked what it thinks of that."""
+            values = super().parse_args(*args)
+            for name in (name for name, value in vars(values).items() if value == []):
+                self.error(f"argument --{name}: '--' is no value")
+            return values
+
+    return Parser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
 
 
 def cores() -> int:
@@ -84,6 +105,15 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--N", type=positive_int, help="learn from this many episodes; from all when not given")
     parser.add_argument("--new_model", action="store_true", help="start from scratch; what was trained before is lost")
     parser.add_argument("--seed", type=seed, default=0, help="of the initial weights, the batch order and the noise")
+
+
+@contextmanager
+def enough_memory(remedy: str) -> Iterator[None]:
+    """Where memory ends within, say what to do about it: a context, or the decorator of a main."""
+    try:
+        yield
+    except MemoryError as error:
+        raise UserError(f"not enough memory: {remedy} ({first_line(error)})") from None
 
 
 def run(main: Callable[[], None], resumable: bool = True) -> None:

@@ -21,7 +21,7 @@ import config
 import controller.arch as controller
 import screen
 from env import make_env
-from rollouts import UserError, read_json
+from rollouts import UserError, training_settings
 
 ROWS = 16  # lanes, and rows of every network call: kernels differ with the number of rows, and scores would with them
 
@@ -75,8 +75,7 @@ class Agent:
         """Load the weights that stages 02 and 04 left; returns their hashes, {"vae": ..., "rnn": ...}."""
         vae = self.vae.load(config.VAE_DIR / "weights.h5")
         rnn = self.rnn.load(config.RNN_DIR / "weights.h5")
-        about = config.RNN_DIR / "weights.json"
-        taught = read_json(about)["settings"]["vae"] if about.exists() else vae
+        taught = training_settings(config.RNN_DIR / "weights.h5").get("vae", vae)
         if taught != vae:
             what = f"{config.RNN_DIR}/ learned from VAE {taught}, {config.VAE_DIR}/ holds {vae}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and 04_train_rnn.py --new_model")
@@ -94,24 +93,28 @@ class Simulator:
         patience: steps without gain after which an episode is given up and charged what idling on would have cost.
             None: never, as a final score demands.
         watch: called at each step of the first lane, for windows and videos.
+        lanes: episodes side by side; more than ROWS of them take more calls of the same size.
     """
 
-    def __init__(self, agent: Agent, env_name: str, patience: int | None = None, watch: Watch | None = None) -> None:
+    def __init__(
+        self, agent: Agent, env_name: str, patience: int | None = None, watch: Watch | None = None, lanes: int = ROWS
+    ) -> None:
         self.agent, self.env_name, self.settings = agent, env_name, config.ENVIRONMENTS[env_name]
         self.patience, self.watch = patience or float("inf"), watch
         self.envs: list[gym.Env] = []
-        self.lanes: list[Lane | None] = [None] * ROWS
-        self.frames = np.zeros((ROWS, *config.FRAME_SHAPE), np.uint8)
-        self.gained = np.zeros((ROWS, 1), np.float32)
-        self.h, self.c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
-        self.W, self.b = controller.unpack(np.zeros((ROWS, controller.NUM_WEIGHTS)))
+        self.lanes: list[Lane | None] = [None] * lanes
+        rows = -(-lanes // ROWS) * ROWS
+        self.frames = np.zeros((rows, *config.FRAME_SHAPE), np.uint8)
+        self.gained = np.zeros((rows, 1), np.float32)
+        self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
+        self.W, self.b = controller.unpack(np.zeros((rows, controller.NUM_WEIGHTS)))
 
     def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
         """Drive all tasks, a free lane taking the next; `report(index, result)` hears of each as it ends."""
         results: list[Result | None] = [None] * len(tasks)
         waiting = list(enumerate(tasks))[::-1]
         while True:
-            for row in range(ROWS):
+            for row in range(len(self.lanes)):
                 if self.lanes[row] is None and waiting:
                     self._start(row, Lane(*waiting.pop()))
             active = [(row, lane) for row, lane in enumerate(self.lanes) if lane is not None]
@@ -148,7 +151,10 @@ class Simulator:
             lane.action = actions[row].copy()
         if self.watch and self.lanes[0]:
             self.watch(self.envs[0], self.lanes[0], self.frames[0], z[0])
-        self.h, self.c = self.agent.rnn.step(np.concatenate([z, actions, self.gained], axis=1), self.h, self.c)
+        x = np.concatenate([z, actions, self.gained], axis=1)
+        for i in range(0, len(x), ROWS):
+            call = slice(i, i + ROWS)
+            self.h[call], self.c[call] = self.agent.rnn.step(x[call], self.h[call], self.c[call])
         for row, lane in active:
             self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(lane.action)
             self.gained[row] = reward > 0
@@ -159,6 +165,8 @@ class Simulator:
 
     def _total(self, lane: Lane) -> float:
         """The score; an abandoned episode's as if it had idled to its end."""
+        if not np.isfinite(lane.score):
+            raise UserError(f"environment '{self.env_name}' gave an infinite reward on track {lane.task.track}")
         left = 0 if lane.ended else lane.task.max_length - lane.steps
         return lane.score + left * self.settings.idle_reward
 
@@ -173,7 +181,7 @@ def parse_args() -> argparse.Namespace:
     add("--seed", type=cli.seed, default=0, help="another seed, other tracks")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--final_mode", action="store_true", help="score many fresh tracks: mean ± standard deviation")
-    add("--num_episode", type=cli.positive_int, default=100, help="tracks of --final_mode")
+    add("--num_episode", type=cli.tracks, default=100, help="tracks of --final_mode")
     add("--record_video", action="store_true", help=f"write an mp4 below {config.VIDEO_DIR}/")
     add("--render_mode", action="store_true", help="watch in a window; closing it ends the program")
     args = parser.parse_args()

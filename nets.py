@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from rollouts import UserError, atomic_write, file_hash, write_json
+from rollouts import UserError, atomic_write, file_hash, first_line, training_settings, write_json
 
 
 @contextmanager
@@ -81,11 +81,12 @@ def load_weights(model: keras.Model, path: Path, maker: str) -> str:
     """Load weights into `model` and return their hash.
 
     Raises:
-        UserError: there are none (`maker` is the script that makes them), or they are of another architecture.
+        UserError: there are none (`maker` is the script that makes them), or they are damaged or of another network.
     """
     if not path.exists():
         raise UserError(f"{path} is not there: run {maker} first")
     digest = file_hash(path)
+    training_settings(path)
     with TemporaryDirectory() as folder:
         alias = Path(folder) / "network.weights.h5"
         alias.symlink_to(path.resolve())
@@ -93,10 +94,9 @@ def load_weights(model: keras.Model, path: Path, maker: str) -> str:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file lacks
                 model.load_weights(alias)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, UserWarning) as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        except Exception as error:  # a damaged file makes its readers raise whatever they like
             what = f"{path} does not fit this {model.name}: another architecture, or broken"
-            raise UserError(f"{what} ({reason})") from None
+            raise UserError(f"{what} ({first_line(error)})") from None
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise UserError(f"{path} holds numbers that are not finite")
     return digest

@@ -15,8 +15,9 @@ import numpy as np
 import cli
 import config
 import controller.arch as controller
+from controller.search import EVALUATION, ROW
 from model import Agent, Simulator, Task, load_agent
-from rollouts import atomic_write, open_batches_of, read_json, real_steps, write_json
+from rollouts import UserError, atomic_write, open_batches_of, read_json, real_steps, write_json
 
 PICTURES = 10
 
@@ -25,7 +26,7 @@ def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     parser.add_argument("--filename", type=Path, required=True, help="controller, a .json that stage 05 wrote")
-    parser.add_argument("--num_episode", type=cli.positive_int, default=16, help="tracks to score each driver on")
+    parser.add_argument("--num_episode", type=cli.tracks, default=16, help="tracks to score each driver on")
     parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
@@ -103,12 +104,23 @@ def draw_learning_curve(name: str, rows: list[dict], evaluations: list[dict], ra
     save_figure(figure, path)
 
 
+def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
+    """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and names == tuple(row) for row in rows):
+        raise UserError(f"{path} is not the history of a search: need rows of {', '.join(names)}")
+    if not all(type(number) in (int, float) for row in rows for number in row.values()):
+        raise UserError(f"{path} is not the history of a search: it holds something that is not a number")
+    return rows
+
+
 def main() -> None:
     args = parse_args()
     agent, weights = load_agent(args.filename)
     # Files that are missing are missed now, not after minutes of driving.
     search = args.filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
-    history = [read_json(config.LOG_DIR / f"{search}.{kind}.json") for kind in ("hist", "log")]
+    tables = {"hist": ROW, "log": EVALUATION}
+    history = [read_rows(config.LOG_DIR / f"{search}.{kind}.json", names) for kind, names in tables.items()]
     draw_reconstructions(agent, args.env_name, config.REPORT_DIR / "reconstructions.png")
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(args.filename), "seed": args.seed, "scores": scores})

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 
@@ -40,6 +41,11 @@ class UserError(Exception):
     """A person's mistake, or a file's: one line that says what was wrong, where, and what to do. Exit status 2."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; its type where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
@@ -53,11 +59,21 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]  # HDF5 tells whole stories
+        reason = os.strerror(error.errno) if error.errno else first_line(error)  # HDF5 tells whole stories
         raise UserError(f"cannot write {path}: {reason}; what was there is untouched") from error
     finally:
         with suppress(OSError):  # renamed already, or never made
             part.unlink()
+
+
+def check_folder(folder: Path) -> None:
+    """Find out now, not after hours of work, whether files can be written into a folder."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with NamedTemporaryFile(prefix=".part-", dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"cannot write into {folder}/: {error.strerror}") from None
 
 
 def write_json(path: Path | str, content: object) -> None:
@@ -73,7 +89,7 @@ def read_json(path: Path | str) -> object:
     except FileNotFoundError:
         raise UserError(f"{path} is not there") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable json: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{path} is not readable json: {first_line(error)}") from None
 
 
 def file_hash(path: Path | str) -> str:
@@ -110,6 +126,11 @@ class ArrayWriter:
         self.file.close()
 
 
+def is_finite(array: np.ndarray) -> bool:
+    """Whether no number is NaN or infinite; bytes and truth values cannot be, and cost nothing."""
+    return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+
+
 def array_path(name: str, b: int) -> Path:
     return config.DATA_DIR / f"{name}_{b}.npy"
 
@@ -132,6 +153,9 @@ def write_batch(
         kind: "obs" or "rnn".
         rows: one dict an episode, array name -> array of that episode.
         settings: what the batch was made with; kept in the record.
+
+    Raises:
+        UserError: it cannot be written, or an episode holds NaN or infinity: those would be noticed in stage 04.
     """
     with ExitStack() as files:  # every file is renamed into its place when this block ends
         parts = {name: files.enter_context(atomic_write(array_path(name, b))) for name in KINDS[kind]}
@@ -144,6 +168,8 @@ def write_batch(
                 open_files.enter_context(writer)
             for row in rows:
                 for name, writer in writers.items():
+                    if not is_finite(row[name]):
+                        raise UserError(f"{name} of batch {b}, episode {writer.rows}: a number is not finite")
                     writer.append(row[name])
         hashes = {name: file_hash(part) for name, part in parts.items()}
         assert all(writer.rows == episodes for writer in writers.values())
@@ -180,8 +206,10 @@ def read_record(kind: str, b: int) -> dict | None:
     if not path.exists():
         return None
     record = read_json(path)
-    keys = {"settings": dict, "episodes": int, "time_steps": int, "sha256": dict}
-    if not isinstance(record, dict) or any(type(record.get(key)) is not expected for key, expected in keys.items()):
+    types = {"settings": dict, "episodes": int, "time_steps": int, "sha256": dict}
+    right = isinstance(record, dict) and all(type(record.get(key)) is expected for key, expected in types.items())
+    right = right and record["episodes"] >= 1 and record["time_steps"] >= 2
+    if not right or dict.fromkeys(KINDS[kind], str) != {key: type(value) for key, value in record["sha256"].items()}:
         raise UserError(f"{path} is not the record of a batch: delete it and run {MAKER[kind]} again")
     return record
 
@@ -192,8 +220,8 @@ def open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarra
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path} is not there") from None
-    except (OSError, ValueError, EOFError, TypeError, SyntaxError) as error:
-        raise UserError(f"{path} is not a readable .npy: {str(error).splitlines()[0]}") from None
+    except Exception as error:  # a damaged header makes the parser raise whatever it likes
+        raise UserError(f"{path} is not a readable .npy: {first_line(error)}") from None
     if not isinstance(array, np.memmap) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.memmap) else "another kind of file"
         raise UserError(f"{path} holds {found}, its record says {np.dtype(dtype)} {shape}")
@@ -215,6 +243,8 @@ def open_batch(kind: str, b: int) -> Batch:
         arrays[name] = open_array(path, dtype, array_shape(kind, name, record["episodes"], record["time_steps"]))
         if file_hash(path) != record["sha256"].get(name):
             raise UserError(f"{path} was changed after it was written: delete {record_path(kind, b)} and make it again")
+        if not is_finite(arrays[name]):
+            raise UserError(f"{path} holds numbers that are not finite: find out why, and make it again")
     return Batch(b, record, arrays)
 
 
@@ -230,13 +260,12 @@ def find_batches(kind: str, start_batch: int = 0, max_batch: int | None = None) 
         if not numbers:
             raise UserError(f"no complete batch {kind}_*.json in {config.DATA_DIR}/: run {MAKER[kind]} first")
         return numbers
-    numbers = list(range(start_batch, max_batch + 1))
-    if not numbers:
+    if max_batch < start_batch:
         raise UserError(f"--max_batch {max_batch} is below --start_batch {start_batch}")
-    missing = [b for b in numbers if not record_path(kind, b).exists()]
-    if missing:
-        raise UserError(f"batch {missing[0]}: {record_path(kind, missing[0])} is not there: run {MAKER[kind]} first")
-    return numbers
+    for b in range(start_batch, max_batch + 1):
+        if not record_path(kind, b).exists():
+            raise UserError(f"batch {b}: {record_path(kind, b)} is not there: run {MAKER[kind]} first")
+    return list(range(start_batch, max_batch + 1))
 
 
 def open_batches(
@@ -276,6 +305,21 @@ def vae_hash() -> str:
     return file_hash(path)
 
 
+def training_settings(path: Path) -> dict:
+    """The settings that weights were trained under, by the .json beside them; {} where there is none.
+
+    Raises:
+        UserError: what is beside them is about other weights: one of the two is damaged, or was put there.
+    """
+    beside = path.with_suffix(".json")
+    if not os.path.lexists(beside):  # a link that leads nowhere is damage
+        return {}
+    about = read_json(beside)
+    if not isinstance(about, dict) or about.get("weights_sha256") != file_hash(path):
+        raise UserError(f"{path} is not what {beside} was written for: put its own beside it, or train again")
+    return about["settings"] if isinstance(about.get("settings"), dict) else {}
+
+
 def check_vae(batches: list[Batch], vae: str) -> None:
     """Refuse rnn batches that another VAE than the one of hash `vae` encoded: their z mean nothing to this one."""
     for batch in batches:
@@ -283,7 +327,8 @@ def check_vae(batches: list[Batch], vae: str) -> None:
         if made != vae:
             what = f"batch {batch.number} was encoded by VAE {made}, {config.VAE_DIR}/ holds {vae}"
             raise UserError(f"{what}: run {MAKER['rnn']} again")
-        if not isinstance(lengths, list) or [type(length) for length in lengths] != [int] * batch.episodes:
+        right = isinstance(lengths, list) and [type(length) for length in lengths] == [int] * batch.episodes
+        if not right or not 1 <= min(lengths) <= max(lengths) <= batch.record["time_steps"]:
             raise UserError(f"{record_path('rnn', batch.number)} lacks the episodes' lengths: run {MAKER['rnn']} again")
 
 

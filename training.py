@@ -6,6 +6,7 @@ step), so a training that was stopped and resumed gives the same numbers as one 
 """
 
 import csv
+import hashlib
 import io
 import json
 import sys
@@ -19,7 +20,7 @@ import h5py
 import numpy as np
 
 from nets import keras, save_weights, tf, versions
-from rollouts import UserError, atomic_write, check_same
+from rollouts import UserError, atomic_write, check_folder, check_same, first_line
 
 
 class Trainer(keras.Model):
@@ -65,6 +66,10 @@ class Trainer(keras.Model):
 
 
 # --- the state to resume from -----------------------------------------------------------------------------------------
+GROUPS = ("model", "optimizer")
+DIGEST = hashlib.sha256().digest_size
+
+
 def save_state(path: Path, model: keras.Model, settings: dict, history: list[dict], best: float) -> None:
     """Write all that resuming needs: last weights, optimizer, and one row of `history` for every epoch done."""
     about = {"settings": settings, "history": history, "best": best}
@@ -74,8 +79,9 @@ def save_state(path: Path, model: keras.Model, settings: dict, history: list[dic
         for group, variables in _state_variables(model).items():
             for i, variable in enumerate(variables):
                 file.create_dataset(f"{group}/{i:03d}", data=np.asarray(variable))
-    with atomic_write(path) as part:
-        part.write_bytes(content.getbuffer())
+    with atomic_write(path) as part, open(part, "wb") as file:
+        file.write(content.getbuffer())
+        file.write(hashlib.sha256(content.getbuffer()).digest())  # after the end, where HDF5 does not look
 
 
 def load_state(path: Path, model: keras.Model, start: str) -> dict:
@@ -87,15 +93,22 @@ def load_state(path: Path, model: keras.Model, start: str) -> dict:
     if not path.exists():
         raise UserError(f"there is nothing to go on from ({path} is not there): {start}")
     try:
-        with h5py.File(path, "r") as file:
+        content = path.read_bytes()
+        if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:
+            raise ValueError("damaged, or of another version")
+        with h5py.File(io.BytesIO(content[:-DIGEST]), "r") as file:
             about = json.loads(file.attrs["about"])
-            groups = {name: [np.asarray(group[key]) for key in sorted(group)] for name, group in file.items()}
-        about["settings"].items(), [row["val_loss"] for row in about["history"]], float(about["best"])
-    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is not a training state ({str(error).splitlines()[0]}): {start}") from None
+            groups = {name: [np.asarray(file[name][key]) for key in sorted(file[name])] for name in GROUPS}
+        about["settings"].items(), about["history"].copy().append(None)  # a table and a list
+        if not np.isfinite([about["best"], *(row["val_loss"] for row in about["history"])]).all():
+            raise ValueError("a loss that is not finite")
+    except Exception as error:  # a damaged file makes its readers raise whatever they like
+        raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
     for name, variables in _state_variables(model).items():
         if [tuple(v.shape) for v in variables] != [a.shape for a in groups[name]]:
             raise UserError(f"{path} is the state of another architecture: {start}")
+        if not all(np.isfinite(array).all() for array in groups[name]):
+            raise UserError(f"{path} holds numbers that are not finite: {start}")
         for variable, array in zip(variables, groups[name], strict=True):
             variable.assign(array)
     return about
@@ -104,7 +117,7 @@ def load_state(path: Path, model: keras.Model, start: str) -> dict:
 def _state_variables(model: keras.Model) -> dict[str, list]:
     if not model.optimizer.built:
         model.optimizer.build(model.network.trainable_variables)
-    return {"model": model.network.weights, "optimizer": model.optimizer.variables}
+    return dict(zip(GROUPS, (model.network.weights, model.optimizer.variables), strict=True))
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -124,12 +137,16 @@ class Checkpoint(keras.callbacks.Callback):
         self.best = resumed["best"] if resumed else float("inf")
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if not np.isfinite(logs["loss"]):
-            where = f"step {batch + 1} of epoch {len(self.history) + 1}"
-            raise UserError(f"the loss is {logs['loss']} at {where}: stopped; the last good weights are kept")
+        self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.history) + 1}")
+
+    def check(self, loss: float, where: str) -> None:
+        """Stop at a loss that is not finite, before anything that it has spoilt is written."""
+        if not np.isfinite(loss):
+            raise UserError(f"the loss is {loss} at {where}: stopped; the last good weights are kept")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
+        self.check(row["val_loss"], f"the validation of epoch {epoch + 1}")
         self.history.append(row)
         if row["val_loss"] < self.best:
             self.best = row["val_loss"]
@@ -199,21 +216,25 @@ def fit(
     if checkpoint.is_over() or not spans:
         print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
         return
+    check_folder(folder)
     held_out = _dataset(validation, sum(1 for _ in validation()))
     for first, stop, steps in spans:
         if checkpoint.is_over():
             break
         stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
-        trainer.fit(
-            stream,
-            initial_epoch=first,
-            epochs=stop,
-            steps_per_epoch=steps,
-            validation_data=held_out,
-            callbacks=[checkpoint],
-            shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
-            verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
-        )
+        try:
+            trainer.fit(
+                stream,
+                initial_epoch=first,
+                epochs=stop,
+                steps_per_epoch=steps,
+                validation_data=held_out,
+                callbacks=[checkpoint],
+                shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
+                verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
+            )
+        except tf.errors.ResourceExhaustedError:
+            raise MemoryError("for a gradient step, or the data of one") from None
     if checkpoint.is_over():
         print(f"no better validation loss for {patience} epochs: stopped early")
 

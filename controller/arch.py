@@ -31,9 +31,16 @@ def act(W: np.ndarray, b: np.ndarray, z: np.ndarray, h: np.ndarray) -> np.ndarra
     """Actions of n agents, each by its own weights: W (n, 3, 288), b (n, 3), z (n, 32), h (n, 256) -> float32 (n, 3).
 
     Every row is summed by itself, so what an agent does never depends on its neighbours, as in a matrix product.
+
+    Raises:
+        UserError: an action is no number, as weights near the largest number there is, or damaged ones, make it.
     """
     features = np.concatenate([z, h], axis=1)[:, None, :]
-    return squash((W * features).sum(axis=2) + b).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        actions = squash((W * features).sum(axis=2) + b).astype(np.float32)
+    if not np.isfinite(actions).all():
+        raise UserError("the agent's actions are not numbers: the weights of V, M or C are too large, or damaged")
+    return actions
 
 
 # --- files ------------------------------------------------------------------------------------------------------------
@@ -48,7 +55,7 @@ def load(path: Path) -> tuple[np.ndarray, float, dict]:
     try:
         weights = np.array(content[0], np.float64)
         score, about = float(content[1]), dict(content[2]) if len(content) > 2 else {}
-    except (TypeError, ValueError, IndexError, KeyError):
+    except (TypeError, ValueError, IndexError, KeyError, OverflowError):
         raise UserError(f"{path} is not a controller: need [{NUM_WEIGHTS} numbers, score, ...]") from None
     if weights.shape != (NUM_WEIGHTS,) or not np.isfinite(weights).all():
         raise UserError(f"{path} holds weights of shape {weights.shape}, need {NUM_WEIGHTS} finite numbers")

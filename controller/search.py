@@ -11,7 +11,7 @@ import numpy as np
 import config
 import controller.arch as arch
 from es import load_search, replay, save_search
-from rollouts import UserError, check_same, write_json
+from rollouts import UserError, check_same, first_line, write_json
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
 EVALUATION = ("generation", "mean", "std", "min")
@@ -45,14 +45,16 @@ class ControllerSearch:
         arrays = kept.coordinates
         try:
             _check_shapes(arrays, len(kept.fitness))
+            if kept.settings["population"] != kept.fitness.shape[1]:
+                raise ValueError(f"a generation is {kept.settings['population']} or {kept.fitness.shape[1]} members")
             search = cls(path.name.removesuffix(".es.npz"), kept.settings, arch.Coordinates(arrays["w0"], arrays["T"]))
             search.fitness, search.rows, search.evaluations = kept.fitness, arrays["rows"], arrays["evaluations"]
             search.best, search.best_u = int(arrays["best"]), arrays["best_u"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.optimizer = search._rebuilt()
             same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
-        except (KeyError, ValueError, IndexError, TypeError) as error:
-            raise UserError(f"{path} is not a saved search of a controller: {error}") from None
+        except Exception as error:  # nonsense in its settings makes an optimiser raise whatever it likes
+            raise UserError(f"{path} is not a saved search of a controller: {first_line(error)}") from None
         if not same:
             made = kept.settings.get("versions")
             raise UserError(f"{path}, made with {made}, replays to another search here: go on there, or --new_model")

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
@@ -64,14 +64,19 @@ def snapshot(folder: Path) -> dict[str, str]:
 
 
 @contextmanager
-def full_disk(size: int) -> Iterator[None]:
-    """No file of this process or its children can grow beyond `size` bytes: a write past it fails as on a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+def limit(what: int, size: int) -> Iterator[None]:
+    """This process and its children have less of a resource, one of resource.RLIMIT_*, for a while."""
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (size, before[1]))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        resource.setrlimit(what, before)
+
+
+def full_disk(size: int) -> AbstractContextManager[None]:
+    """No file can grow beyond `size` bytes: a write past it fails as on a full disk."""
+    return limit(resource.RLIMIT_FSIZE, size)
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,14 @@
 
 import json
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SEARCH, STAGES, full_disk, run_script, snapshot
+from conftest import SEARCH, STAGES, full_disk, limit, run_script, snapshot
+from damage import flipped, forged, json_edit, with_one, zip_bomb
 
 GENERATE, VAE, SERIES, RNN, CONTROLLER = STAGES
 MODEL, REPORT = "model.py", "report.py"
@@ -193,6 +195,31 @@ FILES = {
         lambda f: os.truncate(f / "rnn/state.h5", 99_999),
         "rnn/state.h5 is not a training state",
     ),
+    "03 with a reward that is no number": (
+        *(SERIES, "", ("data", "vae/weights.h5")),
+        lambda f: forged(with_one(np.nan))(f / "data/reward_data_0.npy"),
+        "data/reward_data_0.npy holds numbers that are not finite",
+    ),
+    "04 with a variance beyond all numbers": (
+        *(RNN, STAGES[RNN], ("data", "vae/weights.h5")),
+        lambda f: forged(lambda array: array + 200)(f / "data/rnn_log_var_0.npy"),
+        "the loss is ",
+    ),
+    "a search that is a zip bomb": (
+        *(CONTROLLER, ONE_RANK, (*NETWORKS, "controller")),
+        lambda f: (f / f"controller/{SEARCH}.es.npz").write_bytes(zip_bomb()),
+        f"controller/{SEARCH}.es.npz is not a saved search, or is damaged: it is compressed",
+    ),
+    "a driver that overflows": (
+        *(MODEL, BEST, (*NETWORKS, "controller")),
+        lambda f: json_edit(lambda driver: [[1e308] * 867, *driver[1:]])(f / f"controller/{SEARCH}.best.json"),
+        "the agent's actions are not numbers",
+    ),
+    "another VAE beside its record": (
+        *(SERIES, "", ("data", "vae")),
+        lambda f: flipped(10**6)(f / "vae/weights.h5"),
+        "vae/weights.h5 is not what vae/weights.json was written for",
+    ),
     "--init_opt that is not there": (
         *(CONTROLLER, f"{ONE_RANK} --init_opt none.es.npz", ("data", *NETWORKS)),
         None,
@@ -255,6 +282,28 @@ def test_a_full_disk(copy_of: Copy, name: str, arguments: str, parts: tuple[str,
     folder = copy_of(*parts)
     with full_disk(size):
         refused(folder, name, arguments, "cannot write ")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "parts", "folder"),
+    [
+        (GENERATE, STAGES[GENERATE], (), "data"),
+        (RNN, STAGES[RNN], ("data", "vae/weights.h5"), "rnn"),
+        (CONTROLLER, ONE_RANK, ("data", *NETWORKS), "log"),
+    ],
+)
+def test_a_file_where_a_folder_should_be(
+    copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...], folder: str
+) -> None:
+    """It is told before any work is done, as on a folder that cannot be written to: root may write to all others."""
+    here = copy_of(*parts)
+    (here / folder).write_text("a file")
+    refused(here, name, arguments, f"cannot write into {folder}/" if name != GENERATE else "cannot write data/")
+
+
+def test_no_memory_for_an_episode(tmp_path: Path) -> None:
+    with limit(resource.RLIMIT_AS, 2**40):
+        refused(tmp_path, GENERATE, f"car_racing --time_steps {2**31 - 1}", "not enough memory: lower --time_steps")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,388 @@
+"""Damaged files, hundreds of them: each is refused at the door in one line that names it, and nothing is touched.
+
+The doors are the functions by which the stages open their files; test_bad_input.py sends people through whole scripts.
+"""
+
+import hashlib
+import io
+import json
+import shutil
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import SEARCH
+from damage import (
+    ANY_FILE,
+    BOMB_BYTES,
+    FLIPS,
+    Damage,
+    forged,
+    hdf5_bomb,
+    json_edit,
+    with_key,
+    with_one,
+    without,
+    zip_bomb,
+)
+
+import controller.arch as controller
+import training
+from controller.search import EVALUATION, ROW, ControllerSearch
+from model import Agent
+from nets import keras
+from report import read_rows
+from rnn.arch import RNN, RNNTrainer
+from rollouts import KINDS, UserError, check_vae, open_batches, vae_hash
+from vae.arch import VAE, VAETrainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+# --- the doors -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def work(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the finished run, whose files are spoilt one at a time and put back."""
+    return shutil.copytree(finished, tmp_path_factory.mktemp("damaged") / "work")
+
+
+@pytest.fixture(autouse=True)
+def here(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(work)
+
+
+@pytest.fixture(scope="module")
+def agent(one_thread: None) -> Agent:
+    return Agent()
+
+
+@pytest.fixture(scope="module")
+def trainers(one_thread: None) -> dict[str, training.Trainer]:
+    made = {"vae": VAETrainer(VAE(), 0), "rnn": RNNTrainer(RNN(), 0)}
+    for trainer in made.values():
+        trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    return made
+
+
+DRIVER, STATE = f"controller/{SEARCH}.best.json", f"controller/{SEARCH}.es.npz"
+HISTORY = {f"log/{SEARCH}.hist.json": ROW, f"log/{SEARCH}.log.json": EVALUATION}
+FILES = [f"data/{name}_0.npy" for names in KINDS.values() for name in names] + ["data/obs_0.json", "data/rnn_0.json"]
+FILES += [f"{network}/{name}" for network in ("vae", "rnn") for name in ("weights.h5", "weights.json", "state.h5")]
+FILES += [DRIVER, STATE, *HISTORY]
+Enter = Callable[[str], None]
+
+
+@pytest.fixture
+def enter(agent: Agent, trainers: dict[str, training.Trainer]) -> Enter:
+    """Opens a file of the finished run as the stage does that reads it."""
+
+    def through_the_door_of(name: str) -> None:
+        path, kind = Path(name), "rnn" if "/rnn_" in name else "obs"
+        if path.parent.name == "data":
+            batches = open_batches(kind, 0, 1)
+            if kind == "rnn":
+                check_vae(batches, vae_hash())
+        elif path.name == "state.h5":
+            training.load_state(path, trainers[path.parent.name], "add --new_model to start")
+        elif name in HISTORY:
+            read_rows(path, HISTORY[name])
+        elif name == DRIVER:
+            controller.load(path)
+        elif name == STATE:
+            ControllerSearch.load(path)
+        else:
+            agent.load()
+
+    return through_the_door_of
+
+
+def files() -> dict[str, tuple[int, int, int]]:
+    """What would show that a file was written or replaced."""
+    found = [path for path in Path(".").rglob("*") if path.is_file()]
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_size) for path in found}
+
+
+@contextmanager
+def spoilt(damage: Damage, path: Path, *others: Path) -> Iterator[None]:
+    """A file, and others that its damage touches, are spoilt within and whole again after."""
+    originals = {each: each.read_bytes() for each in (path, *others)}
+    try:
+        damage(path)
+        yield
+    finally:
+        for each, content in originals.items():
+            each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink(missing_ok=True)
+            each.write_bytes(content)
+
+
+def refused(enter: Enter, name: str, damage: Damage, *others: str, blames: str = "", says: str = "") -> None:
+    """The damaged file is refused in one line that names the culprit; opening it wrote nothing and ran nothing."""
+    with spoilt(damage, Path(name), *map(Path, others)):
+        before = files()
+        with pytest.raises(UserError) as error:
+            enter(name)
+        assert files() == before
+    assert (blames or name) in str(error.value)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+    assert not Path("sprung").exists()
+
+
+# --- damage that any file may meet ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_is_broken_or_something_else(enter: Enter, name: str) -> None:
+    enter(name)  # whole, it is let in
+    for damage in ANY_FILE.values():
+        refused(enter, name, damage)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if not name.endswith((".json", ".npz"))])
+def test_a_flipped_bit(enter: Enter, name: str) -> None:
+    for damage in FLIPS.values():
+        refused(enter, name, damage)
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".json", ".npz"))])
+def test_a_flipped_bit_in_a_file_without_a_hash_is_refused_or_of_no_consequence(enter: Enter, name: str) -> None:
+    """A digit may be another digit; what is let in is still a number, a record, a search."""
+    for damage in FLIPS.values():
+        with spoilt(damage, Path(name)):
+            before = files()
+            try:
+                enter(name)
+            except UserError as error:
+                assert "\n" not in str(error)
+            assert files() == before
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_of_another_kind(enter: Enter, name: str) -> None:
+    """Every other file of the run, under this one's name."""
+    for other in FILES:
+        if Path(other).name != Path(name).name and Path(other).stat().st_size < 10**6:
+            refused(enter, name, lambda path, other=other: shutil.copy(other, path))
+
+
+# --- arrays that are what their record says, and yet no data ---------------------------------------------------------
+
+
+ARRAYS = {
+    **{f"of {dtype}": lambda a, dtype=dtype: a.astype(dtype) for dtype in (">f4", "f2", "f8", "i4", "c8", "O", "U5")},
+    "of fields": lambda a: np.zeros(a.shape, [("a", "f4"), ("b", "f4")]),
+    "one episode less": lambda a: a[1:],
+    "one step less": lambda a: a[:, 1:],
+    "steps before episodes": lambda a: a.swapaxes(0, 1),
+    "flat": lambda a: a.ravel(),
+    "one number": lambda a: a.ravel()[0],
+    "nothing": lambda a: a[:0],
+}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".npy")])
+def test_an_array_of_another_type_or_shape(enter: Enter, name: str) -> None:
+    record = f"data/{'rnn' if 'rnn' in name else 'obs'}_0.json"
+    for change in ARRAYS.values():
+        refused(enter, name, forged(change), record)
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("array", ["action_data", "reward_data", "rnn_input", "rnn_output", "rnn_log_var"])
+def test_an_array_with_a_number_that_is_none(enter: Enter, array: str, number: float) -> None:
+    record = f"data/{'rnn' if 'rnn' in array else 'obs'}_0.json"
+    refused(enter, f"data/{array}_0.npy", forged(with_one(number)), record, says="not finite")
+
+
+# --- records that are json, and yet no record ------------------------------------------------------------------------
+
+RECORDS: list[Damage] = [json_edit(lambda _, other=other: other) for other in (None, [], {}, "obs", 3, [[]], [{}])]
+for key in ("settings", "episodes", "time_steps", "sha256"):
+    RECORDS += [without(key), *(with_key(key, value) for value in (None, [], "three", True, 3.0))]
+for key in ("episodes", "time_steps"):
+    RECORDS += [with_key(key, value) for value in (-1, 0, 1, 2, 41, 10**12, 10**30, {})]
+RECORDS += [with_key("sha256", value) for value in ({}, {"obs_data": 3}, dict.fromkeys(KINDS["obs"]))]
+RECORDS += [json_edit(lambda record: record | {"sha256": record["sha256"] | {"more": 3}})]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_that_is_none(enter: Enter, kind: str) -> None:
+    for damage in RECORDS:
+        refused(enter, f"data/{kind}_0.json", damage, blames="data/")
+
+
+SERIES: dict[str, object] = {"vae": (None, "another", 3, [])}
+SERIES["lengths"] = (None, [], "all", [40, 40], [40, 40, 41], [40, 40, 0], [40, 40, -1], [40, 40, 39.0], [40, 40, True])
+
+
+@pytest.mark.parametrize("setting", SERIES)
+def test_series_of_another_vae_or_without_lengths(enter: Enter, setting: str) -> None:
+    for value in SERIES[setting]:
+        damage = json_edit(lambda record, value=value: record | {"settings": record["settings"] | {setting: value}})
+        refused(enter, "data/rnn_0.json", damage, blames="0", says="run 03_generate_rnn_data.py again")
+
+
+# --- weights, states, drivers and histories --------------------------------------------------------------------------
+
+
+def in_hdf5(change: Callable[[h5py.File, str], None], alone: bool = True) -> Damage:
+    """`change(file, name)` of one of the datasets; a training state then gets a digest that vouches for it."""
+
+    def damage(path: Path) -> None:
+        content = io.BytesIO(path.read_bytes() if alone else path.read_bytes()[: -training.DIGEST])
+        with h5py.File(content, "r+") as file:
+            names = []
+            file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+            change(file, names[0])
+        digest = b"" if alone else hashlib.sha256(content.getvalue()).digest()
+        path.write_bytes(content.getvalue() + digest)
+        path.with_name("weights.json").unlink()  # as that of a stranger, which comes without: it would not agree
+
+    return damage
+
+
+def dataset(*shape: int, content: object = None, dtype: object = "f4") -> Callable[[h5py.File, str], None]:
+    """Another dataset in its place; one without content takes no room, however much it claims."""
+
+    def put(file: h5py.File, name: str) -> None:
+        del file[name]
+        file.create_dataset(name, shape or None, dtype, content, chunks=True if content is None else None)
+
+    return put
+
+
+def number(value: float) -> Callable[[h5py.File, str], None]:
+    return lambda file, name: file[name].write_direct(np.full(file[name].shape, value, "f4"))
+
+
+def link(to: object) -> Callable[[h5py.File, str], None]:
+    def put(file: h5py.File, name: str) -> None:
+        del file[name]
+        file[name] = to
+
+    return put
+
+
+HDF5 = {
+    "NaN": number(np.nan),
+    "infinity": number(-np.inf),
+    "a missing dataset": lambda file, name: file.__delitem__(name),
+    "a missing group": lambda file, name: file.__delitem__(next(iter(file))),
+    "another shape": dataset(3, 3),
+    "words": dataset(content=["one", "two"], dtype=h5py.string_dtype()),
+    "four terabytes": dataset(2**40),
+    "a link to itself": link(h5py.SoftLink("/loop")),
+    "a link out of the file": link(h5py.ExternalLink("/etc/passwd", "/")),
+}
+NETWORK_FILES = [f"{network}/{name}" for network in ("vae", "rnn") for name in ("weights.h5", "state.h5")]
+
+
+@pytest.mark.parametrize("name", NETWORK_FILES)
+def test_hdf5_that_holds_something_else(enter: Enter, name: str) -> None:
+    for change in HDF5.values():
+        damage = in_hdf5(change, alone=name.endswith("weights.h5"))
+        refused(enter, name, damage, str(Path(name).with_name("weights.json")))
+
+
+def told(**changes: object) -> Callable[[h5py.File, str], None]:
+    def tell(file: h5py.File, name: str) -> None:
+        file.attrs["about"] = json.dumps(json.loads(file.attrs["about"]) | changes)
+
+    return tell
+
+
+ABOUT = {"settings": (None, [], 3), "best": (None, "low", float("nan"), [])}
+ABOUT["history"] = (None, 3, {}, [3], [{}], [{"val_loss": "low"}], [{"val_loss": float("inf")}])
+
+
+@pytest.mark.parametrize("key", ABOUT)
+def test_a_training_state_that_tells_nonsense(enter: Enter, key: str) -> None:
+    changes = [told(**{key: value}) for value in ABOUT[key]] + [lambda file, name: file.attrs.__delitem__("about")]
+    for change in changes:
+        refused(enter, "rnn/state.h5", in_hdf5(change, alone=False), "rnn/weights.json")
+
+
+W = [0.1] * (controller.NUM_WEIGHTS - 1)
+FULL = [*W, 0.1]
+NOT_DRIVERS = (None, 3, "W", {}, [], [{}, 1], [FULL], [W, 1], [[FULL], 1], [["a"] * 867, 1], [[[]] * 867, 1])
+NOT_DRIVERS += tuple([[*W, number], 1] for number in (None, "one", [], float("nan"), float("inf"), 10**400))
+NOT_DRIVERS += tuple([FULL, score] for score in (None, "high", {}, 10**400))
+NOT_DRIVERS += tuple([FULL, 1, about] for about in (2, "seed", [[1, 2, 3]], [3]))
+
+
+def test_a_driver_that_is_none(enter: Enter) -> None:
+    for content in NOT_DRIVERS:
+        refused(enter, DRIVER, json_edit(lambda _, content=content: content))
+
+
+NOT_ROWS = [None, 3, {}, [3], [[]], [{}], [None]]
+
+
+@pytest.mark.parametrize("name", HISTORY)
+def test_a_history_that_is_none(enter: Enter, name: str) -> None:
+    damages = [json_edit(lambda _, content=content: content) for content in NOT_ROWS]
+    for value in (None, "high", [], {}, True):
+        damages.append(json_edit(lambda rows, value=value: [*rows[:-1], rows[-1] | {"mean": value}]))
+    for damage in damages:
+        refused(enter, name, damage)
+
+
+def searched(**changes: object) -> Damage:
+    """A saved search with other settings (or without those that are ...) or other arrays."""
+
+    def damage(path: Path) -> None:
+        with np.load(path) as file:
+            arrays = dict(file)
+        settings = json.loads(str(arrays["settings"]))
+        for key, value in changes.items():
+            place = arrays if isinstance(value, np.ndarray) else settings
+            name = f"coordinates/{key}" if isinstance(value, np.ndarray) and key != "fitness" else key
+            place[name] = value
+        arrays["settings"] = json.dumps({key: value for key, value in settings.items() if value is not ...})
+        np.savez(path, **arrays)
+
+    return damage
+
+
+SEARCHES: dict[str, tuple] = {
+    "population": (..., None, "four", 0, 1, 5, 4.5, -4, 10**12, 10**30),
+    "optimizer": (..., None, "sgd", [], 3, "ga", "openes"),
+    "seed": (..., None, "one", -1, 1.5, [], 112),
+    "sigma_init": (..., None, "wide", 0, -1, [], 1e308, 0.2),
+    "sigma_decay": (..., "slow", [], 0.9),
+    "w0": (np.zeros(3), np.zeros((867, 2)), np.full(867, np.nan), np.zeros(867, complex)),
+    "T": (np.zeros((867, 3)), np.zeros((3, 15)), np.zeros(867), np.full((867, 15), np.inf)),
+    "rows": (np.zeros((2, 9)), np.zeros((3, 8)), np.zeros(9), np.full((3, 9), np.nan)),
+    "evaluations": (np.zeros((3, 5)), np.zeros(4), np.array(["x"])),
+    "best": (np.array(-1), np.array(3), np.array([0, 1]), np.array("one")),
+    "start_u": (np.zeros(3), np.zeros((15, 1)), np.full(15, np.nan), np.ones(15)),
+    "start_generation": (np.array(-1), np.array(1), np.array(3), np.array([0, 1])),
+    "mean_u": (np.zeros(3), np.zeros(15), np.full(15, np.inf)),
+    "best_u": (np.zeros(3), np.full(15, np.inf)),
+    "fitness": (np.zeros((3, 5)), np.zeros(4), np.zeros((3, 4), int), np.full((3, 4), np.nan), np.zeros((4, 4))),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # pycma's, about what it is told
+@pytest.mark.parametrize("key", SEARCHES)
+def test_a_search_that_is_none(enter: Enter, key: str) -> None:
+    for value in SEARCHES[key]:
+        refused(enter, STATE, searched(**{key: value}))
+
+
+def test_bombs_are_not_unpacked(enter: Enter) -> None:
+    """What they would unpack to is never in memory."""
+    for name, content in ((STATE, zip_bomb()), ("rnn/state.h5", hdf5_bomb()), ("vae/weights.h5", hdf5_bomb())):
+        with spoilt(lambda path, content=content: path.write_bytes(content), Path(name)):
+            tracemalloc.start()
+            with pytest.raises(UserError):
+                enter(name)
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        assert peak < BOMB_BYTES / 10

@@ -1,0 +1,148 @@
+"""Memory stays flat, however many batches and tracks there are; where there is none, one line says what to lower."""
+
+import importlib
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, STAGES, command, environment, snapshot
+
+import config
+import mpi
+from rollouts import KINDS, UserError, array_shape, file_hash, write_batch
+
+BATCHES = 20
+# kind -> episodes a batch, steps an episode: 18 batches more hold some 130 MB more, a third of what TensorFlow takes
+SIZES = {"obs": (10, 60), "rnn": (60, 300)}
+Copy = Callable[..., Path]
+
+
+def anonymous_megabytes(pid: int | str) -> float:
+    """Memory of a process that is its own: mapped files, which the system drops when it likes, do not count."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("RssAnon:")) / 1000
+
+
+def peak_of(folder: Path, name: str, *arguments: object) -> float:
+    """The most megabytes that a script ever had for itself."""
+    peak = 0.0
+    process = subprocess.Popen(
+        command(name, *arguments), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    while process.poll() is None:
+        peak = max(peak, anonymous_megabytes(process.pid))
+        time.sleep(0.01)
+    assert process.returncode == 0, process.communicate()[1]
+    return peak
+
+
+def make_batches(kind: str, settings: dict) -> None:
+    """BATCHES batches of noise, below the working directory."""
+    rng = np.random.default_rng(0)
+    episodes, time_steps = SIZES[kind]
+    row = {
+        name: rng.random(array_shape(kind, name, episodes, time_steps)[1:], np.float32).astype(dtype)
+        for name, (dtype, *_) in KINDS[kind].items()
+    }
+    if kind == "obs":
+        row["done_data"][:] = False
+        row["obs_data"] = rng.integers(256, size=(time_steps, *config.FRAME_SHAPE), dtype=np.uint8)
+    for b in range(BATCHES):
+        write_batch(kind, b, episodes, time_steps, (row for _ in range(episodes)), settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "arguments"),
+    [
+        ("02_train_vae.py", "obs", "--new_model --steps 4 --batch_size 20"),
+        ("03_generate_rnn_data.py", "obs", ""),
+        ("04_train_rnn.py", "rnn", "--new_model --steps 4 --batch_size 4"),
+    ],
+)
+def test_twenty_batches_take_no_more_than_two(
+    copy_of: Copy, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, arguments: str
+) -> None:
+    monkeypatch.chdir(copy_of("vae/weights.h5"))
+    lengths = [SIZES[kind][1]] * SIZES[kind][0]
+    make_batches(kind, {"vae": file_hash("vae/weights.h5"), "lengths": lengths} if kind == "rnn" else {})
+    two, twenty = (peak_of(Path.cwd(), name, arguments, f"--max_batch {last}") for last in (1, BATCHES - 1))
+    print(f"{name}: {two:.0f} MB with 2 batches, {twenty:.0f} MB with {BATCHES}")
+    assert twenty < 1.1 * two
+
+
+RESETS = """
+import sys
+sys.path[:0] = {path!r}
+from env import make_env
+from test_memory import anonymous_megabytes
+env = make_env("car_racing")
+for track in range(1100):
+    env.reset(seed=track)
+    if track == 99:
+        before = anonymous_megabytes("self")
+print(anonymous_megabytes("self") - before)
+"""
+
+
+def test_a_thousand_resets_leak_nothing() -> None:
+    """CarRacing and Box2D did in every version of Gym; the first hundred fill caches."""
+    program = RESETS.format(path=[str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    leaked = float(done.stdout.splitlines()[-1])
+    print(f"1,000 resets: {leaked:.1f} MB")
+    assert leaked < 20
+
+
+# --- none left -------------------------------------------------------------------------------------------------------
+
+
+def without_memory(*arguments: object, **names: object) -> None:
+    np.empty((2**25, 2**25))
+
+
+def exhausted(trainer: object, *arguments: object) -> dict:
+    """Losses that take TensorFlow more memory than there is."""
+    from nets import tf
+
+    size = trainer.optimizer.iterations * 0 + 2**24
+    weights = tf.add_n([tf.reduce_sum(weight) for weight in trainer.network.trainable_variables])
+    return dict.fromkeys(trainer.parts, weights * tf.reduce_sum(tf.random.normal([size, size])))
+
+
+OUT_OF = {
+    "02 for frames": ("02_train_vae", "02_train_vae.read_frames", without_memory, "--batch_size"),
+    "03": ("03_generate_rnn_data", "vae.arch.VAE.encode", without_memory, "--time_steps of 01"),
+    "04 for series": ("04_train_rnn", "04_train_rnn.read_series", without_memory, "--batch_size"),
+    "04 for a step": ("04_train_rnn", "rnn.arch.RNNTrainer.losses_of", exhausted, "--batch_size"),
+    "05": ("05_train_controller", "05_train_controller.start_or_resume", without_memory, "--num_worker_trial"),
+}
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("what", OUT_OF)
+def test_no_memory_left(copy_of: Copy, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """One line names the flag to lower; what was trained before is as it was."""
+    stage, place, replacement, flag = OUT_OF[what]
+    folder = copy_of("data", "vae", "rnn", "controller")
+    if stage.startswith("03"):
+        (folder / "data" / "rnn_0.json").unlink()
+    before = snapshot(folder)
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(mpi, "launch", lambda ranks: None)
+    monkeypatch.setattr(sys, "argv", command(f"{stage}.py", STAGES[f"{stage}.py"])[1:])
+    owner, name = place.rsplit(".", 1)
+    module, *inside = owner.rsplit(".", 1) if owner[0].islower() else (owner,)
+    target = importlib.import_module(module)
+    monkeypatch.setattr(getattr(target, inside[0]) if inside else target, name, replacement)
+    with pytest.raises(UserError, match="not enough memory: .*" + flag) as error:
+        importlib.import_module(stage).main()
+    assert "\n" not in str(error.value)
+    assert snapshot(folder) == before
