@@ -20,14 +20,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-HERE = Path(__file__).parent
-sys.path.extend((str(HERE.parent), str(HERE.parents[1])))
+sys.path.extend(map(str, Path(__file__).parents[1:3]))
 
 import machine
 from conftest import LIMIT, STAGES, command, environment, run_script
 from stages import STAGES as KINDS
 from stages import Stage, best, check_visible, content, files, finished, same
 
+HERE = Path(__file__).parent
 SOON = 10  # seconds within which the rest of a command whose one process died must be over
 
 
@@ -46,6 +46,7 @@ class Chain:
         """Takes what the stage reads from a folder in which all stages have run undisturbed."""
         self.stage: Stage = KINDS[name]
         self.folder, self.unbroken, self.rng = folder, unbroken, random.Random(seed)
+        folder.mkdir(exist_ok=True)
         for file, path in files(unbroken).items():
             if re.match(self.stage.reads, file):
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
@@ -176,7 +177,7 @@ def torment(name: str, unbroken: Path, work: Path, kills: int, seed: int) -> Tal
                 if chain.run(kill if tally.kills < kills else None):
                     tally.count(kill)
             except Exception:
-                print(f"lost: {name} in {chain.folder}, {kill}, after {tally.kills} kills", file=sys.stderr)
+                print(f"lost: stage {name}, {kill}, after {tally.kills} kills", file=sys.stderr)
                 raise
         chain.run()
         tally.finished += 1
