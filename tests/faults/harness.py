@@ -105,14 +105,15 @@ class Chain:
             )
             try:
                 killed = isinstance(at, float) and self._kill_after(process, word, kill)
-                process.wait(SOON if killed else LIMIT)
-                assert machine.all_gone(word, SOON), "processes are left"
+                over = machine.all_gone(word, SOON if killed else LIMIT)
             finally:
                 machine.kill_all(word)
                 process.wait()
             self.trace = trace.read_text().splitlines()
             output.seek(0)
-            return killed or at in self.trace, process.returncode, output.read()
+            said = output.read()
+            assert over, f"processes are left: {said}"
+            return killed or at in self.trace, process.returncode, said
 
     def _kill_after(self, process: subprocess.Popen, word: str, kill: Kill) -> bool:
         """Wait for the moment and kill; returns whether there was something to kill still."""

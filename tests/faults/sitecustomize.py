@@ -5,6 +5,7 @@ vae/state.h5 1": the first time in this process. At the line that FAULTS_KILL na
 processes of the command do, as when the machine goes down ("machine"). The code that is tested knows nothing of it.
 """
 
+import faulthandler
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -52,6 +53,7 @@ class Notes:
 
 def main() -> None:
     if "FAULTS_TRACE" in os.environ:
+        faulthandler.dump_traceback_later(60)  # what hangs says where
         end, _, what = os.environ.get("FAULTS_KILL", "").rpartition(" ")
         notes = Notes(os.environ["FAULTS_TRACE"], end, what == "machine")
         for name in OPERATIONS:
