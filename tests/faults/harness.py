@@ -112,7 +112,7 @@ class Chain:
             self.trace = trace.read_text().splitlines()
             output.seek(0)
             said = output.read()
-            assert over, f"processes are left: {said}"
+            assert over, f"processes are left: {said}\n{Path(f'{trace}.hangs').read_text()}"
             return killed or at in self.trace, process.returncode, said
 
     def _kill_after(self, process: subprocess.Popen, word: str, kill: Kill) -> bool:

@@ -53,7 +53,8 @@ class Notes:
 
 def main() -> None:
     if "FAULTS_TRACE" in os.environ:
-        faulthandler.dump_traceback_later(60)  # what hangs says where
+        # What hangs says where; not to stderr, which TensorFlow must not write to while it loads.
+        faulthandler.dump_traceback_later(60, file=open(os.environ["FAULTS_TRACE"] + ".hangs", "a"))
         end, _, what = os.environ.get("FAULTS_KILL", "").rpartition(" ")
         notes = Notes(os.environ["FAULTS_TRACE"], end, what == "machine")
         for name in OPERATIONS:
