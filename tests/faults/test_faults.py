@@ -10,7 +10,7 @@ from harness import Chain, Kill
 ALL, ONE = True, False  # processes that die
 POINTS = {
     "01": (Kill("before replace data/obs_0.json 1", ALL), Kill("after replace data/obs_data_0.npy 1", ONE)),
-    "02": (Kill("before replace vae/state.h5 1", ALL), Kill("after replace vae/state.h5 1", ONE)),
+    "02": (Kill("before replace vae/state.h5 2", ALL), Kill("after replace vae/state.h5 1", ONE)),
     "03": (Kill("after replace data/rnn_input_0.npy 1", ONE), Kill("before replace data/rnn_1.json 1", ALL)),
     "04": (Kill("after replace rnn/weights.h5 1", ALL), Kill("before replace rnn/log.csv 2", ONE)),
     "05": (
