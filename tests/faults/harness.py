@@ -75,9 +75,10 @@ class Chain:
         began, ended = (sum(self._is_commit(line, which) for line in self.trace) for which in ("before", "after"))
         assert ended <= len(after) - len(before) <= began, f"{began} were made, but {len(before)} became {len(after)}"
         check_visible(self.folder, self.unbroken, self.stage)
-        score = best(self.folder, self.stage)
-        assert score >= self.best, "the best was overwritten by a worse one"
-        self.best = score
+        scores = best(self.folder, self.stage)
+        worse = [name for name in scores if scores[name] < self.best.get(name, scores[name])]
+        assert not worse, f"{worse}: the best was overwritten by a worse one"
+        self.best |= scores
         if status == 0:
             self.check_end()
         return killed

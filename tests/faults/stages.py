@@ -104,12 +104,12 @@ def check_visible(folder: Path, unbroken: Path, stage: Stage) -> None:
                 open_batch(batch[1], int(batch[2]))
 
 
-def best(folder: Path, stage: Stage) -> float:
-    """How good the best weights are that the visible files hold; higher is better, -inf where there are none."""
-    scores = [-np.inf]
+def best(folder: Path, stage: Stage) -> dict[str, float]:
+    """How good the best weights are by the visible files that say so; higher is better."""
+    scores = {}
     for name, path in files(folder).items():
         if re.match(stage.leaves, name) and path.name == "weights.json":
-            scores.append(-json.loads(path.read_text())["losses"]["val_loss"])
-        elif re.match(stage.leaves, name) and name.endswith(".best.json"):
-            scores.append(json.loads(path.read_text())[1])
-    return max(scores)
+            scores[name] = -json.loads(path.read_text())["losses"]["val_loss"]
+        elif re.match(stage.leaves, name) and name.endswith(".best.json") and not path.name.startswith(".part-"):
+            scores[name] = json.loads(path.read_text())[1]
+    return scores
