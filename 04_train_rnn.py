@@ -19,12 +19,13 @@ import config
 from rollouts import Batch, UserError, check_vae, combined_hash, open_batches, split_episodes, vae_hash
 
 PATIENCE = 40  # epochs without a better validation loss; an epoch is short here
+EPOCH_STEPS = 100  # gradient steps an epoch at most: only after an epoch is everything saved
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     cli.add_training_arguments(parser)
-    parser.add_argument("--epochs", type=cli.positive_int, help="passes over the episodes; no limit when not given")
+    parser.add_argument("--epochs", type=cli.positive_int, help="passes over the episodes, each 100 steps at most")
     parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps, all told")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes a gradient step")
     return parser.parse_args()
@@ -90,7 +91,7 @@ def main() -> None:
         trainer,
         config.RNN_DIR,
         settings={"data": combined_hash(batches), "vae": vae, **kept},
-        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps),
+        schedule=training.Schedule(min(len(train) // args.batch_size, EPOCH_STEPS), args.epochs, args.steps),
         new_model=args.new_model,
         training=lambda epoch: shuffled(batches, train, args.batch_size, args.seed, epoch),
         validation=lambda: in_order(batches, held_out, args.batch_size),

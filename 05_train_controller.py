@@ -121,7 +121,7 @@ Drive = Callable[[list[Task]], list[Result]]
 
 
 def drive_generation(search: ControllerSearch, args: argparse.Namespace, drive: Drive, started: float) -> tuple:
-    """Ask, drive, tell; returns the generation's row."""
+    """Ask, drive, tell, save; returns the generation's row."""
     tracks = config.track_seeds("search", args.seed_start, search.generation * args.num_episode, args.num_episode)
     max_length = args.max_length
     if args.cap_time and search.generation:
@@ -130,15 +130,18 @@ def drive_generation(search: ControllerSearch, args: argparse.Namespace, drive: 
     results = drive(tasks)
     scores = np.array([result.score for result in results]).reshape(-1, args.num_episode)
     steps = np.array([result.steps for result in results]).reshape(-1, args.num_episode)
-    return search.tell(scores, steps, time.monotonic() - started)
+    row = search.tell(scores, steps, time.monotonic() - started)
+    search.save()
+    return row
 
 
 def evaluate(search: ControllerSearch, args: argparse.Namespace, drive: Drive) -> None:
-    """Score the mean of the search on tracks that it has not met, and keep it if it is the best so far."""
+    """Score the mean of the search on tracks that it has not met, and keep it if it is the best so far; saves."""
     first = search.generation * args.eval_episode
     tracks = config.track_seeds("evaluate", args.seed_start, first, args.eval_episode)
     results = drive([Task(search.mean_weights, track, args.max_length) for track in tracks])
     better = search.evaluated(np.array([result.score for result in results]))
+    search.save()
     _, mean, std, low = search.evaluations[-1]
     mark = ", the best so far" if better else ""
     print(f"evaluation: {mean:.1f} ± {std:.1f} over {len(tracks)} fresh tracks, lowest {low:.1f}{mark}")
@@ -158,12 +161,13 @@ def main() -> None:
         search = start_or_resume(args, settings_of(args, hashes), agent)
         drive = partial(ranks.map, simulator.run)
         started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
-        while search.generation < (args.generations or np.inf):
+        while True:
+            if search.evaluation_due:  # first: the last run may have been stopped in the middle of it
+                evaluate(search, args, drive)
+            if search.generation >= (args.generations or np.inf):
+                break
             generation, seconds, *row = drive_generation(search, args, drive, started)
             print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
-            if search.generation % args.eval_steps == 0:
-                evaluate(search, args, drive)
-            search.save()
     print(f"the driver is {weights_path(search.name, 'best' if len(search.evaluations) else 'current')}")
 
 

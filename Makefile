@@ -1,6 +1,7 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   everything at the tutorial's scale, resumable; leaves its files here; make -n train shows the commands
 # make test    all tests
+# make faults  kills every stage a hundred times, starts it again, and looks for what was lost; more than an hour
 # make setup   .venv from the pinned requirements (the other targets call it when needed)
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 
-.PHONY: setup demo train test clean
+.PHONY: setup demo train test faults clean
 
 setup: $(VENV)/.complete
 
@@ -46,6 +47,9 @@ train: $(VENV)/.complete
 
 test: $(VENV)/.complete
 	$(PY) -m pytest
+
+faults: $(VENV)/.complete
+	$(PY) tests/faults/harness.py --kills 100
 
 clean:
 	rm -rf demo data vae/*.h5 vae/*.json vae/log.csv rnn/*.h5 rnn/*.json rnn/log.csv controller/*.json controller/*.npz log videos report

@@ -13,6 +13,7 @@ handling signals, so a rank that waits asks once a millisecond and sleeps in bet
 
 import ctypes
 import os
+import selectors
 import shutil
 import signal
 import socket
@@ -21,6 +22,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -54,6 +56,8 @@ LAUNCH_DEFAULTS = {
 # Every process of an MPI job finds its number of processes or its rank in one of these (Hydra and Intel MPI, PMIx,
 # Open MPI, MVAPICH). A Slurm batch shell has SLURM_PROCID too, so that one says nothing.
 LAUNCHER_VARIABLES = ("PMI_SIZE", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+WITNESS = "WORLD_MODELS_WITNESS"  # where ranks that this program launched tell that they live: a port
 
 
 # --- launching -----------------------------------------------------------------------------------------------------
@@ -100,17 +104,25 @@ def _supervise(command: list[str], environment: dict[str, str]) -> int:
     """Run mpirun to its end and return its status, or 128 + signal when this process was told to stop meanwhile.
 
     mpirun has a session of its own, so that it hears of a Ctrl-C from here alone: it loses a signal that comes while
-    it starts the ranks, and its own status then depends on how far they were. When it dies, they die.
+    it starts the ranks, and its own status then depends on how far they were. When it dies, they die. When a rank is
+    killed, it kills the others and names any of them, so that who was first is seen to here.
     """
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: received.append(number))
+    witness = _Witness()
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+        command,
+        env=environment | witness.environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=_die_with_parent,
     )
     while process.poll() is None and not received:
-        time.sleep(0.02)
+        witness.look(0.02)
     if not received:
+        if process.returncode > 2:  # less is a mistake or a bug, and the rank has said it by itself
+            witness.testify()
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
     process.terminate()
     try:
@@ -119,6 +131,35 @@ def _supervise(command: list[str], environment: dict[str, str]) -> int:
         process.kill()
         process.wait()
     return 128 + received[0]
+
+
+class _Witness:
+    """Sees which rank ends first: every rank keeps a connection to here open, and the system closes it for the dead."""
+
+    def __init__(self) -> None:
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.environment = {WITNESS: str(self.server.getsockname()[1])}
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.server, selectors.EVENT_READ)
+        self.ended: list[str] = []  # the first comes first
+
+    def look(self, seconds: float) -> None:
+        """Watch for so long, or until something happens."""
+        for key, _ in self.selector.select(seconds):
+            if key.fileobj is self.server:
+                connection, _ = self.server.accept()
+                self.selector.register(connection, selectors.EVENT_READ, data=[])
+            elif name := key.fileobj.recv(100):
+                key.data.append(name.decode())
+            else:
+                self.selector.unregister(key.fileobj)
+                self.ended += key.data
+
+    def testify(self) -> None:
+        """Say which rank ended first."""
+        self.look(0)
+        if self.ended:
+            print(f"{sys.argv[0]}: error: {self.ended[0]} died, and with it the run", file=sys.stderr)
 
 
 def _die_with_parent() -> None:
@@ -155,6 +196,10 @@ class Ranks:
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
         self._check_launcher()
+        if WITNESS in os.environ:
+            with suppress(OSError):  # a rank on another machine has nobody there
+                self._witness = socket.create_connection(("127.0.0.1", int(os.environ[WITNESS])))
+                self._witness.sendall(f"rank {self.rank} = pid {os.getpid()}".encode())
         if self.size > 1:
             self._introduce()
 

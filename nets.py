@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from rollouts import UserError, atomic_write, file_hash, first_line, training_settings, write_json
+from rollouts import UserError, atomic_write, file_hash, first_line, read_json, training_settings, write_json
 
 
 @contextmanager
@@ -66,6 +66,7 @@ def save_weights(model: keras.Model, path: Path, about: dict) -> None:
     tutorial expect vae/weights.h5. So an uncompiled model saves under another name, and the file is renamed.
     Where the disk is full HDF5 crashes: whether there is room is tried before.
     """
+    about_path = path.with_suffix(".json")
     with atomic_write(path) as part:
         alias = part.with_suffix(".weights.h5")
         try:
@@ -74,7 +75,16 @@ def save_weights(model: keras.Model, path: Path, about: dict) -> None:
             os.replace(alias, part)
         finally:
             alias.unlink(missing_ok=True)
-    write_json(path.with_suffix(".json"), about | {"weights_sha256": file_hash(path)})
+        about_path.unlink(missing_ok=True)  # of other weights: better none than one that lies
+    write_json(about_path, about | {"weights_sha256": file_hash(path)})
+
+
+def are_saved(path: Path, about: dict) -> bool:
+    """Whether `save_weights(…, path, about)` ran to its end, and neither file was changed since."""
+    try:
+        return read_json(path.with_suffix(".json")) == about | {"weights_sha256": file_hash(path)}
+    except UserError:
+        return False
 
 
 def load_weights(model: keras.Model, path: Path, maker: str) -> str:

@@ -1,8 +1,9 @@
 """Training that can be stopped at any time: what stages 02 and 04 share.
 
-After every epoch the network is validated and everything is saved. Batch order and noise are functions of (seed, epoch,
-step), so a training that was stopped and resumed gives the same numbers as one that was not. (One that has reached its
---steps within an epoch and is told to go further begins another epoch, as no unbroken one would.)
+After every epoch the network is validated and everything is saved. state.h5 is the one commit point; the best weights
+and the log follow from it. Batch order and noise are functions of (seed, epoch, step), so a training that was stopped
+and resumed gives the same numbers as one that was not. (One that has reached its --steps within an epoch and is told to
+go further begins another epoch, as no unbroken one would.)
 """
 
 import csv
@@ -11,7 +12,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from nets import keras, save_weights, tf, versions
+from nets import are_saved, keras, save_weights, tf, versions
 from rollouts import UserError, atomic_write, check_folder, check_same, first_line
 
 
@@ -66,26 +67,47 @@ class Trainer(keras.Model):
 
 
 # --- the state to resume from -----------------------------------------------------------------------------------------
-GROUPS = ("model", "optimizer")
 DIGEST = hashlib.sha256().digest_size
 
 
-def save_state(path: Path, model: keras.Model, settings: dict, history: list[dict], best: float) -> None:
-    """Write all that resuming needs: last weights, optimizer, and one row of `history` for every epoch done."""
-    about = {"settings": settings, "history": history, "best": best}
+@dataclass
+class Progress:
+    """What a training has come to.
+
+    Attributes:
+        settings: what resuming must match.
+        history: one row of losses for every epoch done.
+        best: of the epoch with the lowest validation loss, what is said beside its weights; None before there is one.
+        best_weights: the weights of that epoch.
+    """
+
+    settings: dict
+    history: list[dict]
+    best: dict | None = None
+    best_weights: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def best_loss(self) -> float:
+        return self.best["losses"]["val_loss"] if self.best else float("inf")
+
+
+def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Write all that resuming needs: last weights, optimizer, and the progress, best weights and all."""
+    about = {"settings": progress.settings, "history": progress.history, "best": progress.best}
     content = io.BytesIO()  # not the disk: where that is full, HDF5 crashes
     with h5py.File(content, "w") as file:
         file.attrs["about"] = json.dumps(about)
-        for group, variables in _state_variables(model).items():
-            for i, variable in enumerate(variables):
-                file.create_dataset(f"{group}/{i:03d}", data=np.asarray(variable))
+        for group, arrays in (_state_variables(model) | {"best": progress.best_weights}).items():
+            file.create_group(group)
+            for i, array in enumerate(arrays):
+                file.create_dataset(f"{group}/{i:03d}", data=np.asarray(array))
     with atomic_write(path) as part, open(part, "wb") as file:
         file.write(content.getbuffer())
         file.write(hashlib.sha256(content.getbuffer()).digest())  # after the end, where HDF5 does not look
 
 
-def load_state(path: Path, model: keras.Model, start: str) -> dict:
-    """Restore a compiled model from `save_state`; returns {"settings", "history", "best"}.
+def load_state(path: Path, model: keras.Model, start: str) -> Progress:
+    """Restore a compiled model from `save_state`; returns the progress it had made.
 
     Raises:
         UserError: there is nothing to go on from (`start` says how to start), or it does not fit.
@@ -98,46 +120,50 @@ def load_state(path: Path, model: keras.Model, start: str) -> dict:
             raise ValueError("damaged, or of another version")
         with h5py.File(io.BytesIO(content[:-DIGEST]), "r") as file:
             about = json.loads(file.attrs["about"])
-            groups = {name: [np.asarray(file[name][key]) for key in sorted(file[name])] for name in GROUPS}
-        about["settings"].items(), about["history"].copy().append(None)  # a table and a list
-        if not np.isfinite([about["best"], *(row["val_loss"] for row in about["history"])]).all():
-            raise ValueError("a loss that is not finite")
+            groups = {name: [np.asarray(group[key]) for key in sorted(group)] for name, group in file.items()}
+        progress = Progress(about["settings"], about["history"], about["best"], groups.pop("best"))
+        progress.settings.items(), progress.history.copy().append(None)  # a table and a list
+        losses = [row["val_loss"] for row in progress.history]
+        if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
+            raise ValueError("its losses are not those of a training")
     except Exception as error:  # a damaged file makes its readers raise whatever they like
         raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
-    for name, variables in _state_variables(model).items():
-        if [tuple(v.shape) for v in variables] != [a.shape for a in groups[name]]:
+    variables = _state_variables(model)
+    best = variables["model"] if progress.best else []
+    groups = {name: groups.get(name, []) for name in variables}
+    for expected, found in ((best, progress.best_weights), *((variables[name], groups[name]) for name in variables)):
+        if [tuple(v.shape) for v in expected] != [a.shape for a in found]:
             raise UserError(f"{path} is the state of another architecture: {start}")
-        if not all(np.isfinite(array).all() for array in groups[name]):
+        if not all(np.isfinite(array).all() for array in found):
             raise UserError(f"{path} holds numbers that are not finite: {start}")
-        for variable, array in zip(variables, groups[name], strict=True):
+    for name in variables:
+        for variable, array in zip(variables[name], groups[name], strict=True):
             variable.assign(array)
-    return about
+    return progress
 
 
 def _state_variables(model: keras.Model) -> dict[str, list]:
     if not model.optimizer.built:
         model.optimizer.build(model.network.trainable_variables)
-    return dict(zip(GROUPS, (model.network.weights, model.optimizer.variables), strict=True))
+    return {"model": model.network.weights, "optimizer": model.optimizer.variables}
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After every epoch: the best weights so far, the state to resume from, the log; stops when nothing gets better.
+    """After every epoch: the state to resume from, the best weights so far, the log; stops when nothing gets better.
 
     Args:
-        folder: where weights.h5, state.h5 and log.csv live.
-        settings: what resuming must match.
+        folder: where state.h5, weights.h5 and log.csv live.
+        trainer: what is trained.
+        progress: where it stands.
         patience: epochs without a better validation loss after which training stops.
-        resumed: what `load_state` returned, if it did.
     """
 
-    def __init__(self, folder: Path, settings: dict, patience: int, resumed: dict | None):
+    def __init__(self, folder: Path, trainer: Trainer, progress: Progress, patience: int):
         super().__init__()
-        self.folder, self.settings, self.patience = folder, settings, patience
-        self.history = list(resumed["history"]) if resumed else []
-        self.best = resumed["best"] if resumed else float("inf")
+        self.folder, self.trainer, self.progress, self.patience = folder, trainer, progress, patience
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.history) + 1}")
+        self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.progress.history) + 1}")
 
     def check(self, loss: float, where: str) -> None:
         """Stop at a loss that is not finite, before anything that it has spoilt is written."""
@@ -147,23 +173,33 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
         self.check(row["val_loss"], f"the validation of epoch {epoch + 1}")
-        self.history.append(row)
-        if row["val_loss"] < self.best:
-            self.best = row["val_loss"]
-            about = {"settings": self.settings, "epochs": epoch + 1, "losses": row, "versions": versions()}
-            save_weights(self.model.network, self.folder / "weights.h5", about)
-        save_state(self.folder / "state.h5", self.model, self.settings, self.history, self.best)
-        with atomic_write(self.folder / "log.csv") as part, open(part, "w", newline="") as file:
-            writer = csv.DictWriter(file, self.history[0])
-            writer.writeheader()
-            writer.writerows(self.history)
+        progress = self.progress
+        progress.history.append(row)
+        if row["val_loss"] < progress.best_loss:
+            about = {"settings": progress.settings, "epochs": epoch + 1, "losses": row, "versions": versions()}
+            progress.best, progress.best_weights = about, self.trainer.network.get_weights()
+        save_state(self.folder / "state.h5", self.trainer, progress)
+        self.write_results()
         if self.is_over():
-            self.model.stop_training = True
+            self.trainer.stop_training = True
+
+    def write_results(self) -> None:
+        """What follows from the state: the best weights, unless they are there, and the log."""
+        progress, network, path = self.progress, self.trainer.network, self.folder / "weights.h5"
+        if progress.best and not are_saved(path, progress.best):
+            last = network.get_weights()
+            network.set_weights(progress.best_weights)
+            save_weights(network, path, progress.best)
+            network.set_weights(last)
+        with atomic_write(self.folder / "log.csv") as part, open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, progress.history[0])
+            writer.writeheader()
+            writer.writerows(progress.history)
 
     def is_over(self) -> bool:
         """Whether the last `patience` epochs brought no better validation loss."""
-        losses = [row["val_loss"] for row in self.history]
-        return len(losses) > self.patience and min(losses[-self.patience :]) > min(losses[: -self.patience])
+        losses = [row["val_loss"] for row in self.progress.history]
+        return len(losses) > self.patience and min(losses[-self.patience :]) >= min(losses[: -self.patience])
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
@@ -205,18 +241,26 @@ def fit(
         validation: -> iterator over the validation batches.
         patience: epochs without a better validation loss after which training stops.
     """
-    resumed = None
-    if not new_model:
-        resumed = load_state(folder / "state.h5", trainer, "add --new_model to start")
+    if new_model:
+        progress = Progress(settings, [])
+    else:
+        progress = load_state(folder / "state.h5", trainer, "add --new_model to start")
         remedy = "give the settings of before, or --new_model to start over"
-        check_same(str(folder / "state.h5"), resumed["settings"], settings, remedy)
-    checkpoint = Checkpoint(folder, settings, patience, resumed)
-    done = len(checkpoint.history)
+        check_same(str(folder / "state.h5"), progress.settings, settings, remedy)
+    checkpoint = Checkpoint(folder, trainer, progress, patience)
+    if not new_model:
+        checkpoint.write_results()  # it may have been killed before it could
+    done = len(progress.history)
     spans = schedule.spans(done, int(trainer.optimizer.iterations))
-    if checkpoint.is_over() or not spans:
+    if checkpoint.is_over():
+        print(f"{folder}/ is trained: no better validation loss for {patience} of {done} epochs; --new_model starts over")
+        return
+    if not spans:
         print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
         return
     check_folder(folder)
+    if new_model:
+        (folder / "state.h5").unlink(missing_ok=True)  # nothing shall go on with the training that this one replaces
     held_out = _dataset(validation, sum(1 for _ in validation()))
     for first, stop, steps in spans:
         if checkpoint.is_over():

@@ -1,7 +1,8 @@
 """One search for a controller: its history, kept in one file, and the files that follow from it.
 
-controller/NAME.es.npz is the only commit point: written whole after every generation, it holds the settings, the
-search's coordinates, every fitness told and every row printed. The search is rebuilt from it by telling it all again.
+controller/NAME.es.npz is the only commit point: written whole after every generation and every evaluation, it holds the
+settings, the search's coordinates, every fitness told and every row printed. The search is rebuilt from it by telling
+it all again.
 """
 
 from pathlib import Path
@@ -98,6 +99,12 @@ class ControllerSearch:
     def generation(self) -> int:
         """Generations told so far."""
         return len(self.fitness)
+
+    @property
+    def evaluation_due(self) -> bool:
+        """Whether the last generation is one to be evaluated, and has not been."""
+        evaluated = self.generation in self.evaluations[:, 0]
+        return self.generation > 0 and self.generation % self.settings["eval_steps"] == 0 and not evaluated
 
     @property
     def mean_weights(self) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
 
-from rollouts import file_hash, real_steps
+from rollouts import file_hash, real_steps, write_batch
 
 GENERATE = "01_generate_data.py"
 VAE, RNN, CONTROLLER = "02_train_vae.py", "04_train_rnn.py", "05_train_controller.py"
@@ -250,6 +250,18 @@ def test_training_stopped_and_gone_on(
         np.testing.assert_array_equal(once[key], twice[key])
     run_script(folder, name, STAGES[name], "--epochs 1 --seed 1")
     assert log_of(folder, network)[0]["loss"] != log_of(finished, network)[0]["loss"]
+
+
+def test_04_saves_after_100_steps_at_the_latest(copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """120 episodes, 12 of them held out, one a step: a pass would be 108 steps."""
+    folder, episodes = copy_of("vae/weights.h5"), 120
+    monkeypatch.chdir(folder)
+    shapes = {"rnn_input": (2, 36), "rnn_output": (2, 33), "rnn_log_var": (3, 32)}
+    rows = ({name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(episodes))
+    settings = {"vae": file_hash(folder / "vae" / "weights.h5"), "lengths": [3] * episodes}
+    write_batch("rnn", 0, episodes, 3, rows, settings)
+    run_script(folder, RNN, "--new_model --batch_size 1 --steps 101")
+    assert len(log_of(folder, "rnn")) == 2
 
 
 def test_05_stopped_and_gone_on_by_any_number_of_ranks(finished: Path, copy_of: Copy) -> None:

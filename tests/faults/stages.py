@@ -1,0 +1,115 @@
+"""What the five stages leave: which part of it is finished, whether it is whole, and what it holds."""
+
+import hashlib
+import json
+import re
+from contextlib import chdir
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from rollouts import file_hash, open_batch
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Regular expressions of file names: what a stage reads, what it leaves, and whose renaming finishes something."""
+
+    script: str
+    reads: str
+    leaves: str
+    commits: str
+
+
+OBS, RNN = r"data/(obs|action|reward|done)_", r"data/(rnn_|initial_z)"
+STAGES = {
+    "01": Stage("01_generate_data.py", "$", OBS, r"data/obs_\d+\.json"),
+    "02": Stage("02_train_vae.py", OBS, "vae/", r"vae/state\.h5"),
+    "03": Stage("03_generate_rnn_data.py", f"{OBS}|vae/weights", RNN, r"data/rnn_\d+\.json"),
+    "04": Stage("04_train_rnn.py", f"{RNN}|vae/weights", "rnn/", r"rnn/state\.h5"),
+    "05": Stage("05_train_controller.py", f"{RNN}|(vae|rnn)/weights", "controller/|log/", r"controller/\w.*\.es\.npz"),
+}
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """Every file below a folder but the locks, by its name there."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {str(path.relative_to(folder)): path for path in found}
+
+
+def finished(folder: Path, stage: Stage) -> dict[str, object]:
+    """Batches, epochs, or generations and evaluations that are finished, by name: what must never change again."""
+    found = {}
+    for name, path in files(folder).items():
+        if not re.fullmatch(stage.commits, name):
+            continue
+        if path.suffix == ".json":
+            found[name] = json.loads(path.read_text())
+        elif path.suffix == ".h5":
+            with h5py.File(path) as file:
+                rows = json.loads(file.attrs["about"])["history"]
+            found |= {f"epoch {i + 1}": row for i, row in enumerate(rows)}
+        else:
+            arrays = content(path)
+            rows = zip(arrays["fitness"].tolist(), arrays["coordinates/rows"].tolist(), strict=True)
+            found |= {f"generation {i + 1}": row for i, row in enumerate(rows)}
+            found |= {f"evaluation {i + 1}": row for i, row in enumerate(arrays["coordinates/evaluations"].tolist())}
+    return found
+
+
+def content(path: Path) -> object:
+    """What a file holds but for the seconds it took, in a form that can be compared; any error when it is broken."""
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            arrays = dict(file)
+        if path.name.endswith(".es.npz"):
+            arrays["coordinates/rows"] = np.delete(arrays["coordinates/rows"], 1, axis=1)
+        return arrays
+    if path.suffix == ".json":
+        value = json.loads(path.read_text())
+        return [row | {"seconds": None} for row in value] if path.name.endswith(".hist.json") else value
+    if path.suffix == ".h5":
+        with h5py.File(path) as file:
+            arrays = {}
+            file.visititems(lambda name, item: arrays.update({name: item[()]} if hasattr(item, "dtype") else {}))
+            return arrays | dict(file.attrs)
+    if path.suffix == ".npy":
+        np.load(path, mmap_mode="r", allow_pickle=False)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def same(a: object, b: object) -> bool:
+    """Whether two contents are equal to the last bit."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
+
+
+def check_visible(folder: Path, unbroken: Path, stage: Stage) -> None:
+    """Every file under its final name opens and is what its record says; every table begins as the unbroken one's."""
+    for name, path in files(folder).items():
+        if path.name.startswith(".part-") or not re.match(stage.leaves, name):
+            continue
+        value = content(path)
+        if path.name == "weights.json":
+            assert value["weights_sha256"] == file_hash(path.with_suffix(".h5")), f"{name} is of other weights"
+        elif path.name.endswith((".hist.json", ".log.json")):
+            assert value == content(unbroken / name)[: len(value)], f"{name} is no beginning"
+        elif path.suffix == ".csv":
+            assert (unbroken / name).read_bytes().startswith(path.read_bytes()), f"{name} is no beginning"
+        elif batch := re.fullmatch(r"data/(obs|rnn)_(\d+)\.json", name):
+            with chdir(folder):
+                open_batch(batch[1], int(batch[2]))
+
+
+def best(folder: Path, stage: Stage) -> dict[str, float]:
+    """How good the best weights are by the visible files that say so; higher is better."""
+    scores = {}
+    for name, path in files(folder).items():
+        if re.match(stage.leaves, name) and path.name == "weights.json":
+            scores[name] = -json.loads(path.read_text())["losses"]["val_loss"]
+        elif re.match(stage.leaves, name) and name.endswith(".best.json") and not path.name.startswith(".part-"):
+            scores[name] = json.loads(path.read_text())[1]
+    return scores
