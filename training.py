@@ -253,7 +253,7 @@ def fit(
     done = len(progress.history)
     spans = schedule.spans(done, int(trainer.optimizer.iterations))
     if checkpoint.is_over():
-        print(f"{folder}/ is trained: no better validation loss for {patience} of {done} epochs; --new_model starts over")
+        print(f"{folder}/ is trained: {patience} of {done} epochs brought nothing better; --new_model starts over")
         return
     if not spans:
         print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
