@@ -150,7 +150,7 @@ def main() -> None:
         workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
     left = [str(job.batch) for job in jobs if not is_complete(job)]
     if left:
-        print(f"still being made by another process: batch {', '.join(left)}")
+        print(f"still in the making elsewhere: batch {', '.join(left)}")
     else:
         print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
 

@@ -239,6 +239,8 @@ class Ranks:
             return
         if error is not None and not isinstance(error, UserError):
             text = "".join(traceback.format_exception(error))
+            if isinstance(error, self._mpi.Exception):  # a rank that was killed is noticed here by the others
+                text = f"MPI: {str(error).splitlines()[0]}"
             self._abort("\n".join(f"[rank {self.rank}] {line}" for line in text.splitlines()), 1)
         if self.rank == 0:
             failure = self._stop_others(error)

@@ -259,8 +259,6 @@ def fit(
         print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
         return
     check_folder(folder)
-    if new_model:
-        (folder / "state.h5").unlink(missing_ok=True)  # nothing shall go on with the training that this one replaces
     held_out = _dataset(validation, sum(1 for _ in validation()))
     for first, stop, steps in spans:
         if checkpoint.is_over():
