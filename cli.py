@@ -124,6 +124,6 @@ def run(main: Callable[[], None], resumable: bool = True) -> None:
         print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        hint = "; the same command, without --new_model, goes on after the last epoch, batch or generation" if resumable else ""
+        hint = "; the same command, without --new_model, goes on after what is finished" if resumable else ""
         print(f"\n{sys.argv[0]}: stopped{hint}", file=sys.stderr)
         sys.exit(130)
