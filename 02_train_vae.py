@@ -10,7 +10,7 @@ the 32 latents, and loss is their sum.
 """
 
 import argparse
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -52,19 +52,6 @@ def read_frames(batches: list[Batch], places: np.ndarray) -> np.ndarray:
     return np.stack([batches[position]["obs_data"][episode, step] for position, episode, step in places])
 
 
-def shuffled(batches: list[Batch], places: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Yield the frames of one epoch in its own order, whole batches only."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(places))
-    for i in range(0, len(places) - batch_size + 1, batch_size):
-        yield read_frames(batches, places[order[i : i + batch_size]])
-
-
-def in_order(batches: list[Batch], places: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield frames as they come, the last batch shorter."""
-    for i in range(0, len(places), batch_size):
-        yield read_frames(batches, places[i : i + batch_size])
-
-
 @cli.enough_memory("lower --batch_size")
 def main() -> None:
     args = parse_args()
@@ -83,6 +70,7 @@ def main() -> None:
     seed_everything(args.seed)
     trainer = VAETrainer(VAE(), args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    read = partial(read_frames, batches)
     print(f"{len(train)} frames of {len(train_episodes)} episodes to train on, {len(held_out)} to validate")
     training.fit(
         trainer,
@@ -90,8 +78,8 @@ def main() -> None:
         settings={"data": combined_hash(batches), "N": args.N, "batch_size": args.batch_size, "seed": args.seed},
         schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps),
         new_model=args.new_model,
-        training=lambda epoch: shuffled(batches, train, args.batch_size, args.seed, epoch),
-        validation=lambda: in_order(batches, held_out, args.batch_size),
+        training=lambda epoch: map(read, training.shuffled(train, args.batch_size, args.seed, epoch)),
+        validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
         patience=PATIENCE,
     )
     print(f"best weights in {config.VAE_DIR}/weights.h5")

@@ -10,7 +10,7 @@ likelihood in nats a latent, reward_loss the binary cross-entropy of "something 
 """
 
 import argparse
-from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -54,19 +54,6 @@ def _one_series(batch: Batch, episode: int) -> dict[str, np.ndarray]:
     }
 
 
-def shuffled(batches: list[Batch], episodes: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[dict]:
-    """Yield the series of one epoch in its own order, whole batches only."""
-    order = np.random.default_rng([seed, epoch]).permutation(episodes)
-    for i in range(0, len(episodes) - batch_size + 1, batch_size):
-        yield read_series(batches, order[i : i + batch_size])
-
-
-def in_order(batches: list[Batch], episodes: np.ndarray, batch_size: int) -> Iterator[dict]:
-    """Yield series as they come, the last batch shorter."""
-    for i in range(0, len(episodes), batch_size):
-        yield read_series(batches, episodes[i : i + batch_size])
-
-
 @cli.enough_memory("lower --batch_size")
 def main() -> None:
     args = parse_args()
@@ -85,16 +72,23 @@ def main() -> None:
     seed_everything(args.seed)
     trainer = RNNTrainer(RNN(), args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
-    kept = {"N": args.N, "batch_size": args.batch_size, "seed": args.seed}
+    settings = {
+        "data": combined_hash(batches),
+        "vae": vae,
+        "N": args.N,
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+    }
+    read = partial(read_series, batches)
     print(f"{len(train)} episodes to train on, {len(held_out)} to validate")
     training.fit(
         trainer,
         config.RNN_DIR,
-        settings={"data": combined_hash(batches), "vae": vae, **kept},
+        settings=settings,
         schedule=training.Schedule(min(len(train) // args.batch_size, EPOCH_STEPS), args.epochs, args.steps),
         new_model=args.new_model,
-        training=lambda epoch: shuffled(batches, train, args.batch_size, args.seed, epoch),
-        validation=lambda: in_order(batches, held_out, args.batch_size),
+        training=lambda epoch: map(read, training.shuffled(train, args.batch_size, args.seed, epoch)),
+        validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
         patience=PATIENCE,
     )
     print(f"best weights in {config.RNN_DIR}/weights.h5")

@@ -203,6 +203,19 @@ class Checkpoint(keras.callbacks.Callback):
 
 
 # --- the loop ---------------------------------------------------------------------------------------------------------
+def shuffled(places: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Yield the places of each batch of an epoch, which has its own order: whole batches only."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(places))
+    for i in range(0, len(places) - batch_size + 1, batch_size):
+        yield places[order[i : i + batch_size]]
+
+
+def in_order(places: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield places as they come, the last batch shorter."""
+    for i in range(0, len(places), batch_size):
+        yield places[i : i + batch_size]
+
+
 @dataclass(frozen=True)
 class Schedule:
     """How long to train: `epochs` of `steps_an_epoch` gradient steps, `steps` altogether; None is no such limit."""
