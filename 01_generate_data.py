@@ -2,6 +2,7 @@
 
     python 01_generate_data.py car_racing --total_episodes 2000 --start_batch 0 --time_steps 300
     python 01_generate_data.py car_racing --total_episodes 125 --time_steps 300 --render 0 --action_refresh_rate 5
+    python 01_generate_data.py car_racing --start_batch 10 --controller controller/car_racing.cma.2.64.best.json
 
 Writes obs_data_B.npy, action_data_B.npy, reward_data_B.npy, done_data_B.npy and their record obs_B.json into data/, for
 B = start_batch, start_batch + 1, ... Batches that are complete are kept, so the same command again goes on where
@@ -12,8 +13,8 @@ import argparse
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
-import gymnasium as gym
 import numpy as np
 
 import cli
@@ -21,7 +22,8 @@ import config
 import env as environments
 import screen
 import workers
-from rollouts import check_same, claim, read_record, record_path, write_batch
+from drivers import drive_episodes, explore_episode
+from rollouts import check_same, claim_batch, file_hash, read_record, record_path, write_batch
 
 MAX_BATCHES = 2**16
 EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
@@ -35,6 +37,7 @@ class Job:
     episodes: int
     settings: dict
     render: bool
+    controller: Path | None
 
 
 def parse_args() -> argparse.Namespace:
@@ -49,12 +52,16 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--num_worker", type=cli.positive_int, default=cli.cores(), help="processes side by side")
     parser.add_argument("--run_all_envs", action="store_true", help="go through config.TRAIN_ENVS, not env_name alone")
     parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: watch in a window (one process)")
+    parser.add_argument("--controller", type=Path, help="let this driver of stage 05 drive, with its V and M")
+    parser.add_argument("--exploration", type=cli.share, default=0.5, help="how much of its time it explores, at most")
     parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks and actions")
     args = parser.parse_args()
     if args.time_steps < 2:
         parser.error("argument --time_steps: must be at least 2: a step and what came of it")
     if args.batch_size > EPISODES_A_BATCH:
         parser.error(f"argument --batch_size: must be at most {EPISODES_A_BATCH}")
+    if args.controller and args.render:
+        parser.error("--render 1 shows the random driver; to watch a trained one: model.py --render_mode")
     cli.check_environment(parser, args.env_name)
     if plan(args)[-1].batch >= MAX_BATCHES:
         parser.error(f"argument --start_batch: there are tracks for {MAX_BATCHES} batches")
@@ -63,14 +70,18 @@ def parse_args() -> argparse.Namespace:
 
 def plan(args: argparse.Namespace) -> list[Job]:
     """Say which batches the command line asks for."""
-    jobs = []
+    jobs, driver = [], {}
+    if args.controller:
+        networks = {"vae": config.VAE_DIR / "weights.h5", "rnn": config.RNN_DIR / "weights.h5"}
+        driver = {name: file_hash(path) for name, path in ({"controller": args.controller} | networks).items()}
+        driver["exploration"] = args.exploration
     for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):
-        settings = {"env": name, "seed": args.seed, "action_refresh_rate": args.action_refresh_rate}
+        settings = {"env": name, "seed": args.seed, "action_refresh_rate": args.action_refresh_rate} | driver
         settings["time_steps"] = args.time_steps
         for first in range(0, args.total_episodes, args.batch_size):
             episodes = min(args.batch_size, args.total_episodes - first)
             batch = args.start_batch + len(jobs)
-            jobs.append(Job(batch, episodes, settings | {"episodes": episodes}, bool(args.render)))
+            jobs.append(Job(batch, episodes, settings | {"episodes": episodes}, bool(args.render), args.controller))
     return jobs
 
 
@@ -84,47 +95,25 @@ def is_complete(job: Job) -> bool:
     return True
 
 
-def play_episode(env: gym.Env, track: int, settings: dict, show: screen.Show | None) -> dict[str, np.ndarray]:
-    """Drive one episode by the exploration policy; returns the arrays of one episode, zeros after its end."""
-    steps = settings["time_steps"]
-    explore = config.ENVIRONMENTS[settings["env"]].explore
-    row = {
-        "obs_data": np.zeros((steps, *config.FRAME_SHAPE), np.uint8),
-        "action_data": np.zeros((steps, config.ACTION_DIM), np.float32),
-        "reward_data": np.zeros(steps, np.float32),
-        "done_data": np.zeros(steps, bool),
-    }
-    rng = config.exploration_rng(track)
-    frame, _ = env.reset(seed=track)
-    action, reward, done = np.zeros(config.ACTION_DIM, np.float32), 0.0, False
-    for t in range(steps):
-        row["obs_data"][t], row["reward_data"][t] = frame, reward
-        if show:
-            show(env.render())
-        if done:
-            row["done_data"][t:] = True
-            break
-        action = explore(t, action, rng, settings["action_refresh_rate"])
-        row["action_data"][t] = action
-        frame, reward, terminated, truncated, _ = env.step(action)
-        done = terminated or truncated
-    return row
-
-
 def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
     """Yield the episodes of a batch, one after the other."""
-    env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
     tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
+    if job.controller:
+        for row in drive_episodes(job.controller, tracks, job.settings):
+            yield row
+            workers.tick()
+        return
+    env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
     with screen.window("--render 1", 600, 400) if job.render else nullcontext() as show:
         for track in tracks:
-            yield play_episode(env, track, job.settings, show)
+            yield explore_episode(env, track, job.settings, show)
             workers.tick()
     env.close()
 
 
 def make_batch(job: Job) -> str:
     """Make one batch unless it is there or being made elsewhere; returns what there is to say about it."""
-    with claim("obs", job.batch) as ours:
+    with claim_batch("obs", job.batch) as ours:
         if not ours:
             return f"batch {job.batch}: left to another process, which is making it"
         if is_complete(job):

@@ -20,7 +20,7 @@ from rollouts import (
     Batch,
     UserError,
     atomic_write,
-    claim,
+    claim_batch,
     find_batches,
     open_batch,
     read_record,
@@ -66,7 +66,7 @@ def is_complete(number: int, settings: dict) -> bool:
 
 def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
     """Encode one batch unless that is done; returns whether it had to be."""
-    with claim("rnn", number) as ours:
+    with claim_batch("rnn", number) as ours:
         if not ours:
             raise UserError(f"batch {number} is being encoded by another process")
         batch = open_batch("obs", number)

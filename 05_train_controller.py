@@ -25,13 +25,19 @@ import cli
 import config
 import controller.arch as controller
 import mpi
-from controller.search import ROW, ControllerSearch, check_settings, state_path, weights_path
+from controller.search import (
+    ROW,
+    ControllerSearch,
+    check_settings,
+    features_on_the_road,
+    state_path,
+    weights_path,
+)
 from es import OPTIMIZERS
 from model import Agent, Result, Simulator, Task
-from rollouts import UserError, check_folder, check_same, check_vae, file_hash, open_batches_of
+from rollouts import UserError, check_folder, check_same, file_hash, only_one
 
 MEAN_STEPS = ROW.index("mean steps")
-SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 
 
 def parse_args() -> argparse.Namespace:
@@ -79,9 +85,14 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
     return settings
 
 
+def search_name(args: argparse.Namespace) -> str:
+    """What its files are called."""
+    return f"{args.env_name}.{args.optimizer}.{args.num_episode}.{args.num_worker * args.num_worker_trial}"
+
+
 def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> ControllerSearch:
     """The search that is there, or a new one."""
-    name = f"{args.env_name}.{args.optimizer}.{args.num_episode}.{settings['population']}"
+    name = search_name(args)
     if state_path(name).exists() and not args.new_model:
         search = ControllerSearch.load(state_path(name))
         check_settings(search, settings)
@@ -98,23 +109,8 @@ def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> C
         w0 = earlier.mean_weights
     if args.subspace == 0:
         return ControllerSearch(name, settings, controller.all_weights(w0))
-    features = features_on_the_road(agent, args.env_name, settings["vae"])
+    features = features_on_the_road(agent.rnn, args.env_name, settings["vae"])
     return ControllerSearch(name, settings, controller.principal_subspace(w0, features, args.subspace))
-
-
-def features_on_the_road(agent: Agent, env_name: str, vae: str) -> np.ndarray:
-    """[z, h] as met in the environment's first series of stage 03: (n, 288)."""
-    features, episodes = [], 0
-    for batch in open_batches_of(env_name, "rnn"):
-        check_vae([batch], vae)
-        h = agent.rnn.hidden_states(batch["rnn_input"][: SUBSPACE_EPISODES - episodes])
-        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # z_{t+1} stands beside h_{t+1}
-        lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
-        features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
-        episodes += len(h)
-        if episodes >= SUBSPACE_EPISODES:
-            break
-    return np.concatenate(features)
 
 
 Drive = Callable[[list[Task]], list[Result]]
@@ -147,6 +143,19 @@ def evaluate(search: ControllerSearch, args: argparse.Namespace, drive: Drive) -
     print(f"evaluation: {mean:.1f} ± {std:.1f} over {len(tracks)} fresh tracks, lowest {low:.1f}{mark}")
 
 
+def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) -> ControllerSearch:
+    """Search on until there are enough generations."""
+    search = start_or_resume(args, settings, agent)
+    started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
+    while True:
+        if search.evaluation_due:  # first: the last run may have been stopped in the middle of it
+            evaluate(search, args, drive)
+        if search.generation >= (args.generations or np.inf):
+            return search
+        generation, seconds, *row = drive_generation(search, args, drive, started)
+        print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
+
+
 def main() -> None:
     args = parse_args()
     mpi.launch(min(args.num_worker, cli.cores()))
@@ -158,17 +167,10 @@ def main() -> None:
             return ranks.serve(simulator.run)
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
-        search = start_or_resume(args, settings_of(args, hashes), agent)
-        drive = partial(ranks.map, simulator.run)
-        started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
-        while True:
-            if search.evaluation_due:  # first: the last run may have been stopped in the middle of it
-                evaluate(search, args, drive)
-            if search.generation >= (args.generations or np.inf):
-                break
-            generation, seconds, *row = drive_generation(search, args, drive, started)
-            print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
-    print(f"the driver is {weights_path(search.name, 'best' if len(search.evaluations) else 'current')}")
+        name = search_name(args)
+        with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
+            search = train(args, settings_of(args, hashes), agent, partial(ranks.map, simulator.run))
+    print(f"the driver is {weights_path(name, 'best' if len(search.evaluations) else 'current')}")
 
 
 if __name__ == "__main__":

@@ -51,6 +51,17 @@ def positive_float(text: str) -> float:
     return number
 
 
+def share(text: str) -> float:
+    """An argparse type: a number from 0 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"must be from 0 to 1, not {text}")
+    return number
+
+
 def _int_from(text: str, low: int) -> int:
     try:
         number = int(text)

@@ -33,6 +33,8 @@ class Task:
     weights: np.ndarray | None
     track: int
     max_length: int  # steps after which the episode ends
+    exploration: float = 0.0  # the share of its time that a controller leaves to the exploration policy
+    refresh_rate: int = config.ACTION_REFRESH_RATE  # frames for which an exploring driver holds an action
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,15 @@ class Lane:
         self.index, self.task = index, task
         self.rng = config.exploration_rng(task.track)
         self.action = np.zeros(config.ACTION_DIM, np.float32)
-        self.score, self.steps, self.ended = 0.0, 0, False
+        self.exploring = task.weights is None
+        self.reward, self.score, self.steps, self.ended = 0.0, 0.0, 0, False
         self.idle = 0  # steps since something was gained
+
+    def explores(self) -> bool:
+        """Whether the exploration policy acts at this step; a controller may hand over whenever an action ends."""
+        if self.task.exploration and self.steps % self.task.refresh_rate == 0:
+            self.exploring = self.rng.random() < self.task.exploration
+        return self.exploring
 
 
 Watch = Callable[[gym.Env, Lane, np.ndarray, np.ndarray], None]  # environment, lane, its frame (64, 64, 3), its z (32,)
@@ -92,7 +101,7 @@ class Simulator:
         env_name: as in config.ENVIRONMENTS.
         patience: steps without gain after which an episode is given up and charged what idling on would have cost.
             None: never, as a final score demands.
-        watch: called at each step of the first lane, for windows and videos.
+        watch: called at each step of every lane and at its last frame, for windows, videos and stage 01.
         lanes: episodes side by side; more than ROWS of them take more calls of the same size.
     """
 
@@ -123,9 +132,9 @@ class Simulator:
             self._step(active)
             for row, lane in active:
                 if lane.ended or lane.steps >= lane.task.max_length or lane.idle >= self.patience:
-                    if row == 0 and self.watch:  # the last frame too
-                        mu, _ = self.agent.vae.encode(self.frames[:1], ROWS)
-                        self.watch(self.envs[0], lane, self.frames[0], mu[0])
+                    if self.watch:  # the last frame too
+                        mu, _ = self.agent.vae.encode(self.frames[row : row + 1], ROWS)
+                        self.watch(self.envs[row], lane, self.frames[row], mu[0])
                     results[lane.index] = Result(self._total(lane), lane.steps)
                     self.lanes[row] = None
                     if report:
@@ -146,11 +155,11 @@ class Simulator:
         z, _ = self.agent.vae.encode(self.frames, ROWS)  # driving uses the mean
         actions = controller.act(self.W, self.b, z, self.h)
         for row, lane in active:
-            if lane.task.weights is None:
-                actions[row] = self.settings.explore(lane.steps, lane.action, lane.rng, config.ACTION_REFRESH_RATE)
+            if lane.explores():
+                actions[row] = self.settings.explore(lane.steps, lane.action, lane.rng, lane.task.refresh_rate)
             lane.action = actions[row].copy()
-        if self.watch and self.lanes[0]:
-            self.watch(self.envs[0], self.lanes[0], self.frames[0], z[0])
+            if self.watch:
+                self.watch(self.envs[row], lane, self.frames[row], z[row])
         x = np.concatenate([z, actions, self.gained], axis=1)
         for i in range(0, len(x), ROWS):
             call = slice(i, i + ROWS)
@@ -158,7 +167,8 @@ class Simulator:
         for row, lane in active:
             self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(lane.action)
             self.gained[row] = reward > 0
-            lane.score += float(reward)
+            lane.reward = float(reward)
+            lane.score += lane.reward
             lane.steps += 1
             lane.idle = 0 if reward > 0 else lane.idle + 1
             lane.ended = terminated or truncated

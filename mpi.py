@@ -13,7 +13,6 @@ handling signals, so a rank that waits asks once a millisecond and sleeps in bet
 
 import ctypes
 import os
-import selectors
 import shutil
 import signal
 import socket
@@ -57,7 +56,7 @@ LAUNCH_DEFAULTS = {
 # Open MPI, MVAPICH). A Slurm batch shell has SLURM_PROCID too, so that one says nothing.
 LAUNCHER_VARIABLES = ("PMI_SIZE", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 
-WITNESS = "WORLD_MODELS_WITNESS"  # where ranks that this program launched tell that they live: a port
+RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
 
 
 # --- launching -----------------------------------------------------------------------------------------------------
@@ -79,6 +78,8 @@ def launch(num_ranks: int) -> None:
     if not ONE_THREAD.keys() <= os.environ.keys():
         sys.stdout.flush()
         os.execve(sys.executable, command, ONE_THREAD | os.environ)
+    if under_launcher():
+        _watch_over_rank()
 
 
 def under_launcher() -> bool:
@@ -104,25 +105,17 @@ def _supervise(command: list[str], environment: dict[str, str]) -> int:
     """Run mpirun to its end and return its status, or 128 + signal when this process was told to stop meanwhile.
 
     mpirun has a session of its own, so that it hears of a Ctrl-C from here alone: it loses a signal that comes while
-    it starts the ranks, and its own status then depends on how far they were. When it dies, they die. When a rank is
-    killed, it kills the others and names any of them, so that who was first is seen to here.
+    it starts the ranks, and its own status then depends on how far they were. When it dies, they die.
     """
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: received.append(number))
-    witness = _Witness()
     process = subprocess.Popen(
-        command,
-        env=environment | witness.environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=_die_with_parent,
+        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
     )
     while process.poll() is None and not received:
-        witness.look(0.02)
+        time.sleep(0.02)
     if not received:
-        if process.returncode > 2:  # less is a mistake or a bug, and the rank has said it by itself
-            witness.testify()
         return process.returncode if process.returncode >= 0 else 128 - process.returncode
     process.terminate()
     try:
@@ -133,33 +126,37 @@ def _supervise(command: list[str], environment: dict[str, str]) -> int:
     return 128 + received[0]
 
 
-class _Witness:
-    """Sees which rank ends first: every rank keeps a connection to here open, and the system closes it for the dead."""
+def _watch_over_rank() -> None:
+    """Fork: the child goes on as the rank, the parent waits for its end and says so when it was killed.
 
-    def __init__(self) -> None:
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.environment = {WITNESS: str(self.server.getsockname()[1])}
-        self.selector = selectors.DefaultSelector()
-        self.selector.register(self.server, selectors.EVENT_READ)
-        self.ended: list[str] = []  # the first comes first
+    mpirun kills all ranks as soon as one is gone, and names any of them. So the one that was first has somebody to name
+    it before mpirun hears of it: what mpirun started is this parent, which takes its time to die.
+    """
+    sys.stdout.flush()  # or both would
+    child = os.fork()
+    if child == 0:
+        return _die_with_parent()
 
-    def look(self, seconds: float) -> None:
-        """Watch for so long, or until something happens."""
-        for key, _ in self.selector.select(seconds):
-            if key.fileobj is self.server:
-                connection, _ = self.server.accept()
-                self.selector.register(connection, selectors.EVENT_READ, data=[])
-            elif name := key.fileobj.recv(100):
-                key.data.append(name.decode())
-            else:
-                self.selector.unregister(key.fileobj)
-                self.ended += key.data
+    def pass_on(number: int, frame: object) -> None:
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(child, number)
 
-    def testify(self) -> None:
-        """Say which rank ended first."""
-        self.look(0)
-        if self.ended:
-            print(f"{sys.argv[0]}: error: {self.ended[0]} died, and with it the run", file=sys.stderr)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, pass_on)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status < 0:
+        rank = next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), "?")
+        reason = signal.Signals(-status).name
+        print(f"{sys.argv[0]}: error: rank {rank} = pid {child} died ({reason}), and with it the run", file=sys.stderr)
+        _let_mpirun_read()
+    os._exit(status if status >= 0 else 128 - status)
+
+
+def _let_mpirun_read() -> None:
+    """mpirun passes output on as it comes, and drops what it has not read when it ends the ranks."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    time.sleep(0.5)
 
 
 def _die_with_parent() -> None:
@@ -196,10 +193,6 @@ class Ranks:
         self._world = self._mpi.COMM_WORLD
         self.rank, self.size = self._world.rank, self._world.size
         self._check_launcher()
-        if WITNESS in os.environ:
-            with suppress(OSError):  # a rank on another machine has nobody there
-                self._witness = socket.create_connection(("127.0.0.1", int(os.environ[WITNESS])))
-                self._witness.sendall(f"rank {self.rank} = pid {os.getpid()}".encode())
         if self.size > 1:
             self._introduce()
 
@@ -268,10 +261,7 @@ class Ranks:
     # --- start and end
 
     def _introduce(self) -> None:
-        """Rank 0 prints every rank's pid, for mpirun names a process that died by its pid alone.
-
-        It then kills the others, and about one time in four it names one of those.
-        """
+        """Rank 0 prints where every rank is: whoever finds one in the way should know what it belongs to."""
         if self.rank > 0:
             return self._send((os.getpid(), socket.gethostname()), 0, READY)
         processes = {0: (os.getpid(), socket.gethostname())}
@@ -320,9 +310,8 @@ class Ranks:
         self._send(None, 0, STOPPED)
 
     def _abort(self, last_words: str, status: int) -> NoReturn:
-        print(last_words, file=sys.stderr, flush=True)
-        sys.stdout.flush()
-        time.sleep(0.5)  # mpirun passes output on as it comes, and drops what it has not read when it aborts
+        print(last_words, file=sys.stderr)
+        _let_mpirun_read()
         self._world.Abort(status)
 
 

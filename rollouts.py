@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -333,9 +333,8 @@ def check_vae(batches: list[Batch], vae: str) -> None:
 
 
 @contextmanager
-def claim(kind: str, b: int) -> Iterator[bool]:
-    """Yield whether batch `b` is ours to make; a claim ends with the process that holds it, however it ends."""
-    path = config.DATA_DIR / f".{kind}_{b}.lock"
+def claim(path: Path) -> Iterator[bool]:
+    """Yield whether what the lock file `path` stands for is ours; a claim ends with its process, however that ends."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")
@@ -347,7 +346,23 @@ def claim(kind: str, b: int) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
+        except OSError:  # a file system without locks: nobody can be kept apart there
+            pass
         yield True
+
+
+def claim_batch(kind: str, b: int) -> AbstractContextManager[bool]:
+    """Claim the making of batch `b`."""
+    return claim(config.DATA_DIR / f".{kind}_{b}.lock")
+
+
+@contextmanager
+def only_one(path: Path, doing: str) -> Iterator[None]:
+    """Keep a second process from `doing` the same: two of them would overwrite each other's files."""
+    with claim(path) as ours:
+        if not ours:
+            raise UserError(f"another process is {doing}: wait for it, or stop it")
+        yield
 
 
 # --- what the arrays mean ---------------------------------------------------------------------------------------------

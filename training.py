@@ -21,7 +21,7 @@ import h5py
 import numpy as np
 
 from nets import are_saved, keras, save_weights, tf, versions
-from rollouts import UserError, atomic_write, check_folder, check_same, first_line
+from rollouts import UserError, atomic_write, check_folder, check_same, first_line, only_one
 
 
 class Trainer(keras.Model):
@@ -254,44 +254,49 @@ def fit(
         validation: -> iterator over the validation batches.
         patience: epochs without a better validation loss after which training stops.
     """
-    if new_model:
-        progress = Progress(settings, [])
-    else:
-        progress = load_state(folder / "state.h5", trainer, "add --new_model to start")
-        remedy = "give the settings of before, or --new_model to start over"
-        check_same(str(folder / "state.h5"), progress.settings, settings, remedy)
-    checkpoint = Checkpoint(folder, trainer, progress, patience)
-    if not new_model:
-        checkpoint.write_results()  # it may have been killed before it could
-    done = len(progress.history)
-    spans = schedule.spans(done, int(trainer.optimizer.iterations))
-    if checkpoint.is_over():
-        print(f"{folder}/ is trained: {patience} of {done} epochs brought nothing better; --new_model starts over")
-        return
-    if not spans:
-        print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
-        return
-    check_folder(folder)
-    held_out = _dataset(validation, sum(1 for _ in validation()))
-    for first, stop, steps in spans:
+    with only_one(folder / ".training.lock", f"training {folder}/"):
+        checkpoint = _start_or_resume(trainer, folder, settings, new_model, patience)
+        done = len(checkpoint.progress.history)
+        spans = schedule.spans(done, int(trainer.optimizer.iterations))
         if checkpoint.is_over():
-            break
-        stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
-        try:
-            trainer.fit(
-                stream,
-                initial_epoch=first,
-                epochs=stop,
-                steps_per_epoch=steps,
-                validation_data=held_out,
-                callbacks=[checkpoint],
-                shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
-                verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
-            )
-        except tf.errors.ResourceExhaustedError:
-            raise MemoryError("for a gradient step, or the data of one") from None
-    if checkpoint.is_over():
-        print(f"no better validation loss for {patience} epochs: stopped early")
+            print(f"{folder}/ is trained: {patience} of {done} epochs brought nothing better; --new_model starts over")
+            return
+        if not spans:
+            print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
+            return
+        check_folder(folder)
+        held_out = _dataset(validation, sum(1 for _ in validation()))
+        for first, stop, steps in spans:
+            if checkpoint.is_over():
+                break
+            stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
+            try:
+                trainer.fit(
+                    stream,
+                    initial_epoch=first,
+                    epochs=stop,
+                    steps_per_epoch=steps,
+                    validation_data=held_out,
+                    callbacks=[checkpoint],
+                    shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
+                    verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
+                )
+            except tf.errors.ResourceExhaustedError:
+                raise MemoryError("for a gradient step, or the data of one") from None
+        if checkpoint.is_over():
+            print(f"no better validation loss for {patience} epochs: stopped early")
+
+
+def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: bool, patience: int) -> Checkpoint:
+    """Where training stands: at the start, or where its state file says, which is then in `trainer` too."""
+    if new_model:
+        return Checkpoint(folder, trainer, Progress(settings, []), patience)
+    progress = load_state(folder / "state.h5", trainer, "add --new_model to start")
+    remedy = "give the settings of before, or --new_model to start over"
+    check_same(str(folder / "state.h5"), progress.settings, settings, remedy)
+    checkpoint = Checkpoint(folder, trainer, progress, patience)
+    checkpoint.write_results()  # it may have been killed before it could
+    return checkpoint
 
 
 def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: int) -> Iterator:

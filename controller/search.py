@@ -6,15 +6,20 @@ it all again.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
 import controller.arch as arch
 from es import load_search, replay, save_search
-from rollouts import UserError, check_same, first_line, write_json
+from rollouts import UserError, check_same, check_vae, first_line, open_batches_of, write_json
+
+if TYPE_CHECKING:
+    from rnn.arch import RNN
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
+SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
 
 
@@ -147,6 +152,23 @@ class ControllerSearch:
             "x0": self.start_u,
         }
         return replay(self.settings["optimizer"], settings, self.fitness[self.start_generation :])
+
+
+def features_on_the_road(rnn: "RNN", env_name: str, vae: str) -> np.ndarray:
+    """[z, h] as met in the series of stage 03: float32 (n, 288).
+
+    The episodes are spread over all batches of the environment, for these may be of different drivers.
+    """
+    batches = list(open_batches_of(env_name, "rnn"))
+    check_vae(batches, vae)
+    share = max(1, SUBSPACE_EPISODES // len(batches))
+    features = []
+    for batch in batches:
+        h = rnn.hidden_states(batch["rnn_input"][:share])
+        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # z_{t+1} stands beside h_{t+1}
+        lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
+        features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
+    return np.concatenate(features)
 
 
 def state_path(name: str) -> Path:

@@ -12,6 +12,7 @@ BAD_SIZE = (*BAD_COUNT, "0")
 BAD_FLOAT = ("", "wide", "nan", "inf", "-inf", "1e999", "0", "-0.0", "-1", "0x10", "1,5")
 BAD_SEED = (*BAD_COUNT, str(2**20))
 BAD_TRACKS = (*BAD_SIZE, str(2**16 + 1))
+BAD_SHARE = ("", "-0.1", "1.1", "nan", "inf", "half")
 BAD_CHOICE = ("", "2", "-1", "yes", "True")
 
 GENERATE, VAE, SERIES, RNN = "01_generate_data", "02_train_vae", "03_generate_rnn_data", "04_train_rnn"
@@ -26,7 +27,7 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     GENERATE: {
         **{"--total_episodes": BAD_SIZE, "--start_batch": (*BAD_COUNT, str(2**16)), "--time_steps": (*BAD_SIZE, "1")},
         **{"--batch_size": (*BAD_SIZE, str(2**16 + 1)), "--action_refresh_rate": BAD_SIZE, "--num_worker": BAD_SIZE},
-        **{"--render": BAD_CHOICE, "--seed": BAD_SEED},
+        **{"--render": BAD_CHOICE, "--seed": BAD_SEED, "--exploration": BAD_SHARE},
     },
     VAE: TRAINING | {"--seed": BAD_SEED},
     SERIES: BATCHES,

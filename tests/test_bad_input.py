@@ -11,6 +11,8 @@ import pytest
 from conftest import SEARCH, STAGES, full_disk, limit, run_script, snapshot
 from damage import flipped, forged, json_edit, with_one, zip_bomb
 
+from rollouts import only_one
+
 GENERATE, VAE, SERIES, RNN, CONTROLLER = STAGES
 MODEL, REPORT = "model.py", "report.py"
 NETWORKS = ("vae/weights.h5", "vae/weights.json", "rnn/weights.h5", "rnn/weights.json")
@@ -47,7 +49,7 @@ COUNTS = {
     REPORT: ("--num_episode",),
 }
 OTHER_FLAGS = {
-    GENERATE: ("--start_batch", "--run_all_envs", "--render", "--seed"),
+    GENERATE: ("--start_batch", "--run_all_envs", "--render", "--seed", "--controller", "--exploration"),
     VAE: ("--start_batch", "--max_batch", "--new_model", "--seed"),
     SERIES: ("--start_batch", "--max_batch"),
     RNN: ("--start_batch", "--max_batch", "--new_model", "--seed"),
@@ -89,6 +91,9 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (GENERATE, "car_racing --seed 1048576", "must be below 1048576"),
         (GENERATE, "car_racing --batch_size 65537", "must be at most 65536"),
         (GENERATE, "car_racing --render 2", "invalid choice: 2"),
+        (GENERATE, "car_racing --exploration 1.5", "must be from 0 to 1"),
+        (GENERATE, "car_racing --controller a.json --render 1", "--render 1 shows the random driver"),
+        (GENERATE, "car_racing --controller a.json", "cannot read a.json"),
         (VAE, "--no_such_flag", "unrecognized arguments"),
         (CONTROLLER, "car_racing -n 1 -t 1", "must be at least 2"),
         (CONTROLLER, "car_racing --subspace 288", "has 288 components"),
@@ -105,6 +110,23 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
 )
 def test_command_lines_that_make_no_sense_here(tmp_path: Path, name: str, arguments: str, message: str) -> None:
     refused(tmp_path, name, arguments, message)
+
+
+@pytest.mark.parametrize(
+    ("name", "lock"),
+    [
+        (VAE, "vae/.training.lock"),
+        (RNN, "rnn/.training.lock"),
+        (CONTROLLER, f"controller/.{SEARCH}.lock"),
+        (SERIES, "data/.rnn_0.lock"),
+    ],
+)
+def test_two_at_once_are_kept_apart(copy_of: Copy, name: str, lock: str) -> None:
+    """A training that another process is at is left alone; that process, when it is gone, is no obstacle."""
+    folder = copy_of("data", *NETWORKS)
+    with only_one(folder / lock, "doing this"):
+        refused(folder, name, ONE_RANK if name == CONTROLLER else STAGES[name], "another process")
+    run_script(folder, name, ONE_RANK if name == CONTROLLER else STAGES[name])
 
 
 # --- files ---------------------------------------------------------------------------------------------------------

@@ -56,9 +56,9 @@ def last_line(process: subprocess.Popen) -> object:
     return json.loads(out.splitlines()[-1])
 
 
-def start_working(start: Start, ranks: int) -> tuple[subprocess.Popen, list[int]]:
+def start_working(start: Start, ranks: int, before: tuple = ()) -> tuple[subprocess.Popen, list[int]]:
     """A program at work, and the pids that rank 0 printed, by rank."""
-    process = start("work_on.py", ranks)
+    process = start("work_on.py", ranks, before=before)
     pids = []
     for line in process.stdout:
         if line.startswith("working"):
@@ -128,9 +128,10 @@ def test_the_wrong_number_of_results_is_refused() -> None:
 # --- failure -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_killed_rank_stops_all(start: Start, victim: int) -> None:
-    process, pids = start_working(start, 3)
+@pytest.mark.parametrize("before", [(), (Path(sys.executable).with_name("mpirun"), "-np", "3")], ids=["", "mpirun"])
+@pytest.mark.parametrize("victim", [0, 1, 2])
+def test_a_killed_rank_stops_all(start: Start, victim: int, before: tuple) -> None:
+    process, pids = start_working(start, 3, before)
     os.kill(pids[victim], signal.SIGKILL)
     _, err = process.communicate(timeout=SOON)
     assert process.returncode != 0

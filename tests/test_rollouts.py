@@ -14,7 +14,7 @@ from conftest import ROOT, full_disk, snapshot
 
 import config
 import rollouts
-from rollouts import UserError, atomic_write, claim, find_batches, open_batch, open_batches, write_batch
+from rollouts import UserError, atomic_write, claim_batch, find_batches, open_batch, open_batches, write_batch
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(here: Path) -> None:
     Path("data").write_text("a file, where a folder should be")
     with pytest.raises(UserError, match="cannot write"):
         write(0)
-    with pytest.raises(UserError, match="cannot write"), claim("obs", 0):
+    with pytest.raises(UserError, match="cannot write"), claim_batch("obs", 0):
         pass
 
 
@@ -257,9 +257,9 @@ def test_series_of_another_vae_are_refused() -> None:
 
 
 def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
-    with claim("obs", 0) as first, claim("obs", 0) as second, claim("obs", 1) as other:
+    with claim_batch("obs", 0) as first, claim_batch("obs", 0) as second, claim_batch("obs", 1) as other:
         assert (first, second, other) == (True, False, True)
-    program = "import os, rollouts\nwith rollouts.claim('obs', 0) as ours: print(ours); os.kill(os.getpid(), 9)"
+    program = "import os, rollouts\nwith rollouts.claim_batch('obs', 0) as ours: print(ours); os.kill(os.getpid(), 9)"
     done = subprocess.run(
         [sys.executable, "-uc", program],
         cwd=here,
@@ -267,7 +267,7 @@ def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
         capture_output=True,
     )
     assert (done.stdout, done.returncode) == (b"True\n", -9)
-    with claim("obs", 0) as again:
+    with claim_batch("obs", 0) as again:
         assert again
 
 

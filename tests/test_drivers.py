@@ -1,0 +1,72 @@
+"""Stage 01 with a trained driver at the wheel: the paper's iterative procedure."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SEARCH, run_script, snapshot
+
+GENERATE = "01_generate_data.py"
+DRIVE = (
+    f"car_racing --total_episodes 20 --batch_size 18 --start_batch 2 --controller controller/{SEARCH}.best.json"
+    " --time_steps 40 --seed 3"
+)
+NAMES = ("obs", "action", "reward", "done")
+
+
+@pytest.fixture
+def folder(copy_of: Callable[..., Path]) -> Path:
+    return copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json", "controller")
+
+
+def batch(folder: Path, b: int) -> list[np.ndarray]:
+    return [np.load(folder / "data" / f"{name}_data_{b}.npy") for name in NAMES]
+
+
+def test_any_number_of_workers_writes_the_same(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """18 episodes are more than are driven at once; frames, actions and rewards belong together."""
+    run_script(folder, GENERATE, DRIVE, "--num_worker 1")
+    one = snapshot(folder / "data")
+    for path in (folder / "data").iterdir():
+        path.unlink()
+    run_script(folder, GENERATE, DRIVE, "--num_worker 2")
+    assert snapshot(folder / "data") == one
+    frames, _, rewards, done = batch(folder, 2)
+    assert frames.shape == (18, 40, 64, 64, 3)
+    assert len(np.unique(frames[:, 0].reshape(18, -1), axis=0)) == 18
+    assert not done.any()
+    assert (rewards[:, 0] == 0).all()
+    assert (rewards[:, 1] > 0).all()  # the first tile
+    assert (frames[:, 1:] != frames[:, :-1]).any(axis=(2, 3, 4)).all()
+
+
+def test_exploration_is_a_share_of_the_time(folder: Path) -> None:
+    """Without any the driver acts alone, whose actions change at every step; who explores holds them for five."""
+    changes = []
+    for number, exploration in enumerate(("0", "1")):
+        arguments = DRIVE.replace("--total_episodes 20", "--total_episodes 6").replace("_batch 2", f"_batch {number}")
+        run_script(folder, GENERATE, arguments, f"--exploration {exploration} --num_worker 1")
+        _, actions, _, _ = batch(folder, number)
+        changes.append((actions[:, 1:39] != actions[:, :38]).any(axis=-1).mean())
+    assert changes[0] == 1
+    assert 0.2 < changes[1] < 0.9
+
+
+def test_the_record_says_who_drove(folder: Path) -> None:
+    """The same driver's batch is kept; another's is refused, and so is another VAE's."""
+    arguments = DRIVE.replace("--total_episodes 20", "--total_episodes 2")
+    run_script(folder, GENERATE, arguments)
+    assert "1 of 1 batches are complete and kept" in run_script(folder, GENERATE, arguments).stdout
+    driver = folder / f"controller/{SEARCH}.best.json"
+    weights, score, about = json.loads(driver.read_text())
+    driver.write_text(json.dumps([weights[::-1], score, about]))
+    done = run_script(folder, GENERATE, arguments, ok=False)
+    assert done.returncode == 2
+    assert "batch 2 was made with controller = " in done.stderr
+    driver.write_text(json.dumps([weights, score, about | {"vae": "0" * 16}]))
+    done = run_script(folder, GENERATE, arguments.replace("_batch 2", "_batch 3"), ok=False)
+    assert done.returncode == 2
+    assert "learned with vae 0000000000000000" in done.stderr
+    assert "Traceback" not in done.stderr
