@@ -102,5 +102,8 @@ ENVIRONMENTS = {
     "car_racing": Environment(
         id="custom_envs:WorldModels/CarRacing-v0", explore=explore_car_racing, max_length=1000, idle_reward=-0.1
     ),
+    "car_racing_original": Environment(  # gym 0.17.2 itself: see custom_envs/original.py
+        id="custom_envs:WorldModels/CarRacingOriginal-v0", explore=explore_car_racing, idle_reward=-0.1
+    ),
 }
 TRAIN_ENVS = ("car_racing",)  # what 01 --run_all_envs goes through

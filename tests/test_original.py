@@ -5,13 +5,17 @@ everywhere. With the original installed (original/install.sh) every frame is com
 """
 
 import os
+import shlex
 import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import LIMIT, command, environment, run_script
 
 from custom_envs.car_racing import CarRacing
 
@@ -48,12 +52,11 @@ def agreement(frames: np.ndarray, others: np.ndarray) -> float:
 @pytest.fixture(scope="module")
 def original() -> dict[str, np.ndarray]:
     """Every frame and reward of the original, played now."""
-    python = os.environ.get("ORIGINAL_GYM_PYTHON")
-    if not python:
+    if not os.environ.get("ORIGINAL_GYM_PYTHON"):
         pytest.skip("set ORIGINAL_GYM_PYTHON to the python that tests/original/install.sh installs")
     if not shutil.which("xvfb-run"):
         pytest.skip("xvfb-run is not installed: apt install xvfb xauth")
-    return replay_original(python, GOLDEN)
+    return replay_original(GOLDEN)
 
 
 @pytest.mark.parametrize("name", KEPT)
@@ -91,3 +94,31 @@ def test_every_frame_and_reward_of_the_original(name: str, original: dict[str, n
     # The golden file is what the original draws.
     kept = golden()[f"{name}_kept"]
     np.testing.assert_array_equal(original[f"{name}_frames"][kept], golden()[f"{name}_frames"])
+
+
+# --- as an environment of the pipeline --------------------------------------------------------------------------------
+SCREEN = 'xvfb-run -a -s "-screen 0 1400x900x24"'
+
+
+def test_a_driver_scores_there_as_here(original: dict[str, np.ndarray], copy_of: Callable[..., Path]) -> None:
+    """The same tracks, nearly the same frames: a driver that does not see the difference gets the same score."""
+    folder = copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
+    arguments = "--generate_data_mode --final_mode --num_episode 1 --max_length 60"
+    screen = shlex.split(SCREEN)
+    there = subprocess.run(
+        [*screen, *command("model.py", "car_racing_original", arguments)],
+        **{"cwd": folder, "env": environment(), "capture_output": True, "text": True, "timeout": 2 * LIMIT},
+    )
+    assert there.returncode == 0, there.stderr
+    assert there.stdout == run_script(folder, "model.py", "car_racing", arguments).stdout  # it looks at nothing
+
+
+@pytest.mark.parametrize("python", [None, "/nowhere/python", sys.executable])
+def test_without_the_original_the_remedy_is_named(copy_of: Callable[..., Path], python: str | None) -> None:
+    """Not installed; not there; another Python, without gym 0.17.2."""
+    folder = copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
+    arguments = "car_racing_original --generate_data_mode --max_length 5"
+    done = run_script(folder, "model.py", arguments, ok=False, ORIGINAL_GYM_PYTHON=python)
+    assert done.returncode == 2
+    assert "sh tests/original/install.sh original-gym" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -4,7 +4,6 @@ ORIGINAL_GYM_PYTHON=original-gym/bin/python python tests/original/scenes.py     
 """
 
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -17,12 +16,12 @@ GOLDEN = ROOT / "tests" / "golden" / "original.npz"
 KEPT = {"straight": (0, 12, 70), "corner": (60, 110, 150, 199), "grass": (90, 150, 199), "spin": (90, 130, 149)}
 
 
-def replay_original(python: str, scenes: Path) -> dict[str, np.ndarray]:
-    """What the original makes of every scene of a file: see driver.py."""
+def replay_original(scenes: Path) -> dict[str, np.ndarray]:
+    """What the original makes of every scene of a file: see replay.py."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
         screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24"]
-        subprocess.run([*screen, python, ROOT / "tests" / "original" / "driver.py", scenes, out], check=True)
+        subprocess.run([*screen, sys.executable, ROOT / "tests" / "original" / "replay.py", scenes, out], check=True)
         with np.load(out, allow_pickle=False) as file:
             return dict(file)
 
@@ -63,7 +62,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         tapes = Path(folder) / "tapes.npz"
         np.savez(tapes, **scenes)
-        original = replay_original(os.environ["ORIGINAL_GYM_PYTHON"], tapes)
+        original = replay_original(tapes)
     for name, kept in KEPT.items():
         scenes[f"{name}_kept"] = np.array(kept)
         scenes[f"{name}_frames"] = original[f"{name}_frames"][list(kept)]

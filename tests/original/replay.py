@@ -1,0 +1,33 @@
+"""Replays action tapes in the original CarRacing-v0; wants ORIGINAL_GYM_PYTHON and a display.
+
+    xvfb-run -a -s "-screen 0 1400x900x24" python tests/original/replay.py SCENES.npz OUT.npz
+
+SCENES.npz holds {name}_seed and {name}_tape, (steps, 3) float32, for every scene. OUT.npz then holds {name}_frames,
+(steps + 1, 64, 64, 3) uint8, and {name}_rewards, (steps,).
+"""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from custom_envs.original import OriginalCarRacing
+
+
+def main() -> None:
+    env, out = OriginalCarRacing(), {}
+    with np.load(sys.argv[1], allow_pickle=False) as scenes:
+        for name in sorted(key.removesuffix("_tape") for key in scenes if key.endswith("_tape")):
+            frames, rewards = [env.reset(seed=int(scenes[f"{name}_seed"]))[0]], []
+            for action in scenes[f"{name}_tape"]:
+                frame, reward, *_ = env.step(action)
+                frames.append(frame)
+                rewards.append(reward)
+            out[f"{name}_frames"], out[f"{name}_rewards"] = np.stack(frames), np.array(rewards)
+    env.close()
+    np.savez_compressed(sys.argv[2], **out)
+
+
+if __name__ == "__main__":
+    main()
