@@ -7,9 +7,10 @@ Reads vae/weights.h5, rnn/weights.h5 and, for the search's coordinates, data/rnn
 search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population.
 It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. A row is
 
-    generation, seconds, mean, min, max, std, sigma, mean steps, max steps
+    generation, seconds, mean, min, max, std, sigma, mean steps, max steps, tracks, luck
 
-of the population's scores, each averaged over the generation's tracks. What is evaluated and kept is the search's mean.
+of the population's scores, each averaged over the generation's tracks; luck is the share of their variance that other
+tracks would not confirm. What is evaluated and kept is the search's mean.
 """
 
 import argparse
@@ -48,6 +49,7 @@ def parse_args() -> argparse.Namespace:
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, or as many as there are cores")
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
     add("-e", "--num_episode", type=cli.tracks, default=2, help="tracks a generation, the same for all members")
+    add("--max_episode", type=cli.tracks, default=16, help="double them, to so many, when luck decides a generation")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations on fresh tracks")
     add("--eval_episode", type=cli.tracks, default=32, help="tracks an evaluation")
@@ -77,7 +79,7 @@ def parse_args() -> argparse.Namespace:
 def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
     """What a search is: a resumed one must share all of it but the versions."""
     names = ("env_name", "optimizer", "num_episode", "max_length", "eval_steps", "eval_episode", "patience", "subspace")
-    names += ("sigma_init", "sigma_decay", "cap_time", "retrain")
+    names += ("sigma_init", "sigma_decay", "cap_time", "retrain", "max_episode")
     settings = {name: getattr(args, name) for name in names} | hashes
     settings["seed"], settings["population"] = args.seed_start, args.num_worker * args.num_worker_trial
     settings["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
@@ -118,14 +120,14 @@ Drive = Callable[[list[Task]], list[Result]]
 
 def drive_generation(search: ControllerSearch, args: argparse.Namespace, drive: Drive, started: float) -> tuple:
     """Ask, drive, tell, save; returns the generation's row."""
-    tracks = config.track_seeds("search", args.seed_start, search.generation * args.num_episode, args.num_episode)
+    tracks = config.track_seeds("search", args.seed_start, search.tracks_driven, search.num_tracks)
     max_length = args.max_length
     if args.cap_time and search.generation:
         max_length = min(max_length, 2 * int(search.rows[-1, MEAN_STEPS]))
     tasks = [Task(weights, track, max_length) for weights in search.ask() for track in tracks]
     results = drive(tasks)
-    scores = np.array([result.score for result in results]).reshape(-1, args.num_episode)
-    steps = np.array([result.steps for result in results]).reshape(-1, args.num_episode)
+    scores = np.array([result.score for result in results]).reshape(-1, len(tracks))
+    steps = np.array([result.steps for result in results]).reshape(-1, len(tracks))
     row = search.tell(scores, steps, time.monotonic() - started)
     search.save()
     return row

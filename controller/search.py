@@ -18,7 +18,9 @@ from rollouts import UserError, check_same, check_vae, first_line, open_batches_
 if TYPE_CHECKING:
     from rnn.arch import RNN
 
-ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
+ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "tracks", "luck")
+LUCK, TRACKS = ROW.index("luck"), ROW.index("tracks")
+LUCKY_GENERATIONS = 3  # over so many the luck is averaged that decides on more tracks
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
 
@@ -28,7 +30,7 @@ class ControllerSearch:
 
     Attributes:
         fitness: float64 (generations, population), what was told.
-        rows: float64 (generations, 9), see ROW.
+        rows: float64 (generations, 11), see ROW.
         evaluations: float64 (evaluations, 4), see EVALUATION.
         best_u: coordinates of the mean that scored highest in an evaluation, and the index of that evaluation, best.
         start_u, start_generation: where and when the optimizer was started; --retrain starts it anew.
@@ -116,6 +118,23 @@ class ControllerSearch:
         """The 867 weights at the mean of the search distribution."""
         return self.coordinates.weights(self.optimizer.mean)
 
+    @property
+    def tracks_driven(self) -> int:
+        """Tracks that all generations have used up."""
+        return int(self.rows[:, TRACKS].sum())
+
+    @property
+    def num_tracks(self) -> int:
+        """How many tracks the next generation drives: twice as many as the last ones if those were decided by luck."""
+        if not self.generation:
+            return self.settings["num_episode"]
+        tracks = int(self.rows[-1, TRACKS])
+        last = self.rows[-LUCKY_GENERATIONS:]
+        settled = len(last) == LUCKY_GENERATIONS and (last[:, TRACKS] == tracks).all()
+        if settled and last[:, LUCK].mean() > 0.5:
+            return min(2 * tracks, max(tracks, self.settings["max_episode"]))
+        return tracks
+
     def ask(self) -> np.ndarray:
         """The population's weights, (population, 867)."""
         return self.coordinates.weights(self.optimizer.ask())
@@ -126,7 +145,8 @@ class ControllerSearch:
         self.optimizer.tell(fitness)
         self.fitness = np.vstack([self.fitness, fitness])
         spread = (fitness.mean(), fitness.min(), fitness.max(), fitness.std())
-        row = (self.generation, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max())
+        tracks, luck = scores.shape[1], share_of_luck(scores)
+        row = (self.generation, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max(), tracks, luck)
         self.rows = np.vstack([self.rows, row])
         return tuple(map(float, row))
 
@@ -152,6 +172,24 @@ class ControllerSearch:
             "x0": self.start_u,
         }
         return replay(self.settings["optimizer"], settings, self.fitness[self.start_generation :])
+
+
+def share_of_luck(scores: np.ndarray) -> float:
+    """The share of the variance of the members' mean scores that other tracks would not have confirmed, 0..1.
+
+    Two-way analysis of variance without replication: what neither the member nor the track explains is luck, and its
+    variance in a mean over n tracks is an n-th of its own. One track tells nothing: 0.
+
+    Args:
+        scores: (population, tracks), all members on the same tracks.
+    """
+    population, tracks = scores.shape
+    means = scores.mean(axis=1)
+    if tracks == 1 or not means.var():
+        return 0.0
+    rest = scores - means[:, None] - scores.mean(axis=0) + scores.mean()
+    variance = (rest**2).sum() / ((population - 1) * (tracks - 1))
+    return float(min(1.0, variance / tracks / means.var(ddof=1)))
 
 
 def features_on_the_road(rnn: "RNN", env_name: str, vae: str) -> np.ndarray:

@@ -13,7 +13,7 @@ from conftest import snapshot
 
 import config
 import controller.arch as arch
-from controller.search import ControllerSearch, check_settings, state_path, weights_path
+from controller.search import ControllerSearch, check_settings, share_of_luck, state_path, weights_path
 from model import Result, Task
 from rollouts import UserError
 
@@ -160,7 +160,7 @@ def test_features_that_never_vary_do_no_harm() -> None:
 
 def new_search(**changes: object) -> ControllerSearch:
     settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
-    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0} | changes
+    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -290,6 +290,54 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
     assert "\n" not in str(error.value)
 
 
+# --- luck ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_share_of_luck_is_what_least_squares_leave_over() -> None:
+    """1 / F of the members in a linear model of member and track, fitted here with a column for each."""
+    population, tracks = 7, 4
+    scores = np.random.default_rng(0).normal(size=(population, tracks)) + np.arange(population)[:, None] / 2
+    member, track = np.divmod(np.arange(scores.size), tracks)
+
+    def residual(*columns: np.ndarray) -> float:
+        design = np.concatenate([np.ones((scores.size, 1)), *columns], axis=1)
+        fitted = design @ np.linalg.lstsq(design, scores.ravel())[0]
+        return ((scores.ravel() - fitted) ** 2).sum()
+
+    members, both = np.eye(population)[member], (np.eye(population)[member], np.eye(tracks)[track])
+    explained = (residual(np.eye(tracks)[track]) - residual(*both)) / (population - 1)
+    left = residual(*both) / ((population - 1) * (tracks - 1))
+    assert share_of_luck(scores) == pytest.approx(left / explained)
+    assert residual(members) > residual(*both)
+
+
+def test_luck_is_known_where_it_is_all_and_where_there_is_none() -> None:
+    rng = np.random.default_rng(1)
+    noise = [share_of_luck(100 * rng.normal(size=(64, 2))) for _ in range(50)]
+    assert 0.8 < np.mean(noise) <= 1
+    by_track = 100 * rng.normal(size=(1, 2))
+    assert share_of_luck(by_track + np.arange(64)[:, None]) == pytest.approx(0, abs=1e-20)
+    half = [share_of_luck(rng.normal(size=(64, 1)) + np.sqrt(2) * rng.normal(size=(64, 2))) for _ in range(200)]
+    assert np.mean(half) == pytest.approx(0.5, abs=0.05)
+    assert share_of_luck(rng.normal(size=(8, 1))) == 0
+    assert share_of_luck(np.zeros((8, 2))) == 0
+
+
+def test_tracks_double_after_three_generations_of_luck_and_no_track_comes_twice() -> None:
+    search, rng, seen = new_search(num_episode=2, max_episode=8), np.random.default_rng(2), []
+    for _ in range(12):
+        seen.append((search.tracks_driven, search.num_tracks))
+        search.ask()
+        shape = (8, search.num_tracks)
+        skill = 1000 * np.arange(8)[:, None] if search.generation < 4 else 0
+        search.tell(skill + rng.normal(size=shape), np.full(shape, 30), seconds=0.0)
+    assert [count for _, count in seen][:6] == [2] * 6  # four of skill, and then luck has to be the average
+    assert seen[-1][1] == 8
+    assert [start for start, _ in seen[1:]] == np.cumsum([count for _, count in seen])[:-1].tolist()
+    search.save()
+    assert ControllerSearch.load(state_path(NAME)).num_tracks == search.num_tracks
+
+
 # --- what stage 05 asks for ----------------------------------------------------------------------------------------
 
 
@@ -297,7 +345,9 @@ def stage_05(**changes: object) -> argparse.Namespace:
     """Arguments of stage 05, as far as one generation needs them."""
     arguments = {
         "seed_start": 1,
-        "num_episode": 3,
+        "num_episode": 2,
+        "num_worker": 2,
+        "num_worker_trial": 4,
         "max_length": 1000,
         "cap_time": 0,
         "eval_episode": 5,

@@ -1,6 +1,5 @@
 """What an agent scores: the order of events by a slow second loop, and that nothing but the task decides a score."""
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import pytest
 
 import config
 import controller.arch as controller
+import drivers
 import model
 from env import make_env
 from model import ROWS, Agent, Result, Simulator, Task
@@ -97,9 +97,8 @@ def test_an_episode_is_that_of_a_slow_loop(agent: Agent) -> None:
 
 @pytest.mark.parametrize("track", [3, 4])
 def test_the_random_driver_is_stage_01s(agent: Agent, track: int) -> None:
-    stage = importlib.import_module("01_generate_data")
     settings = {"env": "car_racing", "time_steps": STEPS + 1, "action_refresh_rate": config.ACTION_REFRESH_RATE}
-    episode = stage.play_episode(make_env("car_racing"), track, settings, show=None)
+    episode = drivers.explore_episode(make_env("car_racing"), track, settings, show=None)
     result, actions = drive(agent, Task(None, track, STEPS))
     assert actions == episode["action_data"][:STEPS].tolist()
     assert result.score == pytest.approx(episode["reward_data"].sum(dtype=np.float64), abs=1e-4)

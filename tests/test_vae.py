@@ -1,6 +1,5 @@
 """V: its losses by a second formula, its sizes, that a frame's z is the frame's alone, and that it learns."""
 
-import importlib
 from pathlib import Path
 
 import h5py
@@ -8,6 +7,7 @@ import numpy as np
 import pytest
 
 import config
+import drivers
 from env import make_env
 from nets import keras, seed_everything, tf
 from rollouts import UserError
@@ -25,10 +25,9 @@ def vae(one_thread: None) -> VAE:
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
     """Frames of the road: uint8 (100, 64, 64, 3), two episodes as stage 01 drives them."""
-    stage = importlib.import_module("01_generate_data")
     settings = {"env": "car_racing", "time_steps": 50, "action_refresh_rate": 5}
     env = make_env("car_racing")
-    return np.concatenate([stage.play_episode(env, track, settings, show=None)["obs_data"] for track in (1, 2)])
+    return np.concatenate([drivers.explore_episode(env, track, settings, show=None)["obs_data"] for track in (1, 2)])
 
 
 # --- the losses ----------------------------------------------------------------------------------------------------
