@@ -1,6 +1,7 @@
 """CarRacing-v0 on today's Gymnasium: its rules and its pixels, drawn fast and without a display.
 
-Track, car and contacts are Gymnasium's own (CarRacing-v3). What differs is what v0 did differently:
+Track, bodies and contacts are Gymnasium's own (CarRacing-v3), and so are the numbers of its car (see car.py). What
+differs is what v0 did differently:
 
 * a lap ends when *every* tile has been visited, not 95 % of them;
 * the camera turns with the car's velocity, not with its nose;
@@ -20,7 +21,12 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
+from custom_envs.car import drive
 from custom_envs.raster import MAX_ZOOM, Raster
+
+DT = 1 / gym_car_racing.FPS  # seconds a frame
+PLAYFIELD = gym_car_racing.PLAYFIELD  # world units from its middle to its edge
+VELOCITY_ITERATIONS, POSITION_ITERATIONS = 6 * 30, 2 * 30  # of Box2D's solver
 
 Frame = NDArray[np.uint8]
 
@@ -60,21 +66,37 @@ class CarRacing(gym_car_racing.CarRacing):
 
     def step(self, action: NDArray[np.floating] | None) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """One frame, 1/50 s. Gymnasium's reset calls it with None: the first frame, of which no action is due."""
-        if action is not None:
-            action = self._checked(action)
-        return super().step(action)
+        steer, gas, brake = (0.0, 0.0, 0.0) if action is None else self._checked(action)
+        if self.render_mode is None:
+            drive(self.car, -steer, gas, brake, DT)
+        else:  # the same bit for bit, slower, and it leaves skid marks
+            self.car.steer(-steer)
+            self.car.gas(gas)
+            self.car.brake(brake)
+            self.car.step(DT)
+        self.world.Step(DT, VELOCITY_ITERATIONS, POSITION_ITERATIONS)
+        self.t += DT
+        self.state = self._render("state_pixels")
+        if action is None:
+            return self.state, 0.0, False, False, {}
+        self.reward -= 0.1  # tiles have added theirs when they were touched
+        reward, self.prev_reward = self.reward - self.prev_reward, self.reward
+        if max(map(abs, self.car.hull.position)) > PLAYFIELD:
+            return self.state, -100.0, True, False, {"lap_finished": False}
+        lap_finished = self.tile_visited_count == len(self.track)
+        return self.state, reward, lap_finished, False, {"lap_finished": True} if lap_finished else {}
 
-    def _checked(self, action: NDArray[np.floating]) -> NDArray[np.float64]:
-        """The action as float64 within its bounds. In the original a NaN earns a perfect score: here it is refused."""
+    def _checked(self, action: NDArray[np.floating]) -> list[float]:
+        """The action's three numbers within their bounds. In the original a NaN earns a perfect score."""
         action = np.asarray(action, np.float64)
         if action.shape != (3,):
             raise ValueError(f"an action is 3 numbers (steering, gas, brake), not an array of shape {action.shape}")
-        steer, gas, brake = action.tolist()
+        steer, gas, brake = values = action.tolist()
         if -1 <= steer <= 1 and 0 <= gas <= 1 and 0 <= brake <= 1:
-            return action
+            return values
         if not np.isfinite(action).all():
-            raise ValueError(f"an action must be finite, not {action.tolist()}")
-        return action.clip((-1, 0, 0), 1)
+            raise ValueError(f"an action must be finite, not {values}")
+        return action.clip((-1, 0, 0), 1).tolist()
 
     def _create_track(self) -> bool:
         """Gymnasium's track, painted. A failed attempt returns False and is tried again by reset."""
