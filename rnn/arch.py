@@ -43,6 +43,7 @@ class RNN:
         model: (B, T, 36) -> (B, T, 481), see `split_mixture`.
         hidden_model: (B, T, 36) -> h after each step (B, T, 256).
         step: one step of the LSTM alone, for driving.
+        dream: one step of everything, and a draw from it, for dreaming.
     """
 
     def __init__(self) -> None:
@@ -52,6 +53,7 @@ class RNN:
         self.hidden_model = keras.Model(inputs, hidden, name="hidden")
         self.model = keras.Model(inputs, layers.Dense(MIXTURE_OUTPUTS + 1, name="mixture")(hidden), name="rnn")
         self._step = tf.function(lambda x, h, c: self.lstm.cell(x, [h, c])[1], reduce_retracing=True)
+        self._dream = tf.function(self._draw, jit_compile=True)  # XLA: two thirds of the time
 
     def step(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """h_{t+1}, c_{t+1} from x = [z_t, action_t, reward_t > 0] (B, 36), h_t and c_t (B, 256), all float32.
@@ -60,6 +62,33 @@ class RNN:
         """
         h, c = self._step(tf.constant(x), tf.constant(h), tf.constant(c))
         return h.numpy(), c.numpy()
+
+    def dream(
+        self, x: np.ndarray, h: np.ndarray, c: np.ndarray, noise: np.ndarray, temperature: float
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """One step into what M expects: z_{t+1}, reward_{t+1} > 0, h_{t+1}, c_{t+1}, all float32.
+
+        Args:
+            x, h, c: as in `step`; B should be the same at every call.
+            noise: (B, 65) of `dream_noise`; the same noise draws the same.
+            temperature: above zero; divides log_pi and the reward's logit, and its root scales sigma. 1 draws from
+                what M has learned, less is safer, more is stranger (Ha & Eck 2017, sketch-rnn, section 3.3).
+        Returns: z (B, 32), reward (B,), 0 or 1, h and c (B, 256).
+        """
+        arguments = map(tf.constant, (x, h, c, noise, np.float32(temperature)))
+        return tuple(result.numpy() for result in self._dream(*arguments))
+
+    def _draw(self, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tuple:
+        h, c = self.lstm.cell(x, [h, c])[1]
+        log_pi, mu, log_sigma, logit = split_mixture(self.model.get_layer("mixture")(h))
+        normal, uniform, reward_uniform = tf.split(noise, [config.Z_DIM, config.Z_DIM, 1], axis=1)
+        below = tf.cumsum(tf.nn.softmax(log_pi / temperature, axis=-2), axis=-2)[:, :-1]
+        mixture = tf.reduce_sum(tf.cast(uniform[:, None] > below, tf.int32), axis=1)  # (B, 32), 0..4
+        chosen = tf.one_hot(mixture, config.MIXTURES, axis=1)
+        sigma = tf.exp(tf.reduce_sum(chosen * log_sigma, axis=1)) * tf.sqrt(temperature)
+        z = tf.reduce_sum(chosen * mu, axis=1) + sigma * normal
+        reward = tf.cast(reward_uniform[:, 0] < tf.sigmoid(logit / temperature), tf.float32)
+        return z, reward, h, c
 
     def hidden_states(self, inputs: np.ndarray) -> np.ndarray:
         """h after each step: series (n, T, 36) -> float32 (n, T, 256)."""
@@ -71,6 +100,12 @@ class RNN:
     def load(self, path: Path) -> str:
         """Load weights; returns their hash. UserError when they are missing or of another architecture."""
         return load_weights(self.model, path, MAKER)
+
+
+def dream_noise(rng: np.random.Generator, steps: int) -> np.ndarray:
+    """The chance in so many steps of one dream: float32 (steps, 65), 32 normal numbers and 33 uniform ones 0..1."""
+    normal = rng.standard_normal((steps, config.Z_DIM), np.float32)
+    return np.concatenate([normal, rng.random((steps, config.Z_DIM + 1), np.float32)], axis=1)
 
 
 class RNNTrainer(Trainer):

@@ -1,0 +1,128 @@
+"""Driving in dreams: the agent acts, and M says what comes of it. Hundreds of dreams in lock-step.
+
+A dream begins at the first frame of some episode that stage 03 has encoded. Then z, M's guess of what is seen, is drawn
+step after step; there is no road, and no car.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+import config
+import controller.arch as controller
+from model import Result, Task
+from rollouts import MAKER, UserError, first_line
+
+if TYPE_CHECKING:
+    from rnn.arch import RNN
+
+ROWS = 256  # dreams side by side, and rows of every network call
+TILE_REWARD = 1000 / 300  # what a tile pays on a road of 300; M knows only whether there was one
+IDLE_REWARD = -0.1
+NOISE_STEPS = 1000  # steps for which a dream's noise is drawn at once
+
+
+def dreamt_reward(gained: np.ndarray) -> np.ndarray:
+    """What M's 0 or 1 is worth on the road's scale, where every step costs 0.1."""
+    return TILE_REWARD * gained + IDLE_REWARD
+
+
+def open_initial_z() -> tuple[np.ndarray, np.ndarray]:
+    """mu and log_var, float32 (n, 32) each, of the first frames that stage 03 has encoded; UserError without them."""
+    path = config.DATA_DIR / "initial_z.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = [np.asarray(file[name], np.float32) for name in ("mu", "log_var")]
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there, where dreams begin: run {MAKER['rnn']} first") from None
+    except Exception as error:  # a damaged file makes its reader raise whatever it likes
+        raise UserError(f"{path} cannot be read ({first_line(error)}): run {MAKER['rnn']} again") from None
+    shapes = {array.shape for array in arrays}
+    if shapes != {(len(arrays[0]), config.Z_DIM)} or not len(arrays[0]) or not np.isfinite(arrays).all():
+        raise UserError(f"{path} does not hold mu and log_var of first frames: run {MAKER['rnn']} again")
+    return arrays[0], arrays[1]
+
+
+class Dreams:
+    """The state of ROWS dreams, each at its own step of its own dream.
+
+    A dream depends on its seed, its actions and the temperature alone, not on what is dreamt beside it.
+
+    Args:
+        rnn: M.
+        temperature: see RNN.dream.
+    """
+
+    def __init__(self, rnn: "RNN", temperature: float) -> None:
+        from rnn.arch import dream_noise
+
+        self.rnn, self.temperature = rnn, temperature
+        self.start_mu, self.start_log_var = open_initial_z()
+        # All members of a population dream the same dreams.
+        self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(np.random.default_rng([seed, 2]), NOISE_STEPS))
+        self.z = np.zeros((ROWS, config.Z_DIM), np.float32)
+        self.gained = np.zeros(ROWS, np.float32)
+        self.h, self.c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
+        self._noise = np.zeros((ROWS, NOISE_STEPS, 2 * config.Z_DIM + 1), np.float32)
+        self._t = np.zeros(ROWS, int)
+
+    def start(self, row: int, seed: int) -> None:
+        """Begin a dream in a row."""
+        rng = np.random.default_rng([seed, 3])
+        first = rng.integers(len(self.start_mu))
+        spread = np.exp(self.start_log_var[first] / 2)
+        self.z[row] = self.start_mu[first] + spread * rng.standard_normal(config.Z_DIM, np.float32)
+        self.gained[row] = self.h[row] = self.c[row] = self._t[row] = 0
+        self._noise[row] = self._noise_of(seed)
+
+    def step(self, actions: np.ndarray) -> np.ndarray:
+        """Go on by actions (ROWS, 3) float32; returns the rewards (ROWS,) on the road's scale."""
+        x = np.concatenate([self.z, actions, self.gained[:, None]], axis=1)
+        noise = self._noise[np.arange(ROWS), self._t % NOISE_STEPS]
+        self.z, self.gained, self.h, self.c = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
+        self._t += 1
+        return dreamt_reward(self.gained.astype(np.float64))
+
+
+class DreamSimulator:
+    """Drives episodes as model.Simulator does, but in dreams.
+
+    Args:
+        patience: steps without reward after which a dream is given up, and charged what idling on would have cost.
+            None: never.
+    """
+
+    def __init__(self, rnn: "RNN", temperature: float, patience: int | None = None) -> None:
+        self.dreams, self.patience = Dreams(rnn, temperature), patience or np.inf
+
+    def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
+        """Dream all tasks, a free row taking the next; a task's `track` is the seed of its dream."""
+        results: list[Result | None] = [None] * len(tasks)
+        waiting = list(range(len(tasks)))[::-1]
+        dreams = self.dreams
+        task = np.full(ROWS, -1)
+        score, idle, steps = np.zeros((3, ROWS))
+        length = np.zeros(ROWS)
+        W, b = controller.unpack(np.zeros((ROWS, controller.NUM_WEIGHTS)))
+        while True:
+            for row in np.flatnonzero(task < 0)[: len(waiting)]:
+                task[row] = waiting.pop()
+                chosen = tasks[task[row]]
+                dreams.start(row, chosen.track)
+                W[row], b[row] = controller.unpack(chosen.weights)
+                score[row] = idle[row] = steps[row] = 0
+                length[row] = chosen.max_length
+            if (task < 0).all():
+                return results
+            rewards = dreams.step(controller.act(W, b, dreams.z, dreams.h))
+            score += rewards
+            steps += 1
+            idle = np.where(rewards > 0, 0, idle + 1)
+            for row in np.flatnonzero((task >= 0) & ((steps >= length) | (idle >= self.patience))):
+                left = length[row] - steps[row]
+                results[task[row]] = Result(float(score[row] + left * IDLE_REWARD), int(steps[row]))
+                if report:
+                    report(task[row], results[task[row]])
+                task[row] = -1

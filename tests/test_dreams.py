@@ -1,0 +1,185 @@
+"""Dreams: the draw against a second formula and against the mixture's own moments, and what a dream depends on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import config
+import controller.arch as controller
+from dreams import IDLE_REWARD, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
+from model import Task
+from nets import seed_everything
+from rnn.arch import RNN, dream_noise, split_mixture
+from rollouts import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def rnn(one_thread: None) -> RNN:
+    """A network whose mixtures are far from alike."""
+    seed_everything(0)
+    rnn, rng = RNN(), np.random.default_rng(0)
+    rnn.model.set_weights([rng.normal(0, 0.3, weight.shape) for weight in rnn.model.get_weights()])
+    return rnn
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with seven places to begin a dream."""
+    monkeypatch.chdir(tmp_path)
+    config.DATA_DIR.mkdir()
+    rng = np.random.default_rng(1)
+    np.savez(config.DATA_DIR / "initial_z.npz", mu=rng.normal(size=(7, 32)), log_var=rng.normal(-2, 1, (7, 32)))
+    return tmp_path
+
+
+def some_inputs(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    x = rng.normal(size=(ROWS, 36)).astype(np.float32)
+    h, c = rng.normal(0, 0.5, (2, ROWS, 256)).astype(np.float32)
+    return x, h, c
+
+
+# --- one step ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.5])
+def test_a_step_is_the_mixtures_inverse_distribution(rnn: RNN, temperature: float) -> None:
+    """In plain NumPy, number by number: the mixture by where the uniform number falls, then its Gaussian."""
+    x, h, c = some_inputs(np.random.default_rng(2))
+    noise = dream_noise(np.random.default_rng(3), ROWS)
+    z, reward, next_h, next_c = rnn.dream(x, h, c, noise, temperature)
+    expected_h, expected_c = rnn.step(x, h, c)
+    np.testing.assert_allclose(next_h, expected_h, atol=2e-6)
+    np.testing.assert_allclose(next_c, expected_c, atol=2e-6)
+    kernel, bias = (weight.numpy() for weight in rnn.model.get_layer("mixture").weights)
+    outputs = expected_h.astype(np.float64) @ kernel + bias
+    log_pi, mu, log_sigma = outputs[:, :480].reshape(ROWS, 3, 5, 32).transpose(1, 0, 2, 3)
+    close = 0
+    for row in range(0, ROWS, 16):
+        for i in range(32):
+            p = np.exp(log_pi[row, :, i] / temperature)
+            limits = np.cumsum(p / p.sum())
+            k = int(np.searchsorted(limits[:4], noise[row, 32 + i]))
+            if np.abs(limits[:4] - noise[row, 32 + i]).min() < 1e-4:
+                continue  # which side of the limit it falls is a matter of rounding
+            drawn = mu[row, k, i] + np.exp(log_sigma[row, k, i]) * np.sqrt(temperature) * noise[row, i]
+            assert z[row, i] == pytest.approx(drawn, rel=1e-3, abs=1e-3)
+            close += 1
+        probability = 1 / (1 + np.exp(-outputs[row, 480] / temperature))
+        assert reward[row] == (noise[row, 64] < probability)
+    assert close > 500
+
+
+def test_the_draws_have_the_mixtures_moments(rnn: RNN) -> None:
+    """One state, dreamt on in all rows with other noise, again and again."""
+    x, h, c = (np.repeat(array[:1], ROWS, axis=0) for array in some_inputs(np.random.default_rng(4)))
+    rng = np.random.default_rng(5)
+    draws = [rnn.dream(x, h, c, dream_noise(rng, ROWS), 1.0) for _ in range(40)]
+    z, rewards = np.concatenate([draw[0] for draw in draws]), np.concatenate([draw[1] for draw in draws])
+    mixture = split_mixture(rnn.model.get_layer("mixture")(draws[0][2]))
+    log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in mixture)
+    pi = np.exp(log_pi)
+    mean = (pi * mu).sum(axis=0)
+    variance = (pi * (np.exp(2 * log_sigma) + mu**2)).sum(axis=0) - mean**2
+    n = len(z)
+    assert (np.abs(z.mean(axis=0) - mean) < 5 * np.sqrt(variance / n)).all()
+    np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.25)
+    assert rewards.mean() == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.03)
+
+
+# --- whole dreams --------------------------------------------------------------------------------------------------
+
+
+def tasks(count: int, steps: int = 30) -> list[Task]:
+    rng = np.random.default_rng(6)
+    return [Task(rng.normal(0, 0.2, controller.NUM_WEIGHTS), seed % 9, steps + seed % 5) for seed in range(count)]
+
+
+def test_a_dream_does_not_depend_on_its_neighbours(rnn: RNN, here: Path) -> None:
+    """More dreams than rows, so that rows are taken over at different times."""
+    many, simulator = tasks(ROWS + 40), DreamSimulator(rnn, 1.0)
+    together = simulator.run(many)
+    assert simulator.run(many[::-1]) == together[::-1]
+    for i in (0, 7, ROWS - 1, ROWS + 39):
+        assert DreamSimulator(rnn, 1.0).run([many[i]]) == [together[i]]
+    assert [result.steps for result in together] == [task.max_length for task in many]
+
+
+def test_another_seed_temperature_or_driver_is_another_dream(rnn: RNN, here: Path) -> None:
+    def course(seed: int, temperature: float, gas: float) -> np.ndarray:
+        dreams = Dreams(rnn, temperature)
+        dreams.start(3, seed)
+        for _ in range(5):
+            dreams.step(np.full((ROWS, 3), (0, gas, 0), np.float32))
+        return dreams.z[3]
+
+    first = course(1, 1.0, 0.5)
+    np.testing.assert_array_equal(course(1, 1.0, 0.5), first)
+    for other in (course(2, 1.0, 0.5), course(1, 1.2, 0.5), course(1, 1.0, 0.6)):
+        assert not np.array_equal(other, first)
+
+
+def test_dreams_begin_where_episodes_do(rnn: RNN, here: Path) -> None:
+    mu, log_var = open_initial_z()
+    dreams = Dreams(rnn, 1.0)
+    for seed in range(200):
+        dreams.start(seed, seed)
+    distance = np.abs(dreams.z[:200, None] - mu) / np.exp(log_var / 2)
+    nearest = distance.mean(axis=2).argmin(axis=1)
+    assert set(nearest) == set(range(7))
+    assert distance[np.arange(200), nearest].max() < 6
+
+
+def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) -> None:
+    def with_reward_logit(logit: float) -> RNN:
+        other = RNN()
+        *weights, kernel, bias = rnn.model.get_weights()
+        kernel[:, -1], bias[-1] = 0, logit
+        other.model.set_weights([*weights, kernel, bias])
+        return other
+
+    [task] = tasks(1, steps=50)
+    [given_up] = DreamSimulator(with_reward_logit(-99), 1.0, patience=10).run([task])
+    assert given_up.steps == 10
+    assert given_up.score == pytest.approx(50 * IDLE_REWARD)
+    [result] = DreamSimulator(with_reward_logit(99), 1.0, patience=10).run([task])
+    assert result.steps == 50
+    assert result.score == pytest.approx(50 * (TILE_REWARD + IDLE_REWARD))
+
+
+# --- bad input -----------------------------------------------------------------------------------------------------
+
+
+def _without(path: Path) -> None:
+    path.unlink()
+
+
+def _garbage(path: Path) -> None:
+    path.write_bytes(b"PK garbage")
+
+
+def _objects(path: Path) -> None:
+    np.savez(path, mu=np.array([{}], object), log_var=np.zeros((1, 32)))
+
+
+def _nan(path: Path) -> None:
+    np.savez(path, mu=np.full((2, 32), np.nan), log_var=np.zeros((2, 32)))
+
+
+def _narrow(path: Path) -> None:
+    np.savez(path, mu=np.zeros((2, 31)), log_var=np.zeros((2, 31)))
+
+
+def _empty(path: Path) -> None:
+    np.savez(path, mu=np.zeros((0, 32)), log_var=np.zeros((0, 32)))
+
+
+@pytest.mark.parametrize("damage", [_without, _garbage, _objects, _nan, _narrow, _empty])
+def test_without_first_frames_there_are_no_dreams(here: Path, damage: Callable[[Path], None]) -> None:
+    damage(config.DATA_DIR / "initial_z.npz")
+    with pytest.raises(UserError, match=r"initial_z\.npz .*03_generate_rnn_data\.py") as error:
+        open_initial_z()
+    assert "\n" not in str(error.value)
