@@ -51,10 +51,20 @@ class Notes:
         return operate
 
 
+def tell_where_it_hangs() -> None:
+    """After a minute; not to stderr, which TensorFlow must not write to while it loads."""
+    faulthandler.dump_traceback_later(60, file=open(os.environ["FAULTS_TRACE"] + ".hangs", "a"))
+
+
 def main() -> None:
     if "FAULTS_TRACE" in os.environ:
-        # What hangs says where; not to stderr, which TensorFlow must not write to while it loads.
-        faulthandler.dump_traceback_later(60, file=open(os.environ["FAULTS_TRACE"] + ".hangs", "a"))
+        tell_where_it_hangs()
+        # It waits in a thread, which a fork leaves behind: without this the child would wait for it at its end.
+        os.register_at_fork(
+            before=faulthandler.cancel_dump_traceback_later,
+            after_in_parent=tell_where_it_hangs,
+            after_in_child=tell_where_it_hangs,
+        )
         end, _, what = os.environ.get("FAULTS_KILL", "").rpartition(" ")
         notes = Notes(os.environ["FAULTS_TRACE"], end, what == "machine")
         for name in OPERATIONS:
