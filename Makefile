@@ -1,6 +1,7 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   everything at the tutorial's scale, resumable; leaves its files here; make -n train shows the commands
 # make test    all tests
+# make bench   every speed beside somebody else's, in one table: benchmarks/RESULTS.md; ten minutes on two idle cores
 # make faults  kills every stage a hundred times, starts it again, and looks for what was lost; more than an hour
 # make setup   .venv from the pinned requirements (the other targets call it when needed)
 
@@ -11,7 +12,7 @@ VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 
-.PHONY: setup demo train test faults clean
+.PHONY: setup demo train test bench faults clean
 
 setup: $(VENV)/.complete
 
@@ -47,6 +48,10 @@ train: $(VENV)/.complete
 
 test: $(VENV)/.complete
 	$(PY) -m pytest
+
+bench: $(VENV)/.complete
+	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt
+	$(PY) benchmarks/bench.py
 
 faults: $(VENV)/.complete
 	$(PY) tests/faults/harness.py --kills 100
