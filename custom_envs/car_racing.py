@@ -81,7 +81,8 @@ class CarRacing(gym_car_racing.CarRacing):
             return self.state, 0.0, False, False, {}
         self.reward -= 0.1  # tiles have added theirs when they were touched
         reward, self.prev_reward = self.reward - self.prev_reward, self.reward
-        if max(map(abs, self.car.hull.position)) > PLAYFIELD:
+        x, y = self.car.hull.position
+        if abs(x) > PLAYFIELD or abs(y) > PLAYFIELD:
             return self.state, -100.0, True, False, {"lap_finished": False}
         lap_finished = self.tile_visited_count == len(self.track)
         return self.state, reward, lap_finished, False, {"lap_finished": True} if lap_finished else {}

@@ -116,7 +116,8 @@ class Raster:
         shape = (self.size, self.size)
         # An offset from the anchor, in the window, times this is the offset from the hull in the world.
         to_world = cmath.rect(1 / zoom, -angle)
-        hull = complex(*car.hull.position)
+        x, y = car.hull.position
+        hull = complex(x, y)
         warp = self._pixel_to_texel(to_world, hull)
         owners = cv2.warpAffine(self.texture, warp, shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
         self._draw_car(owners, to_world, hull, car)
