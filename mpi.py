@@ -22,6 +22,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -111,7 +112,11 @@ def _supervise(command: list[str], environment: dict[str, str]) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: received.append(number))
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=_die_with_parent
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=partial(_die_with, os.getpid()),
     )
     while process.poll() is None and not received:
         time.sleep(0.02)
@@ -132,10 +137,11 @@ def _watch_over_rank() -> None:
     mpirun kills all ranks as soon as one is gone, and names any of them. So the one that was first has somebody to name
     it before mpirun hears of it: what mpirun started is this parent, which takes its time to die.
     """
+    _die_with(os.getppid())  # mpirun's proxy: when that is killed, mpirun waits for the end of what it started
     sys.stdout.flush()  # or both would
-    child = os.fork()
+    watcher, child = os.getpid(), os.fork()
     if child == 0:
-        return _die_with_parent()
+        return _die_with(watcher)
 
     def pass_on(number: int, frame: object) -> None:
         with suppress(ProcessLookupError):  # it has just ended
@@ -159,10 +165,12 @@ def _let_mpirun_read() -> None:
     time.sleep(0.5)
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     """Linux kills this process when its parent dies, however it dies (prctl PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+        if os.getppid() != parent:  # it was too late for that
+            os._exit(1)
 
 
 def _exit_on_signals() -> None:

@@ -75,6 +75,11 @@ def alive(pid: int) -> bool:
         return False
 
 
+def parent_of(pid: int) -> int:
+    """Who started a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def all_gone(pids: list[int]) -> bool:
     """Whether no process is left, with SOON seconds to leave."""
     deadline = time.monotonic() + SOON
@@ -137,6 +142,19 @@ def test_a_killed_rank_stops_all(start: Start, victim: int, before: tuple) -> No
     assert process.returncode != 0
     assert f"error: rank {victim} = pid {pids[victim]} died" in err  # mpirun itself names any of the dead
     assert all_gone(pids)
+
+
+@pytest.mark.parametrize("ancestor", ["watcher", "proxy", "mpirun"])
+def test_whatever_of_the_launcher_is_killed_all_stop(start: Start, ancestor: str) -> None:
+    process, pids = start_working(start, 2)
+    family = {"watcher": parent_of(pids[0])}
+    family["proxy"] = parent_of(family["watcher"])
+    family["mpirun"] = parent_of(family["proxy"])
+    os.kill(family[ancestor], signal.SIGKILL)
+    _, err = process.communicate(timeout=SOON)
+    assert process.returncode != 0
+    assert "Traceback" not in err
+    assert all_gone([*pids, *family.values()])
 
 
 @pytest.mark.parametrize("where", ["leader", "task", "late"])
