@@ -4,6 +4,7 @@ import hashlib
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ from pathlib import Path
 import pytest
 
 import mpi
+
+# A shell starts what runs in the background with Ctrl-C ignored, and so would everything that tests start and stop.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 LIMIT = 120  # seconds after which a script is taken to hang

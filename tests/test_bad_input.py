@@ -320,7 +320,7 @@ def test_a_file_where_a_folder_should_be(
     """It is told before any work is done, as on a folder that cannot be written to: root may write to all others."""
     here = copy_of(*parts)
     (here / folder).write_text("a file")
-    refused(here, name, arguments, f"cannot write into {folder}/" if name != GENERATE else "cannot write data/")
+    refused(here, name, arguments, f"cannot write into {folder}/")
 
 
 def test_no_memory_for_an_episode(tmp_path: Path) -> None:

@@ -176,7 +176,7 @@ def test_again_keeps_what_is_complete_and_says_so(copy_of: Copy) -> None:
     assert snapshot(folder) == before
 
 
-WORK = "car_racing --total_episodes 48 --batch_size 6 --time_steps 100"
+WORK = "car_racing --total_episodes 160 --batch_size 20 --time_steps 100"
 
 
 @pytest.fixture(scope="module")
