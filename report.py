@@ -16,7 +16,8 @@ import cli
 import config
 import controller.arch as controller
 from controller.search import EVALUATION, ROW
-from model import Agent, Simulator, Task, load_agent
+from lanes import Task
+from model import Agent, Simulator, load_agent
 from rollouts import UserError, atomic_write, open_batches_of, read_json, real_steps, write_json
 
 PICTURES = 10

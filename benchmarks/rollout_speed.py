@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import config
 import controller.arch as controller
 from env import make_env
-from model import ROWS, Agent, Simulator, Task
+from lanes import ROWS, Task
+from model import Agent, Simulator
 
 ROUNDS = 5
 STEPS = {"ours": 200 * ROWS, "tutorial": 60, "tutorial, our environment": 60}  # agent-steps a round
