@@ -10,7 +10,7 @@ from baselines.q_network import Learner
 from baselines.q_training import EVALUATION, ROW, STEPS, Progress
 from baselines.recipe import Problem, Recipe
 from nets import are_saved, load_weights, save_weights, seed_everything, versions
-from rollouts import UserError, check_same, read_json
+from rollouts import UserError, check_same, first_line, read_json
 from training import check_arrays, read_state, write_state
 
 START = "add --new_model to start"
@@ -48,10 +48,10 @@ def load(path: Path, learner: Learner) -> Progress:
         if not np.array_equal(rows[:, 0], numbers) or (rows[:, STEPS] < numbers).any():
             raise ValueError("its episodes are not in order")
     except Exception as error:  # nonsense in it is as good as damage
-        raise UserError(f"{path} is not a training state ({error}): {START}") from None
+        raise UserError(f"{path} is not a training state ({first_line(error)}): {START}") from None
     variables = learner.variables()
-    expected = variables | {"best": variables["model"] if len(evaluations) else [], "rows": [rows]}
-    found = groups | {"best": progress.best_weights, "rows": [rows]}
+    expected = variables | {"best": variables["model"] if len(evaluations) else [], "tables": [rows, evaluations]}
+    found = groups | {"best": progress.best_weights, "tables": [rows, evaluations]}
     for group in expected:
         check_arrays(path, expected[group], found.get(group, []), START)
     for group in variables:
