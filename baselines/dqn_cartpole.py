@@ -13,8 +13,8 @@ That falls short of solving it: targets move with the network that they teach, a
 like. --stable mends this: a target network refreshed every 500 steps, a memory of 50,000, a minibatch of 64 every
 second step, double-Q, gamma 0.99; what the network sees is scaled to about one; the end of time (500 steps) is not
 taken for a fall; and a fall is worth -1, all else nothing. (With a reward of 1 a step, a fall T steps ahead makes Q =
-(1 - gamma^T) / (1 - gamma); now Q = -gamma^T. One is the other moved and scaled, but a new network, whose Q is near 0,
-then believes in falls that are near or in none, and the wrong belief is hard to lose.)
+(1 - gamma^T) / (1 - gamma); now Q = -gamma^T. One is the other moved and scaled, but to a new network, whose Q is near
+0, everything is a fall in the first case and nothing is in the second.)
 
 The same command again goes on from weights, optimizer and the number of steps; in the manner of the source with
 exploration at its minimum. The replay memory is not kept: it fills anew before learning goes on. Leaves
