@@ -35,7 +35,8 @@ from controller.search import (
     weights_path,
 )
 from es import OPTIMIZERS
-from model import Agent, Result, Simulator, Task
+from lanes import Result, Task
+from model import Agent, Simulator
 from rollouts import UserError, check_folder, check_same, file_hash, only_one
 
 MEAN_STEPS = ROW.index("mean steps")

@@ -57,4 +57,4 @@ faults: $(VENV)/.complete
 	$(PY) tests/faults/harness.py --kills 100
 
 clean:
-	rm -rf demo data vae/*.h5 vae/*.json vae/log.csv rnn/*.h5 rnn/*.json rnn/log.csv controller/*.json controller/*.npz log videos report
+	rm -rf demo data vae/*.h5 vae/*.json vae/log.csv rnn/*.h5 rnn/*.json rnn/log.csv controller/*.json controller/*.npz baselines/*.h5 baselines/*.json baselines/*.npz baselines/*.png log videos report

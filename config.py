@@ -26,6 +26,7 @@ CONTROLLER_DIR = Path("controller")
 LOG_DIR = Path("log")
 VIDEO_DIR = Path("videos")
 REPORT_DIR = Path("report")
+BASELINES_DIR = Path("baselines")
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
 # Every run seed has a range of track seeds for each purpose: no track is shared by exploring, searching, evaluating

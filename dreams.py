@@ -12,7 +12,7 @@ import numpy as np
 
 import config
 import controller.arch as controller
-from model import Result, Task
+from lanes import Result, Task
 from rollouts import MAKER, UserError, first_line
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ import numpy as np
 
 import config
 import screen
-from model import ROWS, Agent, Lane, Simulator, Task, load_agent
+from lanes import ROWS, Lane, Task
+from model import Agent, Simulator, load_agent
 
 
 def empty_row(steps: int) -> dict[str, np.ndarray]:

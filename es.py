@@ -296,7 +296,11 @@ class Search:
 
 def replay(name: str, settings: dict, fitness: np.ndarray) -> Optimizer:
     """The optimiser as it was after being told `fitness` (generations, popsize); `settings` are its arguments."""
-    optimizer = OPTIMIZERS[name](**settings)
+    return retold(OPTIMIZERS[name](**settings), fitness)
+
+
+def retold(optimizer: Optimizer, fitness: np.ndarray) -> Optimizer:
+    """A fresh optimiser after being told `fitness` (generations, popsize)."""
     for row in fitness:
         optimizer.ask()
         optimizer.tell(row)

@@ -10,7 +10,6 @@ rnn/weights.h5, the ones that the controller learned with.
 import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,48 +19,8 @@ import cli
 import config
 import controller.arch as controller
 import screen
-from env import make_env
+from lanes import ROWS, Active, Lane, Lanes, Task, score_fresh_tracks
 from rollouts import UserError, training_settings
-
-ROWS = 16  # lanes, and rows of every network call: kernels differ with the number of rows, and scores would with them
-
-
-@dataclass(frozen=True)
-class Task:
-    """An episode to drive: by a controller's 867 weights, or by the exploration policy of stage 01 (None)."""
-
-    weights: np.ndarray | None
-    track: int
-    max_length: int  # steps after which the episode ends
-    exploration: float = 0.0  # the share of its time that a controller leaves to the exploration policy
-    refresh_rate: int = config.ACTION_REFRESH_RATE  # frames for which an exploring driver holds an action
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an episode gave: the sum of its rewards, and the steps it took."""
-
-    score: float
-    steps: int
-
-
-class Lane:
-    """One episode on its way."""
-
-    def __init__(self, index: int, task: Task):
-        self.index, self.task = index, task
-        self.rng = config.exploration_rng(task.track)
-        self.action = np.zeros(config.ACTION_DIM, np.float32)
-        self.exploring = task.weights is None
-        self.reward, self.score, self.steps, self.ended = 0.0, 0.0, 0, False
-        self.idle = 0  # steps since something was gained
-
-    def explores(self) -> bool:
-        """Whether the exploration policy acts at this step; a controller may hand over whenever an action ends."""
-        if self.task.exploration and self.steps % self.task.refresh_rate == 0:
-            self.exploring = self.rng.random() < self.task.exploration
-        return self.exploring
-
 
 Watch = Callable[[gym.Env, Lane, np.ndarray, np.ndarray], None]  # environment, lane, its frame (64, 64, 3), its z (32,)
 
@@ -91,70 +50,38 @@ class Agent:
         return {"vae": vae, "rnn": rnn}
 
 
-class Simulator:
+class Simulator(Lanes):
     """Drives episodes in lock-step lanes: one call of each network a step serves them all.
 
     A score depends on the task and on `patience` alone, not on what drives in the other lanes.
 
     Args:
         agent: whose V and M see and remember.
-        env_name: as in config.ENVIRONMENTS.
-        patience: steps without gain after which an episode is given up and charged what idling on would have cost.
-            None: never, as a final score demands.
+        env_name, patience, lanes: as for Lanes.
         watch: called at each step of every lane and at its last frame, for windows, videos and stage 01.
-        lanes: episodes side by side; more than ROWS of them take more calls of the same size.
     """
 
     def __init__(
         self, agent: Agent, env_name: str, patience: int | None = None, watch: Watch | None = None, lanes: int = ROWS
     ) -> None:
-        self.agent, self.env_name, self.settings = agent, env_name, config.ENVIRONMENTS[env_name]
-        self.patience, self.watch = patience or float("inf"), watch
-        self.envs: list[gym.Env] = []
-        self.lanes: list[Lane | None] = [None] * lanes
-        rows = -(-lanes // ROWS) * ROWS
-        self.frames = np.zeros((rows, *config.FRAME_SHAPE), np.uint8)
+        super().__init__(env_name, patience, lanes, "rgb_array" if watch else None)
+        self.agent, self.watch = agent, watch
+        rows = len(self.frames)
         self.gained = np.zeros((rows, 1), np.float32)
         self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
         self.W, self.b = controller.unpack(np.zeros((rows, controller.NUM_WEIGHTS)))
 
-    def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
-        """Drive all tasks, a free lane taking the next; `report(index, result)` hears of each as it ends."""
-        results: list[Result | None] = [None] * len(tasks)
-        waiting = list(enumerate(tasks))[::-1]
-        while True:
-            for row in range(len(self.lanes)):
-                if self.lanes[row] is None and waiting:
-                    self._start(row, Lane(*waiting.pop()))
-            active = [(row, lane) for row, lane in enumerate(self.lanes) if lane is not None]
-            if not active:
-                return results
-            self._step(active)
-            for row, lane in active:
-                if lane.ended or lane.steps >= lane.task.max_length or lane.idle >= self.patience:
-                    if self.watch:  # the last frame too
-                        mu, _ = self.agent.vae.encode(self.frames[row : row + 1], ROWS)
-                        self.watch(self.envs[row], lane, self.frames[row], mu[0])
-                    results[lane.index] = Result(self._total(lane), lane.steps)
-                    self.lanes[row] = None
-                    if report:
-                        report(lane.index, results[lane.index])
-
-    def _start(self, row: int, lane: Lane) -> None:
-        """Put an episode at its start."""
-        while len(self.envs) <= row:
-            self.envs.append(make_env(self.env_name, "rgb_array" if self.watch and not self.envs else None))
-        self.lanes[row] = lane
-        self.frames[row], _ = self.envs[row].reset(seed=lane.task.track)
-        self.gained[row] = self.h[row] = self.c[row] = 0
+    def begin(self, row: int, lane: Lane) -> None:
+        self.h[row] = self.c[row] = 0
         if lane.task.weights is not None:
             self.W[row], self.b[row] = controller.unpack(lane.task.weights)
 
-    def _step(self, active: list[tuple[int, Lane]]) -> None:
-        """One step of every lane: frame -> z_t; action_t = C(z_t, h_t); h_{t+1} = M(z_t, action_t, reward_t > 0)."""
+    def act(self, active: Active) -> None:
+        """Frame -> z_t; action_t = C(z_t, h_t); h_{t+1} = M(z_t, action_t, reward_t > 0)."""
         z, _ = self.agent.vae.encode(self.frames, ROWS)  # driving uses the mean
         actions = controller.act(self.W, self.b, z, self.h)
         for row, lane in active:
+            self.gained[row] = lane.reward > 0
             if lane.explores():
                 actions[row] = self.settings.explore(lane.steps, lane.action, lane.rng, lane.task.refresh_rate)
             lane.action = actions[row].copy()
@@ -164,21 +91,11 @@ class Simulator:
         for i in range(0, len(x), ROWS):
             call = slice(i, i + ROWS)
             self.h[call], self.c[call] = self.agent.rnn.step(x[call], self.h[call], self.c[call])
-        for row, lane in active:
-            self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(lane.action)
-            self.gained[row] = reward > 0
-            lane.reward = float(reward)
-            lane.score += lane.reward
-            lane.steps += 1
-            lane.idle = 0 if reward > 0 else lane.idle + 1
-            lane.ended = terminated or truncated
 
-    def _total(self, lane: Lane) -> float:
-        """The score; an abandoned episode's as if it had idled to its end."""
-        if not np.isfinite(lane.score):
-            raise UserError(f"environment '{self.env_name}' gave an infinite reward on track {lane.task.track}")
-        left = 0 if lane.ended else lane.task.max_length - lane.steps
-        return lane.score + left * self.settings.idle_reward
+    def end(self, row: int, lane: Lane) -> None:
+        if self.watch:  # the last frame too
+            mu, _ = self.agent.vae.encode(self.frames[row : row + 1], ROWS)
+            self.watch(self.envs[row], lane, self.frames[row], mu[0])
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -215,17 +132,6 @@ def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
     return agent, weights
 
 
-def score_many(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> None:
-    """Print the score of each of many fresh tracks as it ends, then mean ± standard deviation."""
-    tracks = config.track_seeds("report", args.seed, 0, args.num_episode)
-    results = Simulator(agent, args.env_name).run(
-        [Task(weights, track, args.max_length) for track in tracks],
-        lambda i, result: print(f"track {i:3d}: {result.score:7.1f} in {result.steps:4d} steps", flush=True),
-    )
-    scores = [result.score for result in results]
-    print(f"{np.mean(scores):.1f} ± {np.std(scores):.1f} over {len(scores)} tracks, lowest {min(scores):.1f}")
-
-
 def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> None:
     """Play one track, for the eye too if asked."""
     shows: list[screen.Show] = []
@@ -253,7 +159,10 @@ def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None)
 def main() -> None:
     args = parse_args()
     agent, weights = load_agent(args.filename)
-    (score_many if args.final_mode else play_one)(agent, args, weights)
+    if args.final_mode:
+        score_fresh_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
+    else:
+        play_one(agent, args, weights)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ import cli
 import config
 import controller.arch as controller
 from controller.search import EVALUATION, ROW
-from model import Agent, Simulator, Task, load_agent
+from lanes import Task
+from model import Agent, Simulator, load_agent
 from rollouts import UserError, atomic_write, open_batches_of, read_json, real_steps, write_json
 
 PICTURES = 10
@@ -83,8 +84,15 @@ def draw_reconstructions(agent: Agent, env_name: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_learning_curve(name: str, rows: list[dict], evaluations: list[dict], random_score: float, path: Path) -> None:
-    """Population and evaluated mean of each generation, the random driver's score for comparison."""
+def draw_learning_curve(
+    name: str,
+    rows: list[dict],
+    evaluations: list[dict],
+    path: Path,
+    random_score: float | None = None,
+    evaluated: str = "mean of the search",
+) -> None:
+    """Population and evaluations of a search by generation; the random driver's score, if given, for comparison."""
     figure, axes = new_figure(8, 5)
     generation = [row["generation"] for row in rows]
     axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
@@ -95,9 +103,10 @@ def draw_learning_curve(name: str, rows: list[dict], evaluations: list[dict], ra
         [row["std"] for row in evaluations],
         fmt="o-",
         capsize=3,
-        label="mean of the search on fresh tracks ± std",
+        label=f"{evaluated} on fresh tracks ± std",
     )
-    axes.axhline(random_score, linestyle=":", color="grey", label="random driver")
+    if random_score is not None:
+        axes.axhline(random_score, linestyle=":", color="grey", label="random driver")
     axes.set(xlabel="generation", ylabel="score", title=name)
     axes.legend()
     axes.grid(alpha=0.3)
@@ -125,7 +134,7 @@ def main() -> None:
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(args.filename), "seed": args.seed, "scores": scores})
     random_score = float(np.mean(scores["random"]))
-    draw_learning_curve(search, *history, random_score, config.REPORT_DIR / "learning_curve.png")
+    draw_learning_curve(search, *history, config.REPORT_DIR / "learning_curve.png", random_score)
     print(f"scores, reconstructions and learning curve in {config.REPORT_DIR}/")
 
 

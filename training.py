@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
@@ -91,13 +91,12 @@ class Progress:
         return self.best["losses"]["val_loss"] if self.best else float("inf")
 
 
-def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Write all that resuming needs: last weights, optimizer, and the progress, best weights and all."""
-    about = {"settings": progress.settings, "history": progress.history, "best": progress.best}
+def write_state(path: Path, about: dict, groups: Mapping[str, Sequence]) -> None:
+    """Write what resuming needs: `about`, which json can hold, and named lists of arrays or variables."""
     content = io.BytesIO()  # not the disk: where that is full, HDF5 crashes
     with h5py.File(content, "w") as file:
         file.attrs["about"] = json.dumps(about)
-        for group, arrays in (_state_variables(model) | {"best": progress.best_weights}).items():
+        for group, arrays in groups.items():
             file.create_group(group)
             for i, array in enumerate(arrays):
                 file.create_dataset(f"{group}/{i:03d}", data=np.asarray(array))
@@ -106,11 +105,11 @@ def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
         file.write(hashlib.sha256(content.getbuffer()).digest())  # after the end, where HDF5 does not look
 
 
-def load_state(path: Path, model: keras.Model, start: str) -> Progress:
-    """Restore a compiled model from `save_state`; returns the progress it had made.
+def read_state(path: Path, start: str) -> tuple[dict, dict[str, list[np.ndarray]]]:
+    """Read what `write_state` wrote: about, and the groups of arrays.
 
     Raises:
-        UserError: there is nothing to go on from (`start` says how to start), or it does not fit.
+        UserError: there is nothing to go on from (`start` says how to start), or it is damaged.
     """
     if not path.exists():
         raise UserError(f"there is nothing to go on from ({path} is not there): {start}")
@@ -120,22 +119,48 @@ def load_state(path: Path, model: keras.Model, start: str) -> Progress:
             raise ValueError("damaged, or of another version")
         with h5py.File(io.BytesIO(content[:-DIGEST]), "r") as file:
             about = json.loads(file.attrs["about"])
-            groups = {name: [np.asarray(group[key]) for key in sorted(group)] for name, group in file.items()}
+            return about, {name: [np.asarray(group[key]) for key in sorted(group)] for name, group in file.items()}
+    except Exception as error:  # a damaged file makes its readers raise whatever they like
+        raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
+
+
+def check_arrays(path: Path, expected: Sequence, found: Sequence[np.ndarray], start: str) -> None:
+    """Refuse arrays of other shapes than `expected`, a list of arrays or variables, and numbers that are not finite.
+
+    Raises:
+        UserError: `path`, where they were found, is of another architecture, or spoilt; `start` says how to start.
+    """
+    if [tuple(e.shape) for e in expected] != [f.shape for f in found]:
+        raise UserError(f"{path} is the state of another architecture: {start}")
+    if not all(np.isfinite(array).all() for array in found):
+        raise UserError(f"{path} holds numbers that are not finite: {start}")
+
+
+def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Write all that resuming needs: last weights, optimizer, and the progress, best weights and all."""
+    about = {"settings": progress.settings, "history": progress.history, "best": progress.best}
+    write_state(path, about, _state_variables(model) | {"best": progress.best_weights})
+
+
+def load_state(path: Path, model: keras.Model, start: str) -> Progress:
+    """Restore a compiled model from `save_state`; returns the progress it had made.
+
+    Raises:
+        UserError: there is nothing to go on from (`start` says how to start), or it does not fit.
+    """
+    about, groups = read_state(path, start)
+    try:
         progress = Progress(about["settings"], about["history"], about["best"], groups.pop("best"))
         progress.settings.items(), progress.history.copy().append(None)  # a table and a list
         losses = [row["val_loss"] for row in progress.history]
         if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
             raise ValueError("its losses are not those of a training")
-    except Exception as error:  # a damaged file makes its readers raise whatever they like
+    except Exception as error:  # nonsense in it is as good as damage
         raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
     variables = _state_variables(model)
-    best = variables["model"] if progress.best else []
-    groups = {name: groups.get(name, []) for name in variables}
-    for expected, found in ((best, progress.best_weights), *((variables[name], groups[name]) for name in variables)):
-        if [tuple(v.shape) for v in expected] != [a.shape for a in found]:
-            raise UserError(f"{path} is the state of another architecture: {start}")
-        if not all(np.isfinite(array).all() for array in found):
-            raise UserError(f"{path} holds numbers that are not finite: {start}")
+    check_arrays(path, variables["model"] if progress.best else [], progress.best_weights, start)
+    for name in variables:
+        check_arrays(path, variables[name], groups.get(name, []), start)
     for name in variables:
         for variable, array in zip(variables[name], groups[name], strict=True):
             variable.assign(array)

@@ -27,7 +27,8 @@ from measure import ROOT, Crew, Row, rate, row, take_turns
 import config
 import controller.arch as controller
 from env import make_env
-from model import ROWS, Agent, Simulator, Task
+from lanes import ROWS, Task
+from model import Agent, Simulator
 
 ROUNDS = 5
 STEPS = 150  # of each of ROWS episodes, a round

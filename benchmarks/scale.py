@@ -61,7 +61,8 @@ def measured(folder: Path, ranks: int) -> float:
 
 def lock_step_costs() -> tuple[float, float, np.ndarray]:
     """Seconds of a lock-step step: the fixed part, and the part a lane adds; and the lengths of some episodes."""
-    from model import ROWS, Agent, Simulator, Task
+    from lanes import ROWS, Task
+    from model import Agent, Simulator
 
     simulator = Simulator(Agent(), "car_racing", patience=100)
     rng = np.random.default_rng(0)
@@ -120,7 +121,7 @@ def modelled(population: int, ranks: int, costs: tuple, leader: float) -> float:
 
 def message_bytes(population: int, ranks: int) -> int:
     """What the leader sends in a generation; what comes back is a hundredth of it."""
-    from model import Task
+    from lanes import Task
 
     weights = np.zeros((population, controller.NUM_WEIGHTS))
     tasks = [Task(w, track, 1000) for w in weights for track in range(TRACKS)]

@@ -23,6 +23,8 @@ FIRST = {
 }
 BATCHES = {"--start_batch": BAD_COUNT, "--max_batch": BAD_COUNT}
 TRAINING = BATCHES | {"--N": BAD_SIZE, "--epochs": BAD_SIZE, "--steps": BAD_SIZE, "--batch_size": BAD_SIZE}
+Q_LEARNING = {"--episodes": BAD_SIZE, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS, "--seed": BAD_SEED}
+Q_LEARNING |= {"--num_episode": BAD_TRACKS}
 FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     GENERATE: {
         **{"--total_episodes": BAD_SIZE, "--start_batch": (*BAD_COUNT, str(2**16)), "--time_steps": (*BAD_SIZE, "1")},
@@ -42,6 +44,15 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     MODEL: {"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
     REPORT: {"--num_episode": BAD_TRACKS, "--seed": BAD_SEED},
+    "baselines.random_car_racing": {"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
+    "baselines.dqn_cartpole": Q_LEARNING,
+    "baselines.dqn_car_racing": Q_LEARNING | {"--max_length": BAD_SIZE},
+    "baselines.ga_car_racing": {
+        **{"--num_worker": BAD_SIZE, "--generations": BAD_SIZE, "--population": (*BAD_TRACKS, "7")},
+        **{"--tracks": BAD_TRACKS, "--max_length": BAD_SIZE, "--patience": BAD_COUNT, "--crossover": BAD_SHARE},
+        **{"--mutation": BAD_SHARE, "--sigma": BAD_FLOAT, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
+        **{"--seed": BAD_SEED, "--num_episode": BAD_TRACKS},
+    },
 }
 
 

@@ -14,7 +14,7 @@ from conftest import snapshot
 import config
 import controller.arch as arch
 from controller.search import ControllerSearch, check_settings, share_of_luck, state_path, weights_path
-from model import Result, Task
+from lanes import Result, Task
 from rollouts import UserError
 
 NAME = "car_racing.cma.2.8"

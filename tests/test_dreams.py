@@ -9,7 +9,7 @@ import pytest
 import config
 import controller.arch as controller
 from dreams import IDLE_REWARD, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
-from model import Task
+from lanes import Task
 from nets import seed_everything
 from rnn.arch import RNN, dream_noise, split_mixture
 from rollouts import UserError

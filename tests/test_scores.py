@@ -18,7 +18,8 @@ import controller.arch as controller
 import model
 from controller.search import ControllerSearch
 from env import make_env
-from model import ROWS, Agent, Result, Simulator, Task
+from lanes import ROWS, Result, Task
+from model import Agent, Simulator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,8 @@ import controller.arch as controller
 import drivers
 import model
 from env import make_env
-from model import ROWS, Agent, Result, Simulator, Task
+from lanes import ROWS, Result, Task
+from model import Agent, Simulator
 from nets import seed_everything
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -1,0 +1,286 @@
+"""The baselines as a person runs them: tiny, stopped and gone on with, with other seeds, and with mistakes."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, command, environment, run_script, snapshot
+
+from baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, q_training, random_car_racing
+from baselines.ga_search import GASearch, best_genes
+from es import load_search
+from rollouts import UserError
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+RANDOM, CARTPOLE, CAR, GA = (
+    f"baselines/{name}.py" for name in ("random_car_racing", "dqn_cartpole", "dqn_car_racing", "ga_car_racing")
+)
+TINY = {
+    RANDOM: "--num_episode 2 --max_length 20",
+    CARTPOLE: "--episodes 4 --eval_steps 2 --eval_episode 3",
+    CAR: "--episodes 2 --max_length 40 --eval_steps 2 --eval_episode 2",
+    GA: "-n 1 --population 4 --generations 2 --tracks 1 --max_length 30 --eval_steps 2 --eval_episode 2",
+}
+MODULES = {RANDOM: random_car_racing, CARTPOLE: dqn_cartpole, CAR: dqn_car_racing, GA: ga_car_racing}
+LEFT = {
+    RANDOM: {"random_car_racing.scores.json", "random_car_racing.png"},
+    CARTPOLE: {"cartpole.state.h5", "cartpole_weight.h5", "cartpole_weight.json", "cartpole.png"},
+    CAR: {
+        *{"dqn_car_racing.state.h5", "dqn_car_racing.png"},
+        *{"dqn_car_racing_weight.h5", "dqn_car_racing_weight.json"},
+    },
+    GA: {"ga_car_racing.es.npz", "ga_car_racing.png"},
+}
+Here = Callable[..., str]
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Here:
+    """Runs a script's main in this process, whose TensorFlow is loaded, in this test's folder; returns what it said."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name: str, arguments: str = "") -> str:
+        monkeypatch.setattr(sys, "argv", [name, *arguments.split()])
+        MODULES[name].main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def rows_of(name: str) -> np.ndarray:
+    """The rows of a Q training in this folder, without the seconds."""
+    from training import read_state
+
+    _, groups = read_state(Path(f"baselines/{name}.state.h5"), "")
+    return np.delete(groups["rows"][0], q_training.SECONDS, axis=1)
+
+
+# --- as a person runs them --------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", TINY)
+def test_every_script_runs_from_any_folder_and_leaves_its_files(name: str, tmp_path: Path) -> None:
+    run_script(tmp_path, name, TINY[name])
+    assert {path.split("/")[1] for path in snapshot(tmp_path)} == LEFT[name]
+    assert (tmp_path / f"baselines/{Path(name).stem.replace('dqn_cartpole', 'cartpole')}.png").stat().st_size > 5000
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_help_says_what_it_does_without_tensorflow(name: str, tmp_path: Path) -> None:
+    program = f"""
+import runpy, sys
+sys.argv, sys.path[:0] = ["x", "--help"], [{str(ROOT)!r}]
+try:
+    runpy.run_path({str(ROOT / name)!r}, run_name="__main__")
+finally:
+    print("tensorflow" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
+    assert name in done.stdout
+    assert "goes on" in done.stdout
+    assert "A kill costs" in done.stdout
+    assert done.stdout.splitlines()[-1] == "False"
+    assert not list(tmp_path.iterdir())
+
+
+def test_killed_it_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+    call = command(RANDOM, "--num_episode 5000 --max_length 30")
+    process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+    for _ in range(3):
+        assert process.stdout.readline().startswith("track")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    scores = json.loads((tmp_path / "baselines/random_car_racing.scores.json").read_text())["scores"]
+    assert len(scores) >= 3
+    out = run_script(tmp_path, RANDOM, f"--num_episode {len(scores) + 1} --max_length 30").stdout
+    assert f"after {len(scores)} episodes" in out
+    assert out.count("track ") == 1
+
+
+# --- random -----------------------------------------------------------------------------------------------------------
+def test_random_stopped_and_gone_on_with_is_the_same(here: Here, tmp_path: Path) -> None:
+    def scores() -> list[float]:
+        return json.loads((tmp_path / "baselines/random_car_racing.scores.json").read_text())["scores"]
+
+    here(RANDOM, "--num_episode 3 --max_length 20 --seed 4")
+    unbroken = scores()
+    here(RANDOM, "--num_episode 1 --max_length 20 --seed 4 --new_model")
+    assert scores() == unbroken[:1]
+    assert "after 1 episodes" in here(RANDOM, "--num_episode 3 --max_length 20 --seed 4")
+    assert scores() == unbroken
+    here(RANDOM, "--num_episode 3 --max_length 20 --seed 5 --new_model")
+    assert scores() != unbroken
+
+
+# --- Deep Q-Learning --------------------------------------------------------------------------------------------------
+def test_the_same_seed_learns_the_same_and_another_seed_something_else(here: Here) -> None:
+    found = []
+    for seed in (1, 1, 2):
+        here(CARTPOLE, f"{TINY[CARTPOLE]} --new_model --seed {seed}")
+        found.append((rows_of("cartpole").tolist(), json.loads(Path("baselines/cartpole_weight.json").read_text())))
+    assert found[0][0] == found[1][0]
+    assert found[0][0] != found[2][0]
+    assert found[0][1]["weights_sha256"] == found[1][1]["weights_sha256"] != found[2][1]["weights_sha256"]
+
+
+def test_it_goes_on_from_weights_optimizer_and_steps(here: Here) -> None:
+    from baselines.q_state import load, new_learner, save
+
+    out = here(CARTPOLE, f"{TINY[CARTPOLE]} --stable --episodes 40 --eval_steps 40")
+    before = rows_of("cartpole_stable")
+    assert f"40 episodes, {int(before[-1, 1])} steps" in out
+    problem, path = dqn_cartpole.make_problem(stable=True), Path("baselines/cartpole_stable.state.h5")
+    learner, other = (new_learner(problem, dqn_cartpole.STABLE, seed) for seed in (0, 9))
+    progress = load(path, learner)
+    assert learner.updates > 0
+    assert progress.steps == before[-1, 1]
+    save("copy", learner, progress)
+    again = load(Path("baselines/copy.state.h5"), other)
+    for group, variables in learner.variables().items():
+        assert variables
+        for one, two in zip(variables, other.variables()[group], strict=True):
+            np.testing.assert_array_equal(one, two)
+    np.testing.assert_array_equal(progress.rows, again.rows)
+    out = here(CARTPOLE, f"{TINY[CARTPOLE]} --stable --episodes 41 --eval_steps 40")
+    assert "after 40 episodes; the replay memory begins empty" in out
+    after = rows_of("cartpole_stable")
+    np.testing.assert_array_equal(after[:40], before)
+    assert after[40, 1] == before[-1, 1] + after[40, 3]
+
+
+def test_resumed_as_the_source_does_it_explores_no_more_than_it_must(here: Here) -> None:
+    here(CARTPOLE, TINY[CARTPOLE])
+    here(CARTPOLE, TINY[CARTPOLE].replace("--episodes 4", "--episodes 5"))
+    epsilon = rows_of("cartpole")[:, 4]
+    assert epsilon[3] > 0.9
+    assert epsilon[4] == dqn_cartpole.SOURCE.epsilon_final
+
+
+def test_best_weights_follow_from_the_state_and_score_the_same(here: Here) -> None:
+    here(CARTPOLE, TINY[CARTPOLE])
+    weights = Path("baselines/cartpole_weight.h5")
+    left = weights.read_bytes()
+    weights.unlink()  # as if it had been killed once the state was written
+    here(CARTPOLE, TINY[CARTPOLE])
+    assert weights.read_bytes() == left
+    scores = []
+    for _ in range(2):
+        out = here(CARTPOLE, "--final_mode --num_episode 4")
+        assert re.search(r"\d ± .* over 4 episodes, lowest .*: not solved, which takes 475", out)
+        scores.append(json.loads(Path("baselines/cartpole.scores.json").read_text())["scores"])
+    assert scores[0] == scores[1]
+    here(CARTPOLE, "--final_mode --num_episode 4 --seed 3")
+    assert json.loads(Path("baselines/cartpole.scores.json").read_text())["scores"] != scores[0]
+
+
+def test_the_car_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the scale of a test: a short warm-up, so that gradient steps are made and the network changes."""
+    recipe = replace(dqn_car_racing.RECIPE, memory=200, warm_up=10, target_update_freq=7)
+    monkeypatch.setattr(dqn_car_racing, "RECIPE", recipe)
+    here(CAR, TINY[CAR].replace("--max_length 40", "--max_length 120"))
+    rows = rows_of("dqn_car_racing")
+    assert (rows[:, -1] > 0).all()  # losses
+    assert rows[-1, 1] == 60  # two episodes of 30 held actions
+    out = here(CAR, "--final_mode --num_episode 2 --max_length 40")
+    assert re.search(r"track   0: .* in   40 steps\n", out)
+    assert "over 2 tracks" in out
+    with pytest.raises(UserError, match=r"made with max_length = 120, now it is 40: give the settings of before"):
+        here(CAR, TINY[CAR])
+
+
+# --- the genetic algorithm --------------------------------------------------------------------------------------------
+def history() -> list[np.ndarray]:
+    kept = load_search("baselines/ga_car_racing.es.npz")
+    tables = [kept.coordinates[name] for name in ("best", "champion", "evaluations")]
+    return [kept.fitness, np.delete(kept.coordinates["rows"], 1, axis=1), *tables]  # without the seconds
+
+
+def test_a_search_stopped_and_gone_on_with_is_the_same_on_any_number_of_processes(here: Here, tmp_path: Path) -> None:
+    monkey = TINY[GA].replace("--generations 2", "--generations 3")
+    run_script(tmp_path, GA, monkey)
+    unbroken = history()
+    run_script(tmp_path, GA, monkey.replace("--generations 3", "--generations 1"), "--new_model")
+    assert len(history()[0]) == 1
+    out = run_script(tmp_path, GA, monkey.replace("-n 1", "-n 2")).stdout
+    assert "going on with baselines/ga_car_racing.es.npz after generation 1" in out
+    for one, two in zip(unbroken, history(), strict=True):
+        np.testing.assert_array_equal(one, two)
+    run_script(tmp_path, GA, monkey, "--new_model --seed 1")
+    assert (history()[0] != unbroken[0]).any()
+    out = run_script(tmp_path, GA, "--final_mode --num_episode 2 --max_length 20").stdout
+    assert "over 2 tracks" in out
+
+
+def test_a_damaged_search_is_refused(here: Here) -> None:
+    settings = {"population": 4, "seed": 0, "sigma": 0.3, "crossover": 0.8, "mutation": 0.1, "eval_steps": 1}
+    search = GASearch.start_or_resume("s", settings, 5, False)
+    search.optimizer.ask()
+    search.tell(np.arange(8.0), 10, 1.0)
+    search.save()
+    with pytest.raises(UserError, match="no champion yet"):
+        best_genes("s", 5)
+    search.evaluated([1.0, 2.0])
+    search.save()
+    np.testing.assert_array_equal(best_genes("s", 5)[0], search.champion)
+    with pytest.raises(UserError, match=r"holds \(5,\) genes, this network has 6"):
+        best_genes("s", 6)
+    with pytest.raises(UserError, match="made with seed = 0, now it is 1"):
+        GASearch.start_or_resume("s", settings | {"seed": 1}, 5, False)
+    search._fitness = search._fitness[:, ::-1]
+    search.save()
+    with pytest.raises(UserError, match="replays to another search"):
+        GASearch.start_or_resume("s", settings, 5, False)
+    path = Path("baselines/s.es.npz")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match="is damaged"):
+        GASearch.start_or_resume("s", settings, 5, False)
+
+
+# --- mistakes ---------------------------------------------------------------------------------------------------------
+MISTAKES = [
+    (RANDOM, "--max_length 0", "--max_length"),
+    (RANDOM, "--seed -1", "--seed"),
+    (CARTPOLE, "--episodes many", "--episodes"),
+    (CAR, "--eval_episode 0", "--eval_episode"),
+    (GA, "--population 7", "--population: must be even"),
+    (GA, "--mutation 2", "--mutation"),
+    (GA, "--final_mode", r"ga_car_racing.es.npz does not exist"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), MISTAKES)
+def test_a_mistake_is_one_line(name: str, arguments: str, message: str, tmp_path: Path) -> None:
+    done = run_script(tmp_path, name, arguments, ok=False)
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(errors) == 1
+    assert re.search(message, errors[0])
+    assert "Traceback" not in done.stderr
+    assert not snapshot(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "weights"), [(CARTPOLE, "cartpole_weight"), (CAR, "dqn_car_racing_weight")])
+def test_there_is_no_final_score_before_there_are_weights(name: str, weights: str, here: Here, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"{weights}.h5 is not there: run {name} first"):
+        here(name, "--final_mode")
+    assert not snapshot(tmp_path)
+
+
+def test_a_damaged_state_is_refused_and_left_alone(here: Here) -> None:
+    here(CARTPOLE, TINY[CARTPOLE])
+    path = Path("baselines/cartpole.state.h5")
+    whole = path.read_bytes()
+    for damaged in (b"", whole[:-1], whole[:2000] + b"x" + whole[2001:]):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match=r"cartpole.state.h5 is not a training state .*--new_model"):
+            here(CARTPOLE, TINY[CARTPOLE])
+        assert path.read_bytes() == damaged
+    path.write_bytes(whole)
+    with pytest.raises(UserError, match="made with seed = 0, now it is 1"):
+        here(CARTPOLE, f"{TINY[CARTPOLE]} --seed 1")
