@@ -1,0 +1,47 @@
+"""Our environments for gym 0.26, which Gymnasium has taken the place of: the same ids, the same frames.
+
+    import gym
+    env = gym.make("custom_envs:WorldModels/CarRacing-v0")
+
+gym 0.26 has Gymnasium's reset and step already; what it wants of its own are the base class and the spaces. Its checker
+breaks on NumPy 2, so the environments are registered without it.
+"""
+
+from typing import Any
+
+import gym
+import gymnasium
+
+
+class LegacyEnv(gym.Env):
+    """An environment of ours as one of gym's.
+
+    Args:
+        gymnasium_id: what it is called in Gymnasium, where it is registered.
+        render_mode: as there.
+    """
+
+    def __init__(self, gymnasium_id: str, render_mode: str | None = None) -> None:
+        self._env = gymnasium.make(gymnasium_id, render_mode=render_mode, disable_env_checker=True).unwrapped
+        self.metadata, self.render_mode = self._env.metadata, render_mode
+        self.observation_space, self.action_space = (
+            gym.spaces.Box(space.low, space.high, space.shape, space.dtype)
+            for space in (self._env.observation_space, self._env.action_space)
+        )
+
+    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
+        return self._env.reset(seed=seed, options=options)
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict]:
+        return self._env.step(action)
+
+    def render(self) -> Any:
+        return self._env.render()
+
+    def close(self) -> None:
+        self._env.close()
+
+
+def register(gymnasium_id: str) -> None:
+    """Make an environment known to gym by the id that it has in Gymnasium."""
+    gym.register(gymnasium_id, LegacyEnv, kwargs={"gymnasium_id": gymnasium_id}, disable_env_checker=True)

@@ -1,0 +1,42 @@
+"""The same environments in gym 0.26, where that is installed: LEGACY_GYM names the folder it is in.
+
+pip install --target legacy-gym --no-deps gym==0.26.2 gym-notices==0.0.8 cloudpickle==3.1.2
+LEGACY_GYM=$PWD/legacy-gym python -m pytest tests/test_legacy_gym.py
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import LIMIT, ROOT, environment
+
+PROGRAM = Path(__file__).with_name("legacy_gym_program.py")
+
+
+def test_gym_knows_the_same_ids() -> None:
+    folder = os.environ.get("LEGACY_GYM")
+    if not folder:
+        pytest.skip("set LEGACY_GYM to the folder that gym 0.26.2 is installed in")
+    path = os.pathsep.join((str(ROOT), folder))
+    done = subprocess.run(
+        [sys.executable, PROGRAM], env=environment(PYTHONPATH=path), capture_output=True, text=True, timeout=LIMIT
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["gym"] == "0.26.2"
+    assert told["is one of gym's"]
+    assert told["samples"]
+    assert told["spaces"][0] == "Box(0, 255, (64, 64, 3), uint8)"
+    assert told["same"]
+    assert told["moves"]
+    assert not told["checker"]
+
+
+def test_without_gym_nothing_looks_for_it() -> None:
+    program = (
+        "import sys, custom_envs; assert 'gym' not in sys.modules; assert 'custom_envs.legacy_gym' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], env=environment(PYTHONPATH=str(ROOT)), check=True, timeout=LIMIT)
