@@ -46,27 +46,29 @@ def open_initial_z() -> tuple[np.ndarray, np.ndarray]:
 
 
 class Dreams:
-    """The state of ROWS dreams, each at its own step of its own dream.
+    """The state of many dreams, each at its own step.
 
-    A dream depends on its seed, its actions and the temperature alone, not on what is dreamt beside it.
+    A dream depends on its seed, its actions, the temperature and (in the last bits) the number of rows, not on what is
+    dreamt beside it.
 
     Args:
         rnn: M.
         temperature: see RNN.dream.
+        rows: how many dreams there is room for.
     """
 
-    def __init__(self, rnn: "RNN", temperature: float) -> None:
+    def __init__(self, rnn: "RNN", temperature: float, rows: int = ROWS) -> None:
         from rnn.arch import dream_noise
 
-        self.rnn, self.temperature = rnn, temperature
+        self.rnn, self.temperature, self.rows = rnn, temperature, rows
         self.start_mu, self.start_log_var = open_initial_z()
         # All members of a population dream the same dreams.
         self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(np.random.default_rng([seed, 2]), NOISE_STEPS))
-        self.z = np.zeros((ROWS, config.Z_DIM), np.float32)
-        self.gained = np.zeros(ROWS, np.float32)
-        self.h, self.c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
-        self._noise = np.zeros((ROWS, NOISE_STEPS, 2 * config.Z_DIM + 1), np.float32)
-        self._t = np.zeros(ROWS, int)
+        self.z = np.zeros((rows, config.Z_DIM), np.float32)
+        self.gained = np.zeros(rows, np.float32)
+        self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
+        self._noise = np.zeros((rows, NOISE_STEPS, 2 * config.Z_DIM + 1), np.float32)
+        self._t = np.zeros(rows, int)
 
     def start(self, row: int, seed: int) -> None:
         """Begin a dream in a row."""
@@ -78,9 +80,9 @@ class Dreams:
         self._noise[row] = self._noise_of(seed)
 
     def step(self, actions: np.ndarray) -> np.ndarray:
-        """Go on by actions (ROWS, 3) float32; returns the rewards (ROWS,) on the road's scale."""
+        """Go on by actions (rows, 3) float32; returns the rewards (rows,) on the road's scale."""
         x = np.concatenate([self.z, actions, self.gained[:, None]], axis=1)
-        noise = self._noise[np.arange(ROWS), self._t % NOISE_STEPS]
+        noise = self._noise[np.arange(self.rows), self._t % NOISE_STEPS]
         self.z, self.gained, self.h, self.c = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
         self._t += 1
         return dreamt_reward(self.gained.astype(np.float64))

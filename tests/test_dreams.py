@@ -1,10 +1,13 @@
 """Dreams: the draw against a second formula and against the mixture's own moments, and what a dream depends on."""
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.utils.env_checker import check_env
 
 import config
 import controller.arch as controller
@@ -148,6 +151,66 @@ def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) ->
     [result] = DreamSimulator(with_reward_logit(99), 1.0, patience=10).run([task])
     assert result.steps == 50
     assert result.score == pytest.approx(50 * (TILE_REWARD + IDLE_REWARD))
+
+
+# --- as an environment ---------------------------------------------------------------------------------------------
+
+ID = "custom_envs:WorldModels/CarRacingDream-v0"
+
+
+@pytest.fixture
+def trained(copy_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the small run of all stages left."""
+    folder = copy_of("data/initial_z.npz", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def test_gymnasium_accepts_it(trained: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", message=".*[Bb]ox observation space m(in|ax)imum value is.*")
+        check_env(gym.make(ID, render_mode="rgb_array").unwrapped, skip_render_check=False)
+
+
+def test_a_seed_and_actions_are_a_dream(trained: Path) -> None:
+    def course(seed: int, temperature: float = 1.0) -> list:
+        env = gym.make(ID, render_mode="rgb_array", temperature=temperature).unwrapped
+        steps = [env.reset(seed=seed)[0]]
+        for _ in range(6):
+            steps += env.step(np.array([0.1, 0.5, 0], np.float32))[:2]
+        assert env.render().shape == config.FRAME_SHAPE
+        assert env.render().dtype == np.uint8
+        return [np.asarray(step).tolist() for step in steps]
+
+    assert course(1) == course(1)
+    assert course(1) != course(2)
+    assert course(1) != course(1, temperature=1.3)
+
+
+def test_a_dream_ends_without_gain(trained: Path) -> None:
+    env = gym.make(ID).unwrapped
+    model = env._dreams.rnn.model
+    *weights, kernel, bias = model.get_weights()
+    kernel[:, -1], bias[-1] = 0, -99  # it never expects to gain anything
+    model.set_weights([*weights, kernel, bias])
+    env.reset(seed=1)
+    ends = [env.step(np.zeros(3, np.float32))[2] for _ in range(100)]
+    assert ends == [False] * 99 + [True]
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
+def test_a_temperature_must_be_above_zero(trained: Path, temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be above zero"):
+        gym.make(ID, temperature=temperature)
+
+
+@pytest.mark.parametrize("action", [[0.0, 0.0], [np.nan, 0.0, 0.0], 1])
+def test_a_bad_action_is_refused(trained: Path, action: object) -> None:
+    env = gym.make(ID).unwrapped
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="3 finite numbers"):
+        env.step(action)
 
 
 # --- bad input -----------------------------------------------------------------------------------------------------
