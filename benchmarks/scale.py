@@ -36,9 +36,11 @@ BYTES_A_SECOND, MESSAGE_SECONDS = 125e6, 1e-4
 
 def prepare(folder: Path) -> None:
     """Networks with random weights: to the speed they are as good as any."""
+    from nets import set_threads
     from rnn.arch import RNN
     from vae.arch import VAE
 
+    set_threads(1)
     VAE().save(folder / config.VAE_DIR / "weights.h5", {"settings": {}})
     RNN().save(folder / config.RNN_DIR / "weights.h5", {"settings": {}})
 

@@ -2,8 +2,8 @@
 
     python benchmarks/start_and_size.py
 
-Start-up is from the command to the first work: a tiny run of each stage, in a folder of its own, less the work itself
-(some frames, one gradient step, one generation of four short episodes), which is therefore counted in.
+Start-up is from the command to the first line that says that something was done: the first batch, gradient step (and its
+validation), generation, score. A tiny run of each stage, in a folder of its own, so little but the start is in it.
 """
 
 import os
@@ -21,25 +21,36 @@ from measure import ROOT, Row
 import config
 
 ROUNDS = 3
-STAGES = {
-    "01_generate_data.py": "car_racing --total_episodes 4 --batch_size 4 --time_steps 50 --num_worker 1",
-    "02_train_vae.py": "--new_model --steps 1 --batch_size 20",
-    "03_generate_rnn_data.py": "",
-    "04_train_rnn.py": "--new_model --steps 1 --batch_size 2",
-    "05_train_controller.py": "car_racing -n 2 -t 2 -e 1 --max_length 10 --subspace 4 --generations 1 --new_model",
-    "model.py": "car_racing --generate_data_mode --max_length 10",
+STAGES = {  # script: its arguments, and how the line begins that tells of its first work
+    "01_generate_data.py": (
+        "car_racing --total_episodes 4 --batch_size 4 --time_steps 50 --num_worker 1",
+        "batches 0..0",
+    ),
+    "02_train_vae.py": ("--new_model --steps 1 --batch_size 20", "1/1 - "),
+    "03_generate_rnn_data.py": ("", "series of"),
+    "04_train_rnn.py": ("--new_model --steps 1 --batch_size 2", "1/1 - "),
+    "05_train_controller.py": (
+        "car_racing -n 2 -t 2 -e 1 --max_length 10 --subspace 4 --generations 1 --new_model",
+        "car_racing (1,",
+    ),
+    "model.py": ("car_racing --generate_data_mode --max_length 10", "score "),
 }
 
 
-def seconds(folder: Path, script: str, arguments: str) -> float:
-    """How long a script takes from start to end."""
+def seconds_until(line: str, folder: Path, script: str, arguments: str) -> float:
+    """How long it takes a script to print a line that begins so; it then runs to its end."""
     environment = {name: value for name, value in os.environ.items() if name not in measure.ONE_THREAD}
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, ROOT / script, *arguments.split()],
-        **{"cwd": folder, "env": environment, "check": True, "capture_output": True},
-    )
-    return time.perf_counter() - start
+    command = [sys.executable, "-u", ROOT / script, *arguments.split()]
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as run:
+        for said in run.stdout:
+            if said.decode().startswith(line):
+                seconds = time.perf_counter() - start
+                run.communicate()
+                return seconds
+    raise RuntimeError(f"{script} never said '{line}'")
 
 
 def at_most(work: str, values: list[float], least: float) -> Row:
@@ -50,15 +61,15 @@ def at_most(work: str, values: list[float], least: float) -> Row:
 
 def start_ups(folder: Path) -> list[Row]:
     rows, helps = [], []
-    for script, arguments in STAGES.items():
+    for script, (arguments, line) in STAGES.items():
         values = []
         for i in range(ROUNDS):
             if script in ("01_generate_data.py", "03_generate_rnn_data.py"):
                 for path in (folder / "data").glob("obs_*" if script.startswith("01") else "rnn_*"):
                     path.unlink()
-            values.append(seconds(folder, script, arguments))
-            helps += [seconds(folder, script, "--help")] if i else []
-        rows.append(at_most(f"start-up and first work of {script}", values, 6))
+            values.append(seconds_until(line, folder, script, arguments))
+            helps += [seconds_until("usage: ", folder, script, "--help")] if i else []
+        rows.append(at_most(f"start of {script} to its first work", values, 6))
     return [*rows, at_most("--help of any script", helps, 0.5)]
 
 
@@ -86,7 +97,7 @@ def size_of_a_frame(folder: Path) -> tuple[Row, str]:
     note = (
         f"Lossless compression (zlib, level 1) would leave {100 * share:.0f} % of the bytes, and cost"
         f" {1e6 * packing:.0f} µs a frame to write and {1e6 * unpacking:.0f} µs to read,"
-        f" {0.1 * unpacking * 1000:.0f} ms of a gradient step of 100 frames; they would be no memory map any more."
+        f" {100 * unpacking * 1000:.1f} ms of a gradient step of 100 frames; they would be no memory map any more."
     )
     return row, note
 
