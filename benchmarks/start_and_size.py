@@ -2,8 +2,8 @@
 
     python benchmarks/start_and_size.py
 
-Start-up is from the command to the first line that says that something was done: the first batch, gradient step (and its
-validation), generation, score. A tiny run of each stage, in a folder of its own, so little but the start is in it.
+Start-up is from the command to the first line that says that something was done: the first batch, gradient step (and
+its validation), generation, score. A tiny run of each stage, in a folder of its own: little but the start is in it.
 """
 
 import os
