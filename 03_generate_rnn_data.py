@@ -87,7 +87,7 @@ def write_initial_z(vae_hash: str) -> None:
     mu = np.concatenate([batch["rnn_input"][:, 0, : config.Z_DIM] for batch in series])
     log_var = np.concatenate([batch["rnn_log_var"][:, 0] for batch in series])
     with atomic_write(config.DATA_DIR / "initial_z.npz") as part:
-        np.savez(part, mu=mu, log_var=log_var)
+        np.savez(part, mu=mu, log_var=log_var, vae=np.array(vae_hash))
 
 
 @cli.enough_memory("episodes of fewer steps need less, see --time_steps of 01")

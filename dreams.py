@@ -29,12 +29,17 @@ def dreamt_reward(gained: np.ndarray) -> np.ndarray:
     return TILE_REWARD * gained + IDLE_REWARD
 
 
-def open_initial_z() -> tuple[np.ndarray, np.ndarray]:
-    """mu and log_var, float32 (n, 32) each, of the first frames that stage 03 has encoded; UserError without them."""
+def open_initial_z(vae: str) -> tuple[np.ndarray, np.ndarray]:
+    """mu and log_var, float32 (n, 32) each, of the first frames that stage 03 has encoded with the VAE of this hash.
+
+    Raises:
+        UserError: there are none, they are damaged, or another VAE encoded them.
+    """
     path = config.DATA_DIR / "initial_z.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [np.asarray(file[name], np.float32) for name in ("mu", "log_var")]
+            encoder = str(file["vae"])
     except FileNotFoundError:
         raise UserError(f"{path} is not there, where dreams begin: run {MAKER['rnn']} first") from None
     except Exception as error:  # a damaged file makes its reader raise whatever it likes
@@ -42,6 +47,8 @@ def open_initial_z() -> tuple[np.ndarray, np.ndarray]:
     shapes = {array.shape for array in arrays}
     if shapes != {(len(arrays[0]), config.Z_DIM)} or not len(arrays[0]) or not np.isfinite(arrays).all():
         raise UserError(f"{path} does not hold mu and log_var of first frames: run {MAKER['rnn']} again")
+    if encoder != vae:
+        raise UserError(f"{path} was encoded by VAE {encoder}, {config.VAE_DIR}/ holds {vae}: run {MAKER['rnn']} again")
     return arrays[0], arrays[1]
 
 
@@ -53,15 +60,16 @@ class Dreams:
 
     Args:
         rnn: M.
+        vae: the hash of V, which must have encoded the first frames.
         temperature: see RNN.dream.
         rows: how many dreams there is room for.
     """
 
-    def __init__(self, rnn: "RNN", temperature: float, rows: int = ROWS) -> None:
+    def __init__(self, rnn: "RNN", vae: str, temperature: float, rows: int = ROWS) -> None:
         from rnn.arch import dream_noise
 
         self.rnn, self.temperature, self.rows = rnn, temperature, rows
-        self.start_mu, self.start_log_var = open_initial_z()
+        self.start_mu, self.start_log_var = open_initial_z(vae)
         # All members of a population dream the same dreams.
         self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(np.random.default_rng([seed, 2]), NOISE_STEPS))
         self.z = np.zeros((rows, config.Z_DIM), np.float32)
@@ -92,12 +100,13 @@ class DreamSimulator:
     """Drives episodes as model.Simulator does, but in dreams.
 
     Args:
+        rnn, vae, temperature: as for Dreams.
         patience: steps without reward after which a dream is given up, and charged what idling on would have cost.
             None: never.
     """
 
-    def __init__(self, rnn: "RNN", temperature: float, patience: int | None = None) -> None:
-        self.dreams, self.patience = Dreams(rnn, temperature), patience or np.inf
+    def __init__(self, rnn: "RNN", vae: str, temperature: float, patience: int | None = None) -> None:
+        self.dreams, self.patience = Dreams(rnn, vae, temperature), patience or np.inf
 
     def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
         """Dream all tasks, a free row taking the next; a task's `track` is the seed of its dream."""

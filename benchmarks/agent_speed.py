@@ -61,8 +61,9 @@ def prepare_dreams(number: int) -> Callable[[], int]:
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         config.DATA_DIR.mkdir()
-        np.savez(config.DATA_DIR / "initial_z.npz", mu=np.zeros((1, 32)), log_var=np.zeros((1, 32)))
-        simulator, weights = DreamSimulator(Agent().rnn, 1.0), some_weights()
+        zeros = np.zeros((1, config.Z_DIM))
+        np.savez(config.DATA_DIR / "initial_z.npz", mu=zeros, log_var=zeros, vae=np.array("none"))
+        simulator, weights = DreamSimulator(Agent().rnn, "none", 1.0), some_weights()
         os.chdir(ROOT)
 
     def work() -> int:

@@ -28,7 +28,7 @@ class CarRacingDream(gym.Env):
         temperature: above zero; see RNN.dream.
 
     Raises:
-        UserError: V, M or initial_z.npz are missing or damaged.
+        UserError: V, M or initial_z.npz are missing, damaged, or not of one kind.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 50}
@@ -45,8 +45,8 @@ class CarRacingDream(gym.Env):
 
         self.render_mode = render_mode
         agent = Agent()
-        agent.load()
-        self._vae, self._dreams = agent.vae, Dreams(agent.rnn, temperature, rows=1)
+        hashes = agent.load()
+        self._vae, self._dreams = agent.vae, Dreams(agent.rnn, hashes["vae"], temperature, rows=1)
         self._idle = 0
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.float32], dict]:

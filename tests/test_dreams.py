@@ -18,6 +18,7 @@ from rnn.arch import RNN, dream_noise, split_mixture
 from rollouts import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+HASH = "0123456789abcdef"  # of the VAE that is said to have encoded the first frames
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     config.DATA_DIR.mkdir()
     rng = np.random.default_rng(1)
-    np.savez(config.DATA_DIR / "initial_z.npz", mu=rng.normal(size=(7, 32)), log_var=rng.normal(-2, 1, (7, 32)))
+    mu, log_var = rng.normal(size=(7, 32)), rng.normal(-2, 1, (7, 32))
+    np.savez(config.DATA_DIR / "initial_z.npz", mu=mu, log_var=log_var, vae=np.array(HASH))
     return tmp_path
 
 
@@ -103,17 +105,17 @@ def tasks(count: int, steps: int = 30) -> list[Task]:
 
 def test_a_dream_does_not_depend_on_its_neighbours(rnn: RNN, here: Path) -> None:
     """More dreams than rows, so that rows are taken over at different times."""
-    many, simulator = tasks(ROWS + 40), DreamSimulator(rnn, 1.0)
+    many, simulator = tasks(ROWS + 40), DreamSimulator(rnn, HASH, 1.0)
     together = simulator.run(many)
     assert simulator.run(many[::-1]) == together[::-1]
     for i in (0, 7, ROWS - 1, ROWS + 39):
-        assert DreamSimulator(rnn, 1.0).run([many[i]]) == [together[i]]
+        assert DreamSimulator(rnn, HASH, 1.0).run([many[i]]) == [together[i]]
     assert [result.steps for result in together] == [task.max_length for task in many]
 
 
 def test_another_seed_temperature_or_driver_is_another_dream(rnn: RNN, here: Path) -> None:
     def course(seed: int, temperature: float, gas: float) -> np.ndarray:
-        dreams = Dreams(rnn, temperature)
+        dreams = Dreams(rnn, HASH, temperature)
         dreams.start(3, seed)
         for _ in range(5):
             dreams.step(np.full((ROWS, 3), (0, gas, 0), np.float32))
@@ -126,8 +128,8 @@ def test_another_seed_temperature_or_driver_is_another_dream(rnn: RNN, here: Pat
 
 
 def test_dreams_begin_where_episodes_do(rnn: RNN, here: Path) -> None:
-    mu, log_var = open_initial_z()
-    dreams = Dreams(rnn, 1.0)
+    mu, log_var = open_initial_z(HASH)
+    dreams = Dreams(rnn, HASH, 1.0)
     for seed in range(200):
         dreams.start(seed, seed)
     distance = np.abs(dreams.z[:200, None] - mu) / np.exp(log_var / 2)
@@ -145,10 +147,10 @@ def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) ->
         return other
 
     [task] = tasks(1, steps=50)
-    [given_up] = DreamSimulator(with_reward_logit(-99), 1.0, patience=10).run([task])
+    [given_up] = DreamSimulator(with_reward_logit(-99), HASH, 1.0, patience=10).run([task])
     assert given_up.steps == 10
     assert given_up.score == pytest.approx(50 * IDLE_REWARD)
-    [result] = DreamSimulator(with_reward_logit(99), 1.0, patience=10).run([task])
+    [result] = DreamSimulator(with_reward_logit(99), HASH, 1.0, patience=10).run([task])
     assert result.steps == 50
     assert result.score == pytest.approx(50 * (TILE_REWARD + IDLE_REWARD))
 
@@ -225,24 +227,35 @@ def _garbage(path: Path) -> None:
 
 
 def _objects(path: Path) -> None:
-    np.savez(path, mu=np.array([{}], object), log_var=np.zeros((1, 32)))
+    np.savez(path, mu=np.array([{}], object), log_var=np.zeros((1, 32)), vae=np.array(HASH))
 
 
 def _nan(path: Path) -> None:
-    np.savez(path, mu=np.full((2, 32), np.nan), log_var=np.zeros((2, 32)))
+    np.savez(path, mu=np.full((2, 32), np.nan), log_var=np.zeros((2, 32)), vae=np.array(HASH))
 
 
 def _narrow(path: Path) -> None:
-    np.savez(path, mu=np.zeros((2, 31)), log_var=np.zeros((2, 31)))
+    np.savez(path, mu=np.zeros((2, 31)), log_var=np.zeros((2, 31)), vae=np.array(HASH))
 
 
 def _empty(path: Path) -> None:
-    np.savez(path, mu=np.zeros((0, 32)), log_var=np.zeros((0, 32)))
+    np.savez(path, mu=np.zeros((0, 32)), log_var=np.zeros((0, 32)), vae=np.array(HASH))
 
 
-@pytest.mark.parametrize("damage", [_without, _garbage, _objects, _nan, _narrow, _empty])
+def _of_another_vae(path: Path) -> None:
+    np.savez(path, mu=np.zeros((2, 32)), log_var=np.zeros((2, 32)), vae=np.array("f" * 16))
+
+
+def _of_no_vae(path: Path) -> None:
+    np.savez(path, mu=np.zeros((2, 32)), log_var=np.zeros((2, 32)))
+
+
+DAMAGES = (_without, _garbage, _objects, _nan, _narrow, _empty, _of_another_vae, _of_no_vae)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_without_first_frames_there_are_no_dreams(here: Path, damage: Callable[[Path], None]) -> None:
     damage(config.DATA_DIR / "initial_z.npz")
     with pytest.raises(UserError, match=r"initial_z\.npz .*03_generate_rnn_data\.py") as error:
-        open_initial_z()
+        open_initial_z(HASH)
     assert "\n" not in str(error.value)
