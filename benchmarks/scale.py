@@ -14,7 +14,6 @@ assumes a core of this kind for every rank, and 1 Gbit/s, 0.1 ms a message.
 
 import json
 import os
-import pickle
 import subprocess
 import sys
 import tempfile
@@ -123,11 +122,14 @@ def modelled(population: int, ranks: int, costs: tuple, leader: float) -> float:
 
 def message_bytes(population: int, ranks: int) -> int:
     """What the leader sends in a generation; what comes back is a hundredth of it."""
+    from mpi4py import MPI
+
     from lanes import Task
 
     weights = np.zeros((population, controller.NUM_WEIGHTS))
     tasks = [Task(w, track, 1000) for w in weights for track in range(TRACKS)]
-    return sum(len(pickle.dumps(tasks[rank::ranks])) for rank in range(1, ranks) if tasks[rank::ranks])
+    shares = [tasks[rank::ranks] for rank in range(1, ranks)]
+    return sum(len(MPI.pickle.dumps(share)) for share in shares if share)
 
 
 def main() -> None:
