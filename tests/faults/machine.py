@@ -33,8 +33,13 @@ def kill_all(word: str) -> None:
 
 
 def all_gone(word: str, seconds: float) -> bool:
-    """Whether no process is left, with some seconds to leave."""
+    """Whether no process is left, with some seconds to leave.
+
+    Looked at twice: while a program is being loaded its environment cannot be read, and it seems to be nobody's.
+    """
     deadline = time.monotonic() + seconds
-    while processes(word) and time.monotonic() < deadline:
+    seen_none = 0
+    while seen_none < 2 and time.monotonic() < deadline:
+        seen_none = 0 if processes(word) else seen_none + 1
         time.sleep(0.05)
-    return not processes(word)
+    return seen_none == 2
