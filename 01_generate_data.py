@@ -63,7 +63,8 @@ def parse_args() -> argparse.Namespace:
     if args.controller and args.render:
         parser.error("--render 1 shows the random driver; to watch a trained one: model.py --render_mode")
     cli.check_environment(parser, args.env_name)
-    if plan(args)[-1].batch >= MAX_BATCHES:
+    args.jobs = plan(args)
+    if args.jobs[-1].batch >= MAX_BATCHES:
         parser.error(f"argument --start_batch: there are tracks for {MAX_BATCHES} batches")
     return args
 
@@ -125,7 +126,7 @@ def make_batch(job: Job) -> str:
 @cli.enough_memory("lower --time_steps, or --num_worker")
 def main() -> None:
     args = parse_args()
-    jobs = plan(args)
+    jobs = args.jobs
     for name in {job.settings["env"] for job in jobs}:
         environments.try_env(name)  # an unknown name fails here, once, before any worker starts
     todo = [job for job in jobs if not is_complete(job)]

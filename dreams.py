@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROWS = 256  # dreams side by side, and rows of every network call
 TILE_REWARD = 1000 / 300  # what a tile pays on a road of 300; M knows only whether there was one
-IDLE_REWARD = -0.1
+IDLE_REWARD = config.ENVIRONMENTS["car_racing"].idle_reward
 NOISE_STEPS = 1000  # steps for which a dream's noise is drawn at once
 
 

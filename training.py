@@ -159,12 +159,17 @@ def load_state(path: Path, model: keras.Model, start: str) -> Progress:
         raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
     variables = _state_variables(model)
     check_arrays(path, variables["model"] if progress.best else [], progress.best_weights, start)
+    restore(path, variables, groups, start)
+    return progress
+
+
+def restore(path: Path, variables: dict[str, list], groups: dict[str, list], start: str) -> None:
+    """Give variables the arrays that a state holds for them, all or none; UserError when these are not theirs."""
     for name in variables:
         check_arrays(path, variables[name], groups.get(name, []), start)
     for name in variables:
         for variable, array in zip(variables[name], groups[name], strict=True):
             variable.assign(array)
-    return progress
 
 
 def _state_variables(model: keras.Model) -> dict[str, list]:

@@ -11,7 +11,7 @@ from baselines.q_training import EVALUATION, ROW, STEPS, Progress
 from baselines.recipe import Problem, Recipe
 from nets import are_saved, load_weights, save_weights, seed_everything, versions
 from rollouts import UserError, check_same, first_line, read_json
-from training import check_arrays, read_state, write_state
+from training import check_arrays, read_state, restore, write_state
 
 START = "add --new_model to start"
 
@@ -49,14 +49,10 @@ def load(path: Path, learner: Learner) -> Progress:
             raise ValueError("its episodes are not in order")
     except Exception as error:  # nonsense in it is as good as damage
         raise UserError(f"{path} is not a training state ({first_line(error)}): {START}") from None
-    variables = learner.variables()
-    expected = variables | {"best": variables["model"] if len(evaluations) else [], "tables": [rows, evaluations]}
-    found = groups | {"best": progress.best_weights, "tables": [rows, evaluations]}
-    for group in expected:
-        check_arrays(path, expected[group], found.get(group, []), START)
-    for group in variables:
-        for variable, array in zip(variables[group], groups[group], strict=True):
-            variable.assign(array)
+    variables, tables = learner.variables(), [rows, evaluations]
+    check_arrays(path, variables["model"] if len(evaluations) else [], progress.best_weights, START)
+    check_arrays(path, tables, tables, START)  # finite, that is
+    restore(path, variables, groups, START)
     return progress
 
 

@@ -77,7 +77,6 @@ class Raster:
         self._right, self._down = WINDOW_W / size, -1j * WINDOW_H / size
         self._corner = 1j * WINDOW_H + (self._right + self._down) / 2 - ANCHOR
         self._near_index, self._near_pixels = self._pixels_near_anchor()
-        self._near = self._near_index.tolist()
         self._cell = size / 40
         self._edges = edges = [self._first_centre(place) for place in range(41)]
         self._bar_top, self._needles = edges[5], slice(edges[2], edges[4])
@@ -116,8 +115,7 @@ class Raster:
         shape = (self.size, self.size)
         # An offset from the anchor, in the window, times this is the offset from the hull in the world.
         to_world = cmath.rect(1 / zoom, -angle)
-        x, y = car.hull.position
-        hull = complex(x, y)
+        hull = complex(*car.hull.position)
         warp = self._pixel_to_texel(to_world, hull)
         owners = cv2.warpAffine(self.texture, warp, shape, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP)
         self._draw_car(owners, to_world, hull, car)
@@ -145,19 +143,17 @@ class Raster:
         Pixel centres are taken into the coordinates of each of the five bodies, where every shape is a constant.
         """
         to_body = []
-        for wheel in car.wheels:
-            x, y = wheel.position
-            turn = cmath.rect(1, -wheel.angle)
-            to_body += turn * to_world, turn * (hull - complex(x, y))
-        to_body += cmath.rect(1, -car.hull.angle) * to_world, 0
+        for body in (*car.wheels, car.hull):
+            turn = cmath.rect(1, -body.angle)
+            to_body += turn * to_world, turn * (hull - complex(*body.position))
         local = np.array(to_body).reshape(5, 2).dot(self._near_pixels)  # (body, pixel)
         across, along = np.abs(local.real), local.imag
         frame = owners.reshape(-1)
         on_wheel = (across[:4] <= WHEEL_HALF_WIDTH) & (np.abs(along[:4]) <= WHEEL_HALF_LENGTH)
         # A handful of pixels: here plain Python is faster than further arrays.
-        found = (*on_wheel.nonzero(), along[:4][on_wheel])
-        for wheel, pixel, height in zip(*(array.tolist() for array in found), strict=True):
-            frame[self._near[pixel]] = WHEEL_WHITE if _is_marked(height, car.wheels[wheel].phase) else BLACK
+        for wheel, pixel in zip(*on_wheel.nonzero(), strict=True):
+            marked = _is_marked(along[wheel, pixel], car.wheels[wheel].phase)
+            frame[self._near_index[pixel]] = WHEEL_WHITE if marked else BLACK
         on_hull = across[4] <= np.interp(along[4], *hull_outline())
         frame[self._near_index[on_hull]] = HULL
 
@@ -167,13 +163,13 @@ class Raster:
         bar[: self._bar_top] = BLACK
         values = [speed, *[wheel.omega for wheel in car.wheels]]
         for (columns, owner, scale), value in zip(self._gauges, values, strict=True):
-            bar[self._span(1, scale * value), columns] = owner
+            bar[self._span(1, scale * float(value)), columns] = owner
         bar[self._needles, self._span(20, -10 * car.wheels[0].joint.angle)] = STEERING
         bar[self._needles, self._span(30, -0.8 * car.hull.angularVelocity)] = GYRO
 
     def _span(self, place: int, length: float) -> slice:
         """The pixels whose centres lie between two places of the grid; the length may be negative."""
-        start, stop = self._edges[place], max(math.ceil((place + length) * self._cell - 0.5), 0)
+        start, stop = self._edges[place], self._first_centre(place + length)
         return slice(start, stop) if start <= stop else slice(stop, start)
 
     def _first_centre(self, cells: float) -> int:
