@@ -30,7 +30,7 @@ from controller.search import (
     ROW,
     ControllerSearch,
     check_settings,
-    features_on_the_road,
+    new_coordinates,
     state_path,
     weights_path,
 )
@@ -57,6 +57,9 @@ def parse_args() -> argparse.Namespace:
     add("--generations", type=cli.positive_int, help="stop after so many, all told; else go on until Ctrl-C")
     add("--patience", type=cli.count, default=100, help="give an episode up after so many steps without gain; 0: never")
     add("--subspace", type=cli.count, default=48, help="search in so many components of [z, h]; 0: all 867 weights")
+    add("--z_only", type=int, choices=(0, 1), default=0, help="1: C sees z and not h")
+    add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
+    add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     add("--sigma_decay", type=cli.positive_float, help="factor on sigma a generation; cma adapts it by itself")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
@@ -72,16 +75,17 @@ def parse_args() -> argparse.Namespace:
         parser.error("--sigma_decay: CMA-ES adapts sigma by itself")
     if args.subspace >= controller.FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
+    if args.z_only and not args.subspace:
+        parser.error("--z_only 1 leaves components of h out of the --subspace, so there must be one")
     if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_TRACKS:
         parser.error(f"--num_worker x --num_worker_trial, the population, must be at least 2, at most {cli.MAX_TRACKS}")
     return args
 
 
 def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
-    """What a search is: a resumed one must share all of it but the versions."""
-    names = ("env_name", "optimizer", "num_episode", "max_length", "eval_steps", "eval_episode", "patience", "subspace")
-    names += ("sigma_init", "sigma_decay", "cap_time", "retrain", "max_episode")
-    settings = {name: getattr(args, name) for name in names} | hashes
+    """What a search is, not how it is run: a resumed one must share all of it but the versions."""
+    running = ("num_worker", "num_worker_trial", "generations", "new_model", "seed_start")
+    settings = {name: value for name, value in vars(args).items() if name not in running} | hashes
     settings["seed"], settings["population"] = args.seed_start, args.num_worker * args.num_worker_trial
     settings["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
     settings["versions"] = {"numpy": np.__version__, "cma": version("cma")}
@@ -110,10 +114,7 @@ def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> C
         networks = {key: settings[key] for key in ("vae", "rnn")}
         check_same(str(args.init_opt), earlier.settings, networks, "its weights mean nothing to these networks")
         w0 = earlier.mean_weights
-    if args.subspace == 0:
-        return ControllerSearch(name, settings, controller.all_weights(w0))
-    features = features_on_the_road(agent.rnn, args.env_name, settings["vae"])
-    return ControllerSearch(name, settings, controller.principal_subspace(w0, features, args.subspace))
+    return ControllerSearch(name, settings, new_coordinates(settings, agent.rnn, w0))
 
 
 Drive = Callable[[list[Task]], list[Result]]
@@ -163,7 +164,7 @@ def main() -> None:
     args = parse_args()
     mpi.launch(min(args.num_worker, cli.cores()))
     with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
-        agent = Agent()
+        agent = Agent(args.sample_z, args.previous_action)
         hashes = agent.load()
         simulator = Simulator(agent, args.env_name, args.patience)
         if ranks.rank > 0:

@@ -29,15 +29,20 @@ class Agent:
     """V and M: what an agent has besides its controller's 867 weights.
 
     They run on one thread: worker processes fill the cores, and results do not depend on how many those are.
+
+    Args:
+        sample_z: drive by a z drawn from N(mu, sigma²), not by its mean mu (DEVIATIONS 9).
+        previous_action: tell M the action before the present one beside z, as the tutorial does (DEVIATIONS 8).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sample_z: bool = False, previous_action: bool = False) -> None:
         from nets import set_threads  # imports TensorFlow, which --help and mistakes need not wait for
         from rnn.arch import RNN
         from vae.arch import VAE
 
         set_threads(1)
         self.vae, self.rnn = VAE(), RNN()
+        self.sample_z, self.previous_action = sample_z, previous_action
 
     def load(self) -> dict[str, str]:
         """Load the weights that stages 02 and 04 left; returns their hashes, {"vae": ..., "rnn": ...}."""
@@ -70,24 +75,30 @@ class Simulator(Lanes):
         self.gained = np.zeros((rows, 1), np.float32)
         self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
         self.W, self.b = controller.unpack(np.zeros((rows, controller.NUM_WEIGHTS)))
+        self.noise = [np.random.default_rng() for _ in range(rows)]
 
     def begin(self, row: int, lane: Lane) -> None:
         self.h[row] = self.c[row] = 0
+        self.noise[row] = np.random.default_rng([lane.task.track, 3])
         if lane.task.weights is not None:
             self.W[row], self.b[row] = controller.unpack(lane.task.weights)
 
     def act(self, active: Active) -> None:
         """Frame -> z_t; action_t = C(z_t, h_t); h_{t+1} = M(z_t, action_t, reward_t > 0)."""
-        z, _ = self.agent.vae.encode(self.frames, ROWS)  # driving uses the mean
+        z, log_var = self.agent.vae.encode(self.frames, ROWS)
+        if self.agent.sample_z:
+            z += np.exp(log_var / 2) * [rng.standard_normal(config.Z_DIM, np.float32) for rng in self.noise]
         actions = controller.act(self.W, self.b, z, self.h)
+        told = actions.copy()
         for row, lane in active:
             self.gained[row] = lane.reward > 0
             if lane.explores():
                 actions[row] = self.settings.explore(lane.steps, lane.action, lane.rng, lane.task.refresh_rate)
+            told[row] = lane.action if self.agent.previous_action else actions[row]
             lane.action = actions[row].copy()
             if self.watch:
                 self.watch(self.envs[row], lane, self.frames[row], z[row])
-        x = np.concatenate([z, actions, self.gained], axis=1)
+        x = np.concatenate([z, told, self.gained], axis=1)
         for i in range(0, len(x), ROWS):
             call = slice(i, i + ROWS)
             self.h[call], self.c[call] = self.agent.rnn.step(x[call], self.h[call], self.c[call])
@@ -124,7 +135,7 @@ def parse_args() -> argparse.Namespace:
 def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
     """The agent and the controller's weights; UserError when it learned with another V or M."""
     weights, _, about = controller.load(filename) if filename else (None, 0, {})
-    agent = Agent()
+    agent = Agent(about.get("sample_z", 0), about.get("previous_action", 0))
     for name, digest in agent.load().items():
         if about.get(name, digest) != digest:
             what = f"{filename} learned with {name} {about[name]}, {name}/weights.h5 is {digest}"

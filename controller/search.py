@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "tracks", "luck")
 LUCK, TRACKS = ROW.index("luck"), ROW.index("tracks")
-LUCKY_GENERATIONS = 3  # over so many the luck is averaged that decides on more tracks
+LUCKY_GENERATIONS = 8  # over so many the luck is averaged that decides on more tracks: of one it says little
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
 
@@ -86,7 +86,8 @@ class ControllerSearch:
 
     def write_reports(self) -> None:
         """The files for people and for model.py: weights, history, evaluations, settings."""
-        about = {key: self.settings[key] for key in ("vae", "rnn", "seed", "max_length")}
+        names = ("vae", "rnn", "seed", "max_length", "sample_z", "previous_action")
+        about = {key: self.settings[key] for key in names}
         current_path, best_path = weights_path(self.name, "current"), weights_path(self.name, "best")
         if self.generation:
             current = about | {"generation": self.generation, "score_is": "mean of the population"}
@@ -190,6 +191,16 @@ def share_of_luck(scores: np.ndarray) -> float:
     rest = scores - means[:, None] - scores.mean(axis=0) + scores.mean()
     variance = (rest**2).sum() / ((population - 1) * (tracks - 1))
     return float(min(1.0, variance / tracks / means.var(ddof=1)))
+
+
+def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
+    """Where a search looks, by its settings `subspace` and `z_only`; u = 0 is w0 (867,)."""
+    if settings["subspace"] == 0:
+        return arch.all_weights(w0)
+    features, components = features_on_the_road(rnn, settings["env_name"], settings["vae"]), settings["subspace"]
+    if settings["z_only"]:
+        features[:, config.Z_DIM :], components = 0, min(components, config.Z_DIM)
+    return arch.principal_subspace(w0, features, components)
 
 
 def features_on_the_road(rnn: "RNN", env_name: str, vae: str) -> np.ndarray:

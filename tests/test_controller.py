@@ -13,7 +13,7 @@ from conftest import snapshot
 
 import config
 import controller.arch as arch
-from controller.search import ControllerSearch, check_settings, state_path, weights_path
+from controller.search import ControllerSearch, check_settings, new_coordinates, state_path, weights_path
 from lanes import Result, Task
 from rollouts import UserError
 
@@ -160,7 +160,8 @@ def test_features_that_never_vary_do_no_harm() -> None:
 
 def new_search(**changes: object) -> ControllerSearch:
     settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
-    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3} | changes
+    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3}
+    settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -293,15 +294,15 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
 # --- luck ----------------------------------------------------------------------------------------------------------
 
 
-def test_tracks_double_after_three_generations_of_luck_and_no_track_comes_twice() -> None:
+def test_tracks_double_after_eight_generations_of_luck_and_no_track_comes_twice() -> None:
     search, rng, seen = new_search(num_episode=2, max_episode=8), np.random.default_rng(2), []
-    for _ in range(12):
+    for _ in range(24):
         seen.append((search.tracks_driven, search.num_tracks))
         search.ask()
         shape = (8, search.num_tracks)
         skill = 1000 * np.arange(8)[:, None] if search.generation < 4 else 0
         search.tell(skill + rng.normal(size=shape), np.full(shape, 30), seconds=0.0)
-    assert [count for _, count in seen][:6] == [2] * 6  # four of skill, and then luck has to be the average
+    assert [count for _, count in seen][:8] == [2] * 8  # four of skill, and then luck has to be the average
     assert seen[-1][1] == 8
     assert [start for start, _ in seen[1:]] == np.cumsum([count for _, count in seen])[:-1].tolist()
     search.save()
@@ -325,6 +326,17 @@ def stage_05(**changes: object) -> argparse.Namespace:
     }
     arguments |= {"env_name": "car_racing", "optimizer": "cma", "new_model": False, "subspace": 0, **changes}
     return argparse.Namespace(**arguments)
+
+
+def test_z_only_searches_where_c_is_blind_to_h(monkeypatch: pytest.MonkeyPatch) -> None:
+    z_columns = np.tile(np.arange(arch.FEATURES) < config.Z_DIM, config.ACTION_DIM)
+    monkeypatch.setattr("controller.search.features_on_the_road", lambda *_: some_features(500).astype(np.float32))
+    settings = {"subspace": 48, "z_only": 1, "env_name": "car_racing", "vae": "v"}
+    T = new_coordinates(settings, None, np.zeros(arch.NUM_WEIGHTS)).T
+    assert T.shape == (867, 99)
+    assert not T[:864][~z_columns].any()
+    assert np.linalg.matrix_rank(T) == 99
+    assert new_coordinates(settings | {"z_only": 0}, None, np.zeros(arch.NUM_WEIGHTS)).T[:864][~z_columns].any()
 
 
 def test_all_members_drive_the_same_tracks_and_no_track_comes_twice() -> None:
@@ -367,9 +379,10 @@ def test_init_opt_starts_from_the_mean_of_another_search() -> None:
     other.save()
     before = other.mean_weights
     arguments = stage_05(init_opt=state_path(NAME), num_episode=9)  # another name, so another search
-    started = stage.start_or_resume(arguments, other.settings, agent=None)
+    agent = argparse.Namespace(rnn=None)  # searching all weights asks for no features
+    started = stage.start_or_resume(arguments, other.settings, agent)
     assert (started.generation, started.name) == (0, "car_racing.cma.9.8")
     np.testing.assert_array_equal(started.mean_weights, before)
     assert started.coordinates.T.shape == (867, 867)
     with pytest.raises(UserError, match=r"was made with rnn = .*, now it is another"):
-        stage.start_or_resume(arguments, other.settings | {"rnn": "another"}, agent=None)
+        stage.start_or_resume(arguments, other.settings | {"rnn": "another"}, agent)

@@ -11,7 +11,7 @@ import controller.arch as controller
 import drivers
 import model
 from env import make_env
-from lanes import ROWS, Result, Task
+from lanes import ROWS, Lane, Result, Task
 from model import Agent, Simulator
 from nets import seed_everything
 
@@ -94,6 +94,34 @@ def test_an_episode_is_that_of_a_slow_loop(agent: Agent) -> None:
     _, other_actions = drive_slowly(agent, task, previous_action=True)
     assert other_actions[:1] == actions[:1]
     assert other_actions[2] != actions[2]
+
+
+def test_the_order_of_the_tutorial_is_that_of_its_slow_loop(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(agent, "previous_action", True)
+    task = Task(some_weights(1), track=5, max_length=STEPS)
+    assert drive(agent, task) == drive_slowly(agent, task, previous_action=True)
+
+
+def test_a_drawn_z_lies_around_its_mean_and_is_the_tracks_own(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, drawn = [], []
+
+    def watch(env: object, lane: Lane, frame: np.ndarray, z: np.ndarray) -> None:
+        if lane.steps == 0:
+            frames.append(frame.copy())
+            drawn.append(z)
+
+    monkeypatch.setattr(agent, "sample_z", True)
+    simulator = Simulator(agent, "car_racing", watch=watch)
+    for track in range(30):
+        simulator.run([Task(some_weights(1), track, max_length=1)])
+    mean, log_var = agent.vae.encode(np.stack(frames), ROWS)
+    noise = (np.stack(drawn) - mean) / np.exp(log_var / 2)
+    assert abs(noise.mean()) < 0.1 and noise.std() == pytest.approx(1, abs=0.1)  # of 960 numbers
+
+    task = Task(some_weights(1), track=5, max_length=STEPS)
+    assert drive(agent, task) == drive(agent, task)
+    together = Simulator(agent, "car_racing").run([*tasks(20), task])
+    assert together[-1] == drive(agent, task)[0]
 
 
 @pytest.mark.parametrize("track", [3, 4])
