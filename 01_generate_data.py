@@ -23,6 +23,7 @@ import env as environments
 import screen
 import workers
 from drivers import drive_episodes, explore_episode
+from model import folder_of
 from rollouts import check_same, claim_batch, file_hash, read_record, record_path, write_batch
 
 MAX_BATCHES = 2**16
@@ -73,7 +74,8 @@ def plan(args: argparse.Namespace) -> list[Job]:
     """Say which batches the command line asks for."""
     jobs, driver = [], {}
     if args.controller:
-        networks = {"vae": config.VAE_DIR / "weights.h5", "rnn": config.RNN_DIR / "weights.h5"}
+        folder = folder_of(args.controller)
+        networks = {"vae": folder / config.VAE_DIR / "weights.h5", "rnn": folder / config.RNN_DIR / "weights.h5"}
         driver = {name: file_hash(path) for name, path in ({"controller": args.controller} | networks).items()}
         driver["exploration"] = args.exploration
     for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):

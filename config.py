@@ -27,6 +27,7 @@ LOG_DIR = Path("log")
 VIDEO_DIR = Path("videos")
 REPORT_DIR = Path("report")
 BASELINES_DIR = Path("baselines")
+PRETRAINED_DIR = Path(__file__).parent / "pretrained"  # comes with the project; the same folders again below it
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
 # Every run seed has a range of track seeds for each purpose: no track is shared by exploring, searching, evaluating
@@ -97,6 +98,7 @@ class Environment:
     explore: Callable[[int, np.ndarray, np.random.Generator, int], np.ndarray]
     max_length: int = 1000  # steps an episode
     idle_reward: float = 0.0  # what a step without gain pays, charged for the rest of an abandoned episode
+    pretrained: str | None = None  # the driver in pretrained/controller/, if there is one
 
 
 ENVIRONMENTS = {

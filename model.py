@@ -2,9 +2,10 @@
 
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --render_mode --record_video
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --final_mode
+    python model.py --final_mode                  # where nothing is trained yet: the driver of pretrained/
 
-Plays one track and prints its score; --final_mode scores 100 tracks that no stage has seen. Needs vae/weights.h5 and
-rnn/weights.h5, the ones that the controller learned with.
+Plays one track and prints its score; --final_mode scores 100 tracks that no stage has seen. V and M are those that the
+controller learned with: vae/weights.h5 and rnn/weights.h5 in the folder that its controller/ lies in.
 """
 
 import argparse
@@ -44,13 +45,13 @@ class Agent:
         self.vae, self.rnn = VAE(), RNN()
         self.sample_z, self.previous_action = sample_z, previous_action
 
-    def load(self) -> dict[str, str]:
-        """Load the weights that stages 02 and 04 left; returns their hashes, {"vae": ..., "rnn": ...}."""
-        vae = self.vae.load(config.VAE_DIR / "weights.h5")
-        rnn = self.rnn.load(config.RNN_DIR / "weights.h5")
-        taught = training_settings(config.RNN_DIR / "weights.h5").get("vae", vae)
+    def load(self, folder: Path = Path()) -> dict[str, str]:
+        """Load the weights that stages 02 and 04 left in a folder; returns their hashes, {"vae": ..., "rnn": ...}."""
+        vae_path, rnn_path = folder / config.VAE_DIR / "weights.h5", folder / config.RNN_DIR / "weights.h5"
+        vae, rnn = self.vae.load(vae_path), self.rnn.load(rnn_path)
+        taught = training_settings(rnn_path).get("vae", vae)
         if taught != vae:
-            what = f"{config.RNN_DIR}/ learned from VAE {taught}, {config.VAE_DIR}/ holds {vae}"
+            what = f"{rnn_path.parent}/ learned from VAE {taught}, {vae_path.parent}/ holds {vae}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and 04_train_rnn.py --new_model")
         return {"vae": vae, "rnn": rnn}
 
@@ -113,7 +114,7 @@ class Simulator(Lanes):
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
-    add("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
+    add("env_name", nargs="?", default="car_racing", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add("--filename", type=Path, help="controller to play, a .json that stage 05 wrote")
     add("--generate_data_mode", action="store_true", help="drive at random as stage 01 does, without a controller")
     add("--seed", type=cli.seed, default=0, help="another seed, other tracks")
@@ -125,20 +126,45 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
-    if (args.filename is None) != args.generate_data_mode:
+    if not args.filename and not args.generate_data_mode:
+        args.filename = pretrained_driver(parser, args.env_name)
+    elif args.filename and args.generate_data_mode:
         parser.error("give either --filename, a controller to play, or --generate_data_mode")
     if args.final_mode and (args.record_video or args.render_mode):
         parser.error("--final_mode plays many tracks side by side: it cannot be watched")
     return args
 
 
+def pretrained_driver(parser: argparse.ArgumentParser, env_name: str) -> Path:
+    """The controller that comes with the project, for who has none yet."""
+    weights = [folder / "weights.h5" for folder in (config.VAE_DIR, config.RNN_DIR)]
+    if any(path.exists() for path in (*weights, *config.CONTROLLER_DIR.glob("*.json"))):
+        parser.error("give --filename, one of the controllers that are trained here, or --generate_data_mode")
+    name = config.ENVIRONMENTS[env_name].pretrained
+    if name is None:
+        parser.error(f"give --filename: no driver for {env_name} is trained here, and none comes with the project")
+    path = config.PRETRAINED_DIR / config.CONTROLLER_DIR / name
+    print(f"nothing is trained here: {path} drives")
+    return path
+
+
+def folder_of(filename: Path | None) -> Path:
+    """Where a controller's V and M are: in the folder that its controller/ lies in, else in the working directory."""
+    if filename and filename.parent.name == str(config.CONTROLLER_DIR):
+        folder = filename.parent.parent
+        if (folder / config.VAE_DIR / "weights.h5").exists():
+            return folder
+    return Path()
+
+
 def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
     """The agent and the controller's weights; UserError when it learned with another V or M."""
     weights, _, about = controller.load(filename) if filename else (None, 0, {})
     agent = Agent(about.get("sample_z", 0), about.get("previous_action", 0))
-    for name, digest in agent.load().items():
+    folder = folder_of(filename)
+    for name, digest in agent.load(folder).items():
         if about.get(name, digest) != digest:
-            what = f"{filename} learned with {name} {about[name]}, {name}/weights.h5 is {digest}"
+            what = f"{filename} learned with {name} {about[name]}, {folder / name}/weights.h5 is {digest}"
             raise UserError(f"{what}: put that one back, or train a controller for this one")
     return agent, weights
 
