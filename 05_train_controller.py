@@ -1,6 +1,7 @@
 """Stage 05: learn to drive. Searches for the controller's 867 numbers, on many processes.
 
     python 05_train_controller.py car_racing --num_worker 16 --num_worker_trial 2 --num_episode 4 --max_length 1000
+    python 05_train_controller.py car_racing -n 8 -t 2 -e 4 --max_length 1000 --eval_steps 10 --dream_mode 1
     mpirun -np 17 python 05_train_controller.py car_racing -n 16 -t 2 -e 4        # or any launcher: Slurm, a hostfile
 
 Reads vae/weights.h5, rnn/weights.h5 and, for the search's coordinates, data/rnn_*. Leaves controller/NAME.es.npz (the
@@ -11,11 +12,14 @@ It goes on until Ctrl-C, or for --generations; the same command again goes on fr
 
 of the population's scores, each averaged over the generation's tracks; luck is the share of their variance that other
 tracks would not confirm. What is evaluated and kept is the search's mean.
+
+With --dream_mode the population drives in dreams alone, which data/initial_z.npz begins, and `car_racing_dream` stands
+in NAME. The mean is evaluated on the road and in dreams: NAME.best.json is the best on the road, NAME.dream_best.json
+the best in dreams, chosen without ever having seen the road.
 """
 
 import argparse
 import time
-from collections.abc import Callable
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -26,20 +30,20 @@ import cli
 import config
 import controller.arch as controller
 import mpi
+from controller.generation import Drive, drive_generation, evaluate
 from controller.search import (
-    ROW,
     ControllerSearch,
     check_settings,
     new_coordinates,
     state_path,
     weights_path,
+    weights_to_start_from,
 )
+from dreams import DreamSimulator
 from es import OPTIMIZERS
 from lanes import Result, Task
 from model import Agent, Simulator
-from rollouts import UserError, check_folder, check_same, file_hash, only_one
-
-MEAN_STEPS = ROW.index("mean steps")
+from rollouts import check_folder, file_hash, only_one
 
 
 def parse_args() -> argparse.Namespace:
@@ -57,6 +61,16 @@ def parse_args() -> argparse.Namespace:
     add("--generations", type=cli.positive_int, help="stop after so many, all told; else go on until Ctrl-C")
     add("--patience", type=cli.count, default=100, help="give an episode up after so many steps without gain; 0: never")
     add("--subspace", type=cli.count, default=48, help="search in so many components of [z, h]; 0: all 867 weights")
+    add(
+        "--dream_mode",
+        type=int,
+        nargs="?",
+        const=1,
+        choices=(0, 1),
+        default=0,
+        help="1: search in dreams",
+    )
+    add("--temperature", type=cli.positive_float, default=1.0, help="of the dreams: above 1 they are stranger")
     add("--z_only", type=int, choices=(0, 1), default=0, help="1: C sees z and not h")
     add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
@@ -94,7 +108,8 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
 
 def search_name(args: argparse.Namespace) -> str:
     """What its files are called."""
-    return f"{args.env_name}.{args.optimizer}.{args.num_episode}.{args.num_worker * args.num_worker_trial}"
+    env_name = args.env_name + ("_dream" if args.dream_mode else "")
+    return f"{env_name}.{args.optimizer}.{args.num_episode}.{args.num_worker * args.num_worker_trial}"
 
 
 def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> ControllerSearch:
@@ -106,45 +121,9 @@ def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> C
         search.write_reports()
         print(f"going on with {state_path(name)} after generation {search.generation}")
         return search
-    w0 = np.zeros(controller.NUM_WEIGHTS)
-    if args.init_opt:
-        if args.init_opt.resolve() == state_path(name).resolve():
-            raise UserError(f"--init_opt {args.init_opt} would be overwritten by this search: copy it to another name")
-        earlier = ControllerSearch.load(args.init_opt)
-        networks = {key: settings[key] for key in ("vae", "rnn")}
-        check_same(str(args.init_opt), earlier.settings, networks, "its weights mean nothing to these networks")
-        w0 = earlier.mean_weights
+    started = args.init_opt and weights_to_start_from(args.init_opt, name, settings)
+    w0 = np.zeros(controller.NUM_WEIGHTS) if started is None else started
     return ControllerSearch(name, settings, new_coordinates(settings, agent.rnn, w0))
-
-
-Drive = Callable[[list[Task]], list[Result]]
-
-
-def drive_generation(search: ControllerSearch, args: argparse.Namespace, drive: Drive, started: float) -> tuple:
-    """Ask, drive, tell, save; returns the generation's row."""
-    tracks = config.track_seeds("search", args.seed_start, search.tracks_driven, search.num_tracks)
-    max_length = args.max_length
-    if args.cap_time and search.generation:
-        max_length = min(max_length, 2 * int(search.rows[-1, MEAN_STEPS]))
-    tasks = [Task(weights, track, max_length) for weights in search.ask() for track in tracks]
-    results = drive(tasks)
-    scores = np.array([result.score for result in results]).reshape(-1, len(tracks))
-    steps = np.array([result.steps for result in results]).reshape(-1, len(tracks))
-    row = search.tell(scores, steps, time.monotonic() - started)
-    search.save()
-    return row
-
-
-def evaluate(search: ControllerSearch, args: argparse.Namespace, drive: Drive) -> None:
-    """Score the mean of the search on tracks that it has not met, and keep it if it is the best so far; saves."""
-    first = search.generation * args.eval_episode
-    tracks = config.track_seeds("evaluate", args.seed_start, first, args.eval_episode)
-    results = drive([Task(search.mean_weights, track, args.max_length) for track in tracks])
-    better = search.evaluated(np.array([result.score for result in results]))
-    search.save()
-    _, mean, std, low = search.evaluations[-1]
-    mark = ", the best so far" if better else ""
-    print(f"evaluation: {mean:.1f} ± {std:.1f} over {len(tracks)} fresh tracks, lowest {low:.1f}{mark}")
 
 
 def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) -> ControllerSearch:
@@ -153,10 +132,10 @@ def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) 
     started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
     while True:
         if search.evaluation_due:  # first: the last run may have been stopped in the middle of it
-            evaluate(search, args, drive)
+            evaluate(search, drive)
         if search.generation >= (args.generations or np.inf):
             return search
-        generation, seconds, *row = drive_generation(search, args, drive, started)
+        generation, seconds, *row = drive_generation(search, drive, started)
         print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
 
 
@@ -166,15 +145,20 @@ def main() -> None:
     with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
         agent = Agent(args.sample_z, args.previous_action)
         hashes = agent.load()
-        simulator = Simulator(agent, args.env_name, args.patience)
+        road = Simulator(agent, args.env_name, args.patience)
+        dreams = DreamSimulator(agent.rnn, hashes["vae"], args.temperature, args.patience) if args.dream_mode else None
+
+        def drive(tasks: list[Task]) -> list[Result]:
+            return (dreams if tasks and tasks[0].dream else road).run(tasks)
+
         if ranks.rank > 0:
-            return ranks.serve(simulator.run)
+            return ranks.serve(drive)
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
         name = search_name(args)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
-            search = train(args, settings_of(args, hashes), agent, partial(ranks.map, simulator.run))
-    print(f"the driver is {weights_path(name, 'best' if len(search.evaluations) else 'current')}")
+            search = train(args, settings_of(args, hashes), agent, partial(ranks.map, drive))
+    print(f"the driver is {weights_path(name, 'best' if len(search.road.rows) else 'current')}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ A lane holds one episode; a lane that finishes takes the next. Who drives is a s
 (model.py), or one of the baselines.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import gymnasium as gym
@@ -29,6 +29,7 @@ class Task:
     max_length: int  # steps after which the episode ends
     exploration: float = 0.0  # the share of its time that a controller leaves to the exploration policy
     refresh_rate: int = config.ACTION_REFRESH_RATE  # frames for which an exploring driver holds an action
+    dream: bool = False  # to be dreamt, see dreams.py: `track` is then the seed of the dream
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def print_track(index: int, result: Result) -> None:
     print(f"track {index:3d}: {result.score:7.1f} in {result.steps:4d} steps", flush=True)
 
 
-def summary(scores: list[float], what: str = "tracks") -> str:
+def summary(scores: Sequence[float] | np.ndarray, what: str = "tracks") -> str:
     """Mean ± standard deviation of scores."""
     return f"{np.mean(scores):.1f} ± {np.std(scores):.1f} over {len(scores)} {what}, lowest {min(scores):.1f}"
 

@@ -25,14 +25,46 @@ SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
 
 
+class Evaluations:
+    """What the mean of a search scored on the road, or in dreams, and the best of it.
+
+    Attributes:
+        rows: float64 (evaluations, 4), see EVALUATION.
+        best, best_u: the index of the evaluation that scored highest, and the coordinates (k,) that were evaluated.
+    """
+
+    def __init__(self, dimensions: int) -> None:
+        self.rows, self.best, self.best_u = np.zeros((0, len(EVALUATION))), 0, np.zeros(dimensions)
+
+    def note(self, generation: int, scores: np.ndarray, u: np.ndarray) -> bool:
+        """Note the scores (tracks,) of coordinates u (k,); returns whether they are the best so far."""
+        self.rows = np.vstack([self.rows, (generation, scores.mean(), scores.std(), scores.min())])
+        better = len(self.rows) == 1 or bool(scores.mean() > self.rows[self.best, 1])
+        if better:
+            self.best, self.best_u = len(self.rows) - 1, u
+        return better
+
+    def arrays(self, prefix: str) -> dict[str, np.ndarray]:
+        """What a file keeps of it."""
+        return {f"{prefix}evaluations": self.rows, f"{prefix}best": np.array(self.best), f"{prefix}best_u": self.best_u}
+
+    def restore(self, arrays: dict[str, np.ndarray], prefix: str) -> None:
+        """Take what `arrays` gave; ValueError when nothing could have left it."""
+        rows, best, best_u = (arrays[prefix + name] for name in ("evaluations", "best", "best_u"))
+        if rows.shape[1:] != self.rows.shape[1:] or best_u.shape != self.best_u.shape:
+            raise ValueError(f"its {prefix}evaluations have shapes {rows.shape} and {best_u.shape}")
+        if not 0 <= best < max(len(rows), 1):
+            raise ValueError(f"the best of {len(rows)} evaluations is said to be number {best}")
+        self.rows, self.best, self.best_u = rows, int(best), best_u
+
+
 class ControllerSearch:
     """A search that is starting, or going on.
 
     Attributes:
         fitness: float64 (generations, population), what was told.
         rows: float64 (generations, 11), see ROW.
-        evaluations: float64 (evaluations, 4), see EVALUATION.
-        best_u: coordinates of the mean that scored highest in an evaluation, and the index of that evaluation, best.
+        road, dream: what its mean scored on the road and, of a search that dreams, in dreams.
         start_u, start_generation: where and when the optimizer was started; --retrain starts it anew.
     """
 
@@ -41,8 +73,8 @@ class ControllerSearch:
         self.name, self.settings, self.coordinates = name, settings, coordinates
         dimensions = coordinates.T.shape[1]
         self.fitness = np.zeros((0, settings["population"]))
-        self.rows, self.evaluations = np.zeros((0, len(ROW))), np.zeros((0, len(EVALUATION)))
-        self.best, self.best_u = 0, np.zeros(dimensions)
+        self.rows = np.zeros((0, len(ROW)))
+        self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
         self.start_generation, self.start_u = 0, np.zeros(dimensions)
         self.optimizer = self._rebuilt()
 
@@ -56,8 +88,9 @@ class ControllerSearch:
             if kept.settings["population"] != kept.fitness.shape[1]:
                 raise ValueError(f"a generation is {kept.settings['population']} or {kept.fitness.shape[1]} members")
             search = cls(path.name.removesuffix(".es.npz"), kept.settings, arch.Coordinates(arrays["w0"], arrays["T"]))
-            search.fitness, search.rows, search.evaluations = kept.fitness, arrays["rows"], arrays["evaluations"]
-            search.best, search.best_u = int(arrays["best"]), arrays["best_u"]
+            search.fitness, search.rows = kept.fitness, arrays["rows"]
+            search.road.restore(arrays, "")
+            search.dream.restore(arrays, "dream_")
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.optimizer = search._rebuilt()
             same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
@@ -74,13 +107,11 @@ class ControllerSearch:
             "w0": self.coordinates.w0,
             "T": self.coordinates.T,
             "rows": self.rows,
-            "evaluations": self.evaluations,
-            "best": np.array(self.best),
-            "best_u": self.best_u,
             "start_generation": np.array(self.start_generation),
             "start_u": self.start_u,
             "mean_u": self.optimizer.mean,
         }
+        arrays |= self.road.arrays("") | self.dream.arrays("dream_")
         save_search(state_path(self.name), self.settings, arrays, self.fitness)
         self.write_reports()
 
@@ -88,19 +119,24 @@ class ControllerSearch:
         """The files for people and for model.py: weights, history, evaluations, settings."""
         names = ("vae", "rnn", "seed", "max_length", "sample_z", "previous_action")
         about = {key: self.settings[key] for key in names}
-        current_path, best_path = weights_path(self.name, "current"), weights_path(self.name, "best")
         if self.generation:
             current = about | {"generation": self.generation, "score_is": "mean of the population"}
-            arch.save(current_path, self.mean_weights, self.rows[-1, 2], current)
-        if len(self.evaluations):
-            generation, mean, std, low = self.evaluations[self.best].tolist()
-            best = about | {"generation": int(generation), "std": std, "min": low, "score_is": "mean over fresh tracks"}
-            arch.save(best_path, self.coordinates.weights(self.best_u), mean, best)
-        else:
-            best_path.unlink(missing_ok=True)  # of a search that --new_model replaced
+            arch.save(weights_path(self.name, "current"), self.mean_weights, self.rows[-1, 2], current)
+        self._write_best("best", self.road, about | {"score_is": "mean over fresh tracks"})
+        self._write_best("dream_best", self.dream, about | {"score_is": "mean over fresh dreams"})
         write_json(config.LOG_DIR / f"{self.name}.hist.json", _table(ROW, self.rows))
-        write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.evaluations))
+        write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.road.rows))
+        if self.settings["dream_mode"]:
+            write_json(config.LOG_DIR / f"{self.name}.dream_log.json", _table(EVALUATION, self.dream.rows))
         write_json(config.LOG_DIR / f"{self.name}.json", self.settings)
+
+    def _write_best(self, which: str, evaluations: Evaluations, about: dict) -> None:
+        path = weights_path(self.name, which)
+        if not len(evaluations.rows):
+            return path.unlink(missing_ok=True)  # of a search that --new_model replaced
+        generation, mean, std, low = evaluations.rows[evaluations.best].tolist()
+        about = about | {"generation": int(generation), "std": std, "min": low}
+        arch.save(path, self.coordinates.weights(evaluations.best_u), mean, about)
 
     # --- one generation -----------------------------------------------------------------------------------------------
     @property
@@ -111,7 +147,7 @@ class ControllerSearch:
     @property
     def evaluation_due(self) -> bool:
         """Whether the last generation is one to be evaluated, and has not been."""
-        evaluated = self.generation in self.evaluations[:, 0]
+        evaluated = self.generation in self.road.rows[:, 0]
         return self.generation > 0 and self.generation % self.settings["eval_steps"] == 0 and not evaluated
 
     @property
@@ -151,14 +187,16 @@ class ControllerSearch:
         self.rows = np.vstack([self.rows, row])
         return tuple(map(float, row))
 
-    def evaluated(self, scores: np.ndarray) -> bool:
-        """Note the scores (tracks,) of the mean on fresh tracks; returns whether it is the best so far."""
-        self.evaluations = np.vstack([self.evaluations, (self.generation, scores.mean(), scores.std(), scores.min())])
-        better = len(self.evaluations) == 1 or bool(scores.mean() > self.evaluations[self.best, 1])
-        if better:
-            self.best, self.best_u = len(self.evaluations) - 1, self.optimizer.mean
-        elif self.settings["retrain"]:
-            self.start_generation, self.start_u = self.generation, self.best_u
+    def evaluated(self, scores: np.ndarray, dreamt: np.ndarray | None = None) -> bool:
+        """Note the scores (tracks,) of the mean on fresh tracks, and perhaps in fresh dreams (dreams,).
+
+        Returns whether it is the best so far on the road.
+        """
+        if dreamt is not None:
+            self.dream.note(self.generation, dreamt, self.optimizer.mean)
+        better = self.road.note(self.generation, scores, self.optimizer.mean)
+        if not better and self.settings["retrain"]:
+            self.start_generation, self.start_u = self.generation, self.road.best_u
             self.optimizer = self._rebuilt()
         return better
 
@@ -191,6 +229,16 @@ def share_of_luck(scores: np.ndarray) -> float:
     rest = scores - means[:, None] - scores.mean(axis=0) + scores.mean()
     variance = (rest**2).sum() / ((population - 1) * (tracks - 1))
     return float(min(1.0, variance / tracks / means.var(ddof=1)))
+
+
+def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
+    """The mean (867,) of a saved search; UserError when it is the one to be replaced, or of other networks."""
+    if path.resolve() == state_path(name).resolve():
+        raise UserError(f"--init_opt {path} would be overwritten by this search: copy it to another name")
+    earlier = ControllerSearch.load(path)
+    networks = {key: settings[key] for key in ("vae", "rnn")}
+    check_same(str(path), earlier.settings, networks, "its weights mean nothing to these networks")
+    return earlier.mean_weights
 
 
 def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
@@ -237,14 +285,11 @@ def check_settings(search: ControllerSearch, settings: dict) -> None:
 
 def _check_shapes(arrays: dict[str, np.ndarray], generations: int) -> None:
     """Refuse, with a ValueError, arrays that no search of so many generations could have left."""
-    [dimensions], evaluations = arrays["start_u"].shape, len(arrays["evaluations"])
-    shapes = {"w0": (arch.NUM_WEIGHTS,), "T": (arch.NUM_WEIGHTS, dimensions), "best_u": (dimensions,)}
-    shapes |= {"rows": (generations, len(ROW)), "evaluations": (evaluations, len(EVALUATION))}
+    [dimensions] = arrays["start_u"].shape
+    shapes = {"w0": (arch.NUM_WEIGHTS,), "T": (arch.NUM_WEIGHTS, dimensions), "rows": (generations, len(ROW))}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
-    if not 0 <= arrays["best"] < max(evaluations, 1):
-        raise ValueError(f"the best of {evaluations} evaluations is said to be number {arrays['best']}")
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:

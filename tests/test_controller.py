@@ -13,6 +13,7 @@ from conftest import snapshot
 
 import config
 import controller.arch as arch
+from controller.generation import drive_generation, evaluate
 from controller.search import ControllerSearch, check_settings, new_coordinates, state_path, weights_path
 from lanes import Result, Task
 from rollouts import UserError
@@ -161,7 +162,8 @@ def test_features_that_never_vary_do_no_harm() -> None:
 def new_search(**changes: object) -> ControllerSearch:
     settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
     settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3}
-    settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0} | changes
+    settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
+    settings |= {"eval_episode": 5} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -229,7 +231,7 @@ def test_what_is_written_is_the_mean_that_was_evaluated_best() -> None:
     search.save()
     weights, score, about = arch.load(weights_path(NAME, "best"))
     np.testing.assert_array_equal(weights, best)
-    assert score == search.evaluations[1, 1]
+    assert score == search.road.rows[1, 1]
     assert (about["vae"], about["rnn"], about["generation"]) == ("v", "r", 4)
     weights, score, about = arch.load(weights_path(NAME, "current"))
     np.testing.assert_array_equal(weights, search.mean_weights)
@@ -313,15 +315,13 @@ def test_tracks_double_after_eight_generations_of_luck_and_no_track_comes_twice(
 
 
 def stage_05(**changes: object) -> argparse.Namespace:
-    """Arguments of stage 05, as far as one generation needs them."""
+    """Arguments of stage 05, as far as starting a search needs them."""
     arguments = {
         "seed_start": 1,
         "num_episode": 2,
         "num_worker": 2,
         "num_worker_trial": 4,
-        "max_length": 1000,
-        "cap_time": 0,
-        "eval_episode": 5,
+        "dream_mode": 0,
         "init_opt": None,
     }
     arguments |= {"env_name": "car_racing", "optimizer": "cma", "new_model": False, "subspace": 0, **changes}
@@ -340,7 +340,7 @@ def test_z_only_searches_where_c_is_blind_to_h(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_all_members_drive_the_same_tracks_and_no_track_comes_twice() -> None:
-    stage, search, asked = importlib.import_module("05_train_controller"), new_search(), []
+    search, asked = new_search(max_length=1000), []
 
     def drive(tasks: list[Task]) -> list[Result]:
         asked.append(tasks)
@@ -348,10 +348,10 @@ def test_all_members_drive_the_same_tracks_and_no_track_comes_twice() -> None:
 
     for _ in range(2):
         population = search.ask()
-        row = stage.drive_generation(search, stage_05(), drive, started=0.0)
+        row = drive_generation(search, drive, started=0.0)
         np.testing.assert_array_equal([task.weights for task in asked[-1][::3]], population)
         assert row[2] == pytest.approx(scores_of(population, 0).mean())
-        stage.evaluate(search, stage_05(), drive)
+        evaluate(search, drive)
         assert all((task.weights == search.mean_weights).all() for task in asked[-1])
     generations = [[task.track for task in tasks] for tasks in asked]
     assert [len(tracks) for tracks in generations] == [24, 5, 24, 5]
@@ -361,15 +361,39 @@ def test_all_members_drive_the_same_tracks_and_no_track_comes_twice() -> None:
 
 
 def test_cap_time_is_twice_the_last_mean() -> None:
-    stage, search, lengths = importlib.import_module("05_train_controller"), new_search(), []
+    search, lengths = new_search(max_length=1000, cap_time=1), []
 
     def drive(tasks: list[Task]) -> list[Result]:
         lengths.append({task.max_length for task in tasks})
         return [Result(0.0, steps=100 + task.track % 3) for task in tasks]
 
     for _ in range(2):
-        stage.drive_generation(search, stage_05(cap_time=1), drive, started=0.0)
+        drive_generation(search, drive, started=0.0)
     assert lengths == [{1000}, {202}]
+
+
+def test_a_dreaming_search_dreams_and_is_scored_on_the_road_too() -> None:
+    search, asked = new_search(dream_mode=1, retrain=1), []
+
+    def drive(tasks: list[Task]) -> list[Result]:
+        """The road punishes what dreams reward."""
+        asked.append({task.dream for task in tasks})
+        sign = 1 if tasks[0].dream else -1
+        return [Result(sign * float(10 * search.generation + task.weights[0]), steps=20) for task in tasks]
+
+    for _ in range(3):
+        drive_generation(search, drive, started=0.0)
+        evaluate(search, drive)
+    assert asked == [{True}, {False}, {True}] * 3
+    assert (search.road.best, search.dream.best) == (0, 2)
+    loaded = ControllerSearch.load(state_path(NAME))
+    np.testing.assert_array_equal(loaded.dream.rows, search.dream.rows)
+    for which, evaluations in {"best": search.road, "dream_best": search.dream}.items():
+        weights, score, about = arch.load(weights_path(NAME, which))
+        np.testing.assert_array_equal(weights, search.coordinates.weights(evaluations.best_u))
+        assert score == evaluations.rows[:, 1].max()
+        assert about["score_is"] == f"mean over fresh {'dreams' if which == 'dream_best' else 'tracks'}"
+    assert len(json.loads((config.LOG_DIR / f"{NAME}.dream_log.json").read_text())) == 3
 
 
 def test_init_opt_starts_from_the_mean_of_another_search() -> None:
