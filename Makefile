@@ -1,5 +1,5 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
-# make train   everything at the tutorial's scale, resumable; leaves its files here; make -n train shows the commands
+# make train   two rounds of everything, two hours, resumable; leaves its files in train/; make -n train shows them
 # make test    all tests
 # make bench   every speed beside somebody else's, in one table: benchmarks/RESULTS.md; ten minutes on two idle cores
 # make faults  kills every stage a hundred times, starts it again, and looks for what was lost; more than an hour
@@ -11,6 +11,9 @@ ENV = car_racing
 VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
+TRAIN = train/seed$(SEED)
+DRIVER = $(ENV).cma.2.64.best.json
+new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
 .PHONY: setup demo train test bench faults clean
 
@@ -30,21 +33,30 @@ demo: $(VENV)/.complete
 	cd $(DEMO) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(DEMO) && $(PY) $(CURDIR)/04_train_rnn.py --new_model --batch_size 32 --steps 300 --seed $(SEED)
 	cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 12 --eval_steps 4 --eval_episode 8 -s $(SEED) --new_model
-	cd $(DEMO) && $(PY) $(CURDIR)/report.py $(ENV) --filename controller/$(ENV).cma.2.64.best.json --num_episode 16 --seed $(SEED)
-	cd $(DEMO) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(ENV).cma.2.64.best.json --seed $(SEED) --record_video
+	cd $(DEMO) && $(PY) $(CURDIR)/report.py $(ENV) --filename controller/$(DRIVER) --num_episode 16 --seed $(SEED)
+	cd $(DEMO) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --seed $(SEED) --record_video
 	@echo
 	@echo "The video:    $(DEMO)/videos/$(ENV).cma.2.64.best.seed$(SEED).mp4"
 	@echo "The pictures: $(DEMO)/report/reconstructions.png and $(DEMO)/report/learning_curve.png"
 	@echo "Next:         make train    # the same at full scale, in this folder; or let this search go on:"
 	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --eval_steps 4 --eval_episode 8 -s $(SEED)"
 
+# Two rounds, as the paper proposes: first a small one on random driving, then V and M learn anew from its driver too.
 # Running it again goes on where it stopped, which is why nothing here says --new_model once a stage has begun.
 train: $(VENV)/.complete
-	$(PY) 01_generate_data.py $(ENV) --total_episodes 2000 --start_batch 0 --time_steps 300
-	$(PY) 02_train_vae.py $(if $(wildcard vae/state.h5),,--new_model) --N 2000 --epochs 10
-	$(PY) 03_generate_rnn_data.py
-	$(PY) 04_train_rnn.py $(if $(wildcard rnn/state.h5),,--new_model) --batch_size 100 --steps 4000
-	$(PY) 05_train_controller.py $(ENV) --num_worker 16 --num_worker_trial 4 --num_episode 2 --eval_steps 10 --generations 100
+	mkdir -p $(TRAIN)/round1
+	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 400 --batch_size 100 --seed $(SEED)
+	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/02_train_vae.py $(call new,round1/vae) --steps 1000 --seed $(SEED)
+	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/03_generate_rnn_data.py
+	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/04_train_rnn.py $(call new,round1/rnn) --batch_size 32 --steps 300 --seed $(SEED)
+	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 12 --eval_steps 4 --eval_episode 16 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 5 --seed $(SEED) --controller round1/controller/$(DRIVER)
+	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --steps 4000 --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
+	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --batch_size 64 --steps 1000 --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 120 --eval_steps 5 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
 
 test: $(VENV)/.complete
 	$(PY) -m pytest
