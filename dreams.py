@@ -6,6 +6,7 @@ step after step; there is no road, and no car.
 
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,13 +30,13 @@ def dreamt_reward(gained: np.ndarray) -> np.ndarray:
     return TILE_REWARD * gained + IDLE_REWARD
 
 
-def open_initial_z(vae: str) -> tuple[np.ndarray, np.ndarray]:
-    """mu and log_var, float32 (n, 32) each, of the first frames that stage 03 has encoded with the VAE of this hash.
+def open_initial_z(vae: str, folder: Path = Path()) -> tuple[np.ndarray, np.ndarray]:
+    """mu and log_var, float32 (n, 32) each, of the first frames that stage 03 has encoded, in data/ of a folder.
 
     Raises:
-        UserError: there are none, they are damaged, or another VAE encoded them.
+        UserError: there are none, they are damaged, or another VAE encoded them than that of the hash `vae`.
     """
-    path = config.DATA_DIR / "initial_z.npz"
+    path = folder / config.DATA_DIR / "initial_z.npz"
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = [np.asarray(file[name], np.float32) for name in ("mu", "log_var")]
@@ -63,13 +64,14 @@ class Dreams:
         vae: the hash of V, which must have encoded the first frames.
         temperature: see RNN.dream.
         rows: how many dreams there is room for.
+        folder: in whose data/ the first frames are.
     """
 
-    def __init__(self, rnn: "RNN", vae: str, temperature: float, rows: int = ROWS) -> None:
+    def __init__(self, rnn: "RNN", vae: str, temperature: float, rows: int = ROWS, folder: Path = Path()) -> None:
         from rnn.arch import dream_noise
 
         self.rnn, self.temperature, self.rows = rnn, temperature, rows
-        self.start_mu, self.start_log_var = open_initial_z(vae)
+        self.start_mu, self.start_log_var = open_initial_z(vae, folder)
         # All members of a population dream the same dreams.
         self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(np.random.default_rng([seed, 2]), NOISE_STEPS))
         self.z = np.zeros((rows, config.Z_DIM), np.float32)
@@ -137,3 +139,34 @@ class DreamSimulator:
                 if report:
                     report(task[row], results[task[row]])
                 task[row] = -1
+
+
+def dream_on(
+    rnn: "RNN", series: np.ndarray, prime: int, dreams: int, temperature: float = 1.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dream on from real episodes, by the actions that were really taken.
+
+    M is told the first `prime` steps as they were; from then on it is told its own guesses.
+
+    Args:
+        series: float32 (n, T, 36), [z, action, reward > 0] of each step, as stage 03 left them.
+        dreams: how often each episode is dreamt, each time with another chance.
+    Returns: z (n, dreams, T - prime, 32) and reward > 0 (n, dreams, T - prime) for the steps prime, prime + 1, ...
+    """
+    from rnn.arch import dream_noise
+
+    n, steps, _ = series.shape
+    x = np.repeat(series, dreams, axis=0)
+    h, c = np.zeros((2, len(x), config.HIDDEN_UNITS), np.float32)
+    for t in range(prime - 1):
+        h, c = rnn.step(x[:, t], h, c)
+    noise = np.stack([dream_noise(np.random.default_rng([seed, i]), steps - prime) for i in range(len(x))])
+    z, gained = x[:, prime - 1, : config.Z_DIM], x[:, prime - 1, -1]
+    dreamt_z = np.empty((len(x), steps - prime, config.Z_DIM), np.float32)
+    dreamt_gain = np.empty((len(x), steps - prime), np.float32)
+    for i, t in enumerate(range(prime - 1, steps - 1)):
+        actions = x[:, t, config.Z_DIM : -1]
+        told = np.concatenate([z, actions, gained[:, None]], axis=1)
+        z, gained, h, c = rnn.dream(told, h, c, noise[:, i], temperature)
+        dreamt_z[:, i], dreamt_gain[:, i] = z, gained
+    return dreamt_z.reshape(n, dreams, -1, config.Z_DIM), dreamt_gain.reshape(n, dreams, -1)

@@ -2,15 +2,17 @@
 
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --render_mode --record_video
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --final_mode
-    python model.py --final_mode                  # where nothing is trained yet: the driver of pretrained/
+    python model.py car_racing --dream_mode --render_mode       # the agent in its dream
+    python model.py --play                                      # you, by the arrow keys; or in the dream: --dream_mode
+    python model.py --final_mode                                # where nothing is trained: the driver of pretrained/
 
 Plays one track and prints its score; --final_mode scores 100 tracks that no stage has seen. V and M are those that the
 controller learned with: vae/weights.h5 and rnn/weights.h5 in the folder that its controller/ lies in.
 """
 
 import argparse
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import gymnasium as gym
@@ -20,7 +22,7 @@ import cli
 import config
 import controller.arch as controller
 import screen
-from lanes import ROWS, Active, Lane, Lanes, Task, score_fresh_tracks
+from lanes import ROWS, Active, Lane, Lanes, Result, Task, score_fresh_tracks
 from rollouts import UserError, training_settings
 
 Watch = Callable[[gym.Env, Lane, np.ndarray, np.ndarray], None]  # environment, lane, its frame (64, 64, 3), its z (32,)
@@ -53,7 +55,8 @@ class Agent:
         if taught != vae:
             what = f"{rnn_path.parent}/ learned from VAE {taught}, {vae_path.parent}/ holds {vae}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and 04_train_rnn.py --new_model")
-        return {"vae": vae, "rnn": rnn}
+        self.hashes = {"vae": vae, "rnn": rnn}
+        return self.hashes
 
 
 class Simulator(Lanes):
@@ -121,18 +124,31 @@ def parse_args() -> argparse.Namespace:
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--final_mode", action="store_true", help="score many fresh tracks: mean ± standard deviation")
     add("--num_episode", type=cli.tracks, default=100, help="tracks of --final_mode")
+    add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: in the agent's dream")
+    add("--temperature", type=cli.positive_float, default=1.0, help="of the dream: above 1 it is stranger")
+    add("--play", action="store_true", help="drive by the arrow keys, in a window")
     add("--record_video", action="store_true", help=f"write an mp4 below {config.VIDEO_DIR}/")
     add("--render_mode", action="store_true", help="watch in a window; closing it ends the program")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
-    if not args.filename and not args.generate_data_mode:
-        args.filename = pretrained_driver(parser, args.env_name)
-    elif args.filename and args.generate_data_mode:
-        parser.error("give either --filename, a controller to play, or --generate_data_mode")
-    if args.final_mode and (args.record_video or args.render_mode):
-        parser.error("--final_mode plays many tracks side by side: it cannot be watched")
+    check_wishes(parser, args)
     return args
+
+
+def check_wishes(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse flags that contradict each other, and find a driver where none was named."""
+    if args.filename and args.generate_data_mode:
+        parser.error("give either --filename, a controller to play, or --generate_data_mode")
+    if args.dream_mode and args.generate_data_mode:
+        parser.error("--generate_data_mode drives on the road: it cannot be dreamt")
+    if args.final_mode and (args.record_video or args.render_mode or args.play or args.dream_mode):
+        parser.error("--final_mode plays many tracks side by side, on the road: it cannot be watched")
+    if args.play and args.record_video:
+        parser.error("--play is not recorded")
+    needs_driver = not (args.generate_data_mode or args.play)
+    if needs_driver and not args.filename:
+        args.filename = pretrained_driver(parser, args.env_name)
 
 
 def pretrained_driver(parser: argparse.ArgumentParser, env_name: str) -> Path:
@@ -169,37 +185,80 @@ def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
     return agent, weights
 
 
-def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> None:
-    """Play one track, for the eye too if asked."""
-    shows: list[screen.Show] = []
-
-    def watch(env: gym.Env, lane: Lane, frame: np.ndarray, z: np.ndarray) -> None:
-        reconstruction = agent.vae.decode(z[None])[0]
-        picture = screen.compose(env.render(), frame, reconstruction, lane.action, lane.score, lane.steps)
-        for show in shows:
-            show(picture)
-
+@contextmanager
+def open_shows(args: argparse.Namespace) -> Iterator[list[screen.Show]]:
+    """The window and the video that were asked for."""
     with ExitStack() as stack:
+        shows = []
         if args.render_mode:
             shows.append(stack.enter_context(screen.window("--render_mode")))
         if args.record_video:
-            name = f"{args.filename.stem if args.filename else args.env_name + '.random'}.seed{args.seed}.mp4"
-            shows.append(stack.enter_context(screen.video(config.VIDEO_DIR / name)))
+            name = args.filename.stem if args.filename else f"{args.env_name}.random"
+            path = config.VIDEO_DIR / f"{name}{'.dream' if args.dream_mode else ''}.seed{args.seed}.mp4"
+            shows.append(stack.enter_context(screen.video(path)))
+        yield shows
+    if args.record_video:
+        print(f"video in {path}")
+
+
+def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> Result:
+    """Play one track, for the eye too if asked."""
+    with open_shows(args) as shows:
+
+        def watch(env: gym.Env, lane: Lane, frame: np.ndarray, z: np.ndarray) -> None:
+            reconstruction = agent.vae.decode(z[None])[0]
+            picture = screen.compose(env.render(), frame, reconstruction, lane.action, lane.score, lane.steps)
+            for show in shows:
+                show(picture)
+
         simulator = Simulator(agent, args.env_name, watch=watch if shows else None)
         [track] = config.track_seeds("report", args.seed, 0, 1)
         [result] = simulator.run([Task(weights, track, args.max_length)])
-    print(f"score {result.score:.1f} in {result.steps} steps")
-    if args.record_video:
-        print(f"video in {config.VIDEO_DIR / name}")
+    return result
+
+
+def dream_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray) -> Result:
+    """Let the agent drive in a dream."""
+    import play
+
+    world = play.Dream(agent, args.temperature, folder_of(args.filename))
+    [seed] = config.track_seeds("report", args.seed, 0, 1)
+    with open_shows(args) as shows:
+
+        def show(picture: np.ndarray) -> frozenset[str]:
+            keys = [show_it(picture) or frozenset() for show_it in shows]
+            return keys[0] if keys else frozenset()
+
+        driver = play.dreaming_driver(world, weights)
+        while not (result := play.episode(world, seed, args.max_length, driver, show)):
+            pass
+    return result
+
+
+def play_by_hand(args: argparse.Namespace) -> None:
+    """Give the wheel to the person."""
+    import play
+
+    with screen.window("--play") as show:  # before TensorFlow is loaded: without a display, fail at once
+        if args.dream_mode:
+            agent, _ = load_agent(args.filename)
+            world = play.Dream(agent, args.temperature, folder_of(args.filename))
+        else:
+            world = play.Road(args.env_name, load_agent(args.filename)[0] if args.filename else None)
+        play.by_hand(world, config.track_seeds("report", args.seed, 0, cli.MAX_TRACKS), args.max_length, show)
 
 
 def main() -> None:
     args = parse_args()
+    if args.play:
+        return play_by_hand(args)
     agent, weights = load_agent(args.filename)
     if args.final_mode:
         score_fresh_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
-    else:
-        play_one(agent, args, weights)
+        return None
+    result = (dream_one if args.dream_mode else play_one)(agent, args, weights)
+    print(f"{'dreamt ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
+    return None
 
 
 if __name__ == "__main__":

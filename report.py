@@ -1,10 +1,15 @@
-"""What came of it: the driver's score beside other drivers', and pictures of what the stages left.
+"""What came of it: pictures of what every stage left, and the driver's score beside other drivers'.
 
-    python report.py car_racing --filename controller/car_racing.cma.2.64.best.json
+    python report.py all car_racing --filename controller/car_racing.cma.2.64.best.json
+    python report.py data                      # sample frames with actions and rewards
+    python report.py vae                       # reconstructions, which latents tell something, what each of them draws
+    python report.py rnn                       # the next z and the next reward, expected and come
+    python report.py controller                # scores, learning curve, weights by input
+    python report.py dream                     # a dream beside the episode that it goes on from; errors by horizon
 
-Scores the trained driver, a random driver (the exploration policy of stage 01) and an untrained agent (every network as
-it was before it saw anything) on the same fresh tracks. Writes report/scores.json, report/reconstructions.png (frames
-above what the VAE makes of them) and report/learning_curve.png (the search of that name).
+Writes PNGs, dream.mp4 and scores.json into report/. `all` gathers everything in report/index.html, one file that needs
+nothing else. The scores are those of the trained driver, a random one (the exploration policy of stage 01) and an
+untrained agent (every network as it was before it saw anything), on the same fresh tracks.
 """
 
 import argparse
@@ -18,15 +23,15 @@ import controller.arch as controller
 from controller.search import EVALUATION, ROW
 from lanes import Task
 from model import Agent, Simulator, load_agent
-from rollouts import UserError, atomic_write, open_batches_of, read_json, real_steps, write_json
-
-PICTURES = 10
+from pictures.page import Pictures, write_page
+from rollouts import UserError, write_json
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
-    parser.add_argument("--filename", type=Path, required=True, help="controller, a .json that stage 05 wrote")
+    parser.add_argument("what", choices=(*SECTIONS, "all"), help="the stage to look at, or all of them")
+    parser.add_argument("env_name", nargs="?", default="car_racing", help=f"one of {', '.join(config.ENVIRONMENTS)}")
+    parser.add_argument("--filename", type=Path, help="controller of stage 05; may be left out where there is only one")
     parser.add_argument("--num_episode", type=cli.tracks, default=16, help="tracks to score each driver on")
     parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks")
     args = parser.parse_args()
@@ -34,6 +39,96 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+# --- the sections -----------------------------------------------------------------------------------------------------
+def report_data(args: argparse.Namespace) -> Pictures:
+    from pictures.data import draw_actions, draw_frames
+
+    draw_frames(args.env_name, config.REPORT_DIR / "frames.png")
+    draw_actions(args.env_name, config.REPORT_DIR / "actions.png")
+    return {
+        "frames.png": "Episodes of stage 01.",
+        "actions.png": "How often each action was taken, and what it gained.",
+    }
+
+
+def report_vae(args: argparse.Namespace) -> Pictures:
+    from pictures.vae import draw_latents, draw_reconstructions
+
+    agent = Agent()
+    agent.vae.load(config.VAE_DIR / "weights.h5")
+    draw_reconstructions(agent.vae, args.env_name, config.REPORT_DIR / "reconstructions.png")
+    draw_latents(agent.vae, args.env_name, config.REPORT_DIR / "latents.png")
+    return {
+        "reconstructions.png": "Frames, and what the decoder makes of their 32 numbers.",
+        "latents.png": "What each latent tells, and what it draws.",
+    }
+
+
+def report_rnn(args: argparse.Namespace) -> Pictures:
+    from pictures.rnn import draw_predictions
+
+    agent = Agent()
+    hashes = agent.load()
+    draw_predictions(agent.rnn, args.env_name, hashes["vae"], config.REPORT_DIR / "predictions.png")
+    return {"predictions.png": "What M expected of an episode, one step ahead, and what came."}
+
+
+def report_controller(args: argparse.Namespace) -> Pictures:
+    from pictures.controller import draw_learning_curve, draw_weights, read_rows
+
+    filename = args.filename or only_driver()
+    agent, weights = load_agent(filename)
+    # Files that are missing are missed now, not after minutes of driving.
+    search = filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
+    log_dir = filename.parent.parent / config.LOG_DIR if filename.parent.name == "controller" else config.LOG_DIR
+    tables = {"hist": ROW, "log": EVALUATION}
+    history = [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
+    draw_weights(weights, config.REPORT_DIR / "weights.png")
+    scores = score_drivers(args, agent, weights)
+    write_json(config.REPORT_DIR / "scores.json", {"filename": str(filename), "seed": args.seed, "scores": scores})
+    random_score = float(np.mean(scores["random"]))
+    draw_learning_curve(search, *history, config.REPORT_DIR / "learning_curve.png", random_score)
+    table = ", ".join(f"{name} {np.mean(values):.1f} ± {np.std(values):.1f}" for name, values in scores.items())
+    return {
+        "learning_curve.png": f"The search. Scores over {args.num_episode} fresh tracks: {table}.",
+        "weights.png": "What the controller looks at.",
+    }
+
+
+def report_dream(args: argparse.Namespace) -> Pictures:
+    from pictures.dream import draw_dream, draw_errors
+
+    agent = Agent()
+    vae = agent.load()["vae"]
+    paths = [config.REPORT_DIR / name for name in ("dream.png", "dream.mp4")]
+    draw_dream(agent.vae, agent.rnn, args.env_name, vae, *paths)
+    draw_errors(agent.rnn, args.env_name, vae, config.REPORT_DIR / "dream_errors.png")
+    return {
+        "dream.png": "A real episode, and the dream that goes on from it by the same actions.",
+        "dream.mp4": "The same, moving.",
+        "dream_errors.png": "How fast dream and episode part, beside guessers that know nothing.",
+    }
+
+
+SECTIONS = {
+    "data": report_data,
+    "vae": report_vae,
+    "rnn": report_rnn,
+    "controller": report_controller,
+    "dream": report_dream,
+}
+
+
+def only_driver() -> Path:
+    """The best controller of the folder, when there is one search in it."""
+    found = sorted(config.CONTROLLER_DIR.glob("*.best.json"))
+    if len(found) != 1:
+        names = ", ".join(map(str, found)) or "none is there"
+        raise UserError(f"give --filename, a controller that stage 05 wrote: {names}")
+    return found[0]
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
 def untrained(seed: int) -> tuple[Agent, np.ndarray]:
     """An agent as it is before stage 02: initial networks, and a first guess of stage 05 as its controller."""
     from nets import seed_everything
@@ -56,86 +151,14 @@ def score_drivers(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -
     return scores
 
 
-def new_figure(width: float, height: float) -> tuple[object, object]:
-    """A figure drawn without a display, and its axes."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots()
-
-
-def save_figure(figure: object, path: Path) -> None:
-    with atomic_write(path) as part:
-        figure.savefig(part, dpi=120)
-
-
-def draw_reconstructions(agent: Agent, env_name: str, path: Path) -> None:
-    """Frames of the environment's first batch, and below each what the decoder makes of its z."""
-    batch = next(open_batches_of(env_name, "obs"))
-    episode, step = np.nonzero(real_steps(batch["done_data"]))
-    chosen = np.random.default_rng(0).choice(len(step), PICTURES, replace=len(step) < PICTURES)
-    frames = np.stack([batch["obs_data"][episode[i], step[i]] for i in chosen])
-    mu, _ = agent.vae.encode(frames, PICTURES)
-    rows = [np.concatenate(list(images), axis=1) for images in (frames, agent.vae.decode(mu))]
-    figure, axes = new_figure(PICTURES, 2.2)
-    axes.imshow(np.concatenate(rows), interpolation="nearest")
-    axes.set_axis_off()
-    axes.set_title("frames (above) and their reconstructions (below)")
-    save_figure(figure, path)
-
-
-def draw_learning_curve(
-    name: str,
-    rows: list[dict],
-    evaluations: list[dict],
-    path: Path,
-    random_score: float | None = None,
-    evaluated: str = "mean of the search",
-) -> None:
-    """Population and evaluations of a search by generation; the random driver's score, if given, for comparison."""
-    figure, axes = new_figure(8, 5)
-    generation = [row["generation"] for row in rows]
-    axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
-    axes.plot(generation, [row["mean"] for row in rows], label="population: mean, and min to max")
-    axes.errorbar(
-        [row["generation"] for row in evaluations],
-        [row["mean"] for row in evaluations],
-        [row["std"] for row in evaluations],
-        fmt="o-",
-        capsize=3,
-        label=f"{evaluated} on fresh tracks ± std",
-    )
-    if random_score is not None:
-        axes.axhline(random_score, linestyle=":", color="grey", label="random driver")
-    axes.set(xlabel="generation", ylabel="score", title=name)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    save_figure(figure, path)
-
-
-def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
-    """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
-    rows = read_json(path)
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and names == tuple(row) for row in rows):
-        raise UserError(f"{path} is not the history of a search: need rows of {', '.join(names)}")
-    if not all(type(number) in (int, float) for row in rows for number in row.values()):
-        raise UserError(f"{path} is not the history of a search: it holds something that is not a number")
-    return rows
-
-
 def main() -> None:
     args = parse_args()
-    agent, weights = load_agent(args.filename)
-    # Files that are missing are missed now, not after minutes of driving.
-    search = args.filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
-    tables = {"hist": ROW, "log": EVALUATION}
-    history = [read_rows(config.LOG_DIR / f"{search}.{kind}.json", names) for kind, names in tables.items()]
-    draw_reconstructions(agent, args.env_name, config.REPORT_DIR / "reconstructions.png")
-    scores = score_drivers(args, agent, weights)
-    write_json(config.REPORT_DIR / "scores.json", {"filename": str(args.filename), "seed": args.seed, "scores": scores})
-    random_score = float(np.mean(scores["random"]))
-    draw_learning_curve(search, *history, config.REPORT_DIR / "learning_curve.png", random_score)
-    print(f"scores, reconstructions and learning curve in {config.REPORT_DIR}/")
+    drawn = {name: SECTIONS[name](args) for name in (SECTIONS if args.what == "all" else [args.what])}
+    for name in (name for pictures in drawn.values() for name in pictures):
+        print(config.REPORT_DIR / name)
+    if args.what == "all":
+        write_page(f"World Models, staged: {args.env_name}", drawn, config.REPORT_DIR / "index.html")
+        print(f"everything in one page: {config.REPORT_DIR / 'index.html'}")
 
 
 if __name__ == "__main__":

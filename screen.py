@@ -19,11 +19,17 @@ WHITE, GREY, GREEN, RED = (255, 255, 255), (150, 150, 150), (90, 200, 90), (230,
 FPS = 50  # the environment's own pace
 INSET = 140  # side of the two small pictures
 
-Show = Callable[[np.ndarray], None]  # of a picture, uint8 (height, width, 3)
+Show = Callable[[np.ndarray], object]  # of a picture, uint8 (height, width, 3)
 
 
 def compose(
-    road: np.ndarray, frame: np.ndarray, reconstruction: np.ndarray | None, action: np.ndarray, score: float, step: int
+    road: np.ndarray,
+    frame: np.ndarray,
+    reconstruction: np.ndarray | None,
+    action: np.ndarray,
+    score: float,
+    step: int,
+    title: str = "",
 ) -> np.ndarray:
     """The whole picture, uint8 (400, 800, 3).
 
@@ -32,9 +38,11 @@ def compose(
         frame: uint8 (64, 64, 3), what the agent sees.
         reconstruction: uint8 (64, 64, 3), what the decoder makes of its z; None leaves it out.
         action: float32 (3,): steer, gas, brake.
+        title: written above the road.
     """
     picture = np.full((HEIGHT, WIDTH, 3), 24, np.uint8)
     picture[:, :ROAD_WIDTH] = cv2.resize(road, (ROAD_WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    _write(picture, title, 10, 20, WHITE, 0.5)
     left = ROAD_WIDTH + (PANEL_WIDTH - INSET) // 2
     for top, text, image in ((22, "sees", frame), (184, "reconstruction", reconstruction)):
         if image is not None:
@@ -49,6 +57,18 @@ def compose(
         length = round(float(value) * (INSET // 4 if row == 0 else INSET // 2))
         cv2.rectangle(picture, (min(start, start + length), y - 3), (max(start, start + length), y + 3), colour, -1)
     _write(picture, f"score {score:6.1f}   step {step}", left, 390, WHITE, 0.42)
+    return picture
+
+
+def side_by_side(images: dict[str, np.ndarray], text: str) -> np.ndarray:
+    """At most three images uint8 (64, 64, 3) beside each other, named, and a line of text: uint8 (400, 800, 3)."""
+    picture = np.full((HEIGHT, WIDTH, 3), 24, np.uint8)
+    side = WIDTH // 3 - 20
+    for column, (name, image) in enumerate(images.items()):
+        left, top = column * WIDTH // 3 + 10, 60
+        _write(picture, name, left, top - 12, GREY, 0.6)
+        picture[top : top + side, left : left + side] = cv2.resize(image, (side, side), interpolation=cv2.INTER_NEAREST)
+    _write(picture, text, 10, HEIGHT - 30, WHITE, 0.6)
     return picture
 
 
@@ -85,8 +105,10 @@ def _pictures_in(path: Path) -> int:
 
 
 @contextmanager
-def window(flag: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Show]:
-    """Yield a function that shows a picture in a window; closing the window is as good as Ctrl-C.
+def window(flag: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Callable[[np.ndarray], frozenset[str]]]:
+    """Yield a function that shows a picture in a window and returns the keys that are down, of custom_envs.viewer.KEYS.
+
+    Closing the window is as good as Ctrl-C.
 
     The window is in a process of its own: Mesa's OpenGL and TensorFlow crash when they share one.
 
@@ -107,9 +129,11 @@ def window(flag: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Show
         except (EOFError, OSError):
             raise UserError(f"{flag}: the window's process has died") from None
 
-    def show(picture: np.ndarray) -> None:
-        if not answer(picture):
+    def show(picture: np.ndarray) -> frozenset[str]:
+        keys = answer(picture)
+        if keys is None:
             raise KeyboardInterrupt
+        return keys
 
     try:
         trouble = answer()
@@ -122,7 +146,7 @@ def window(flag: str, width: int = WIDTH, height: int = HEIGHT) -> Iterator[Show
 
 
 def _keep_window(connection: Connection, width: int, height: int) -> None:
-    """Open a window and say what hindered it, or ""; then show what comes, and answer each time whether it is open."""
+    """Open a window, say what hindered it, or ""; then show what comes and answer with the keys, or None if closed."""
     from custom_envs.viewer import NoDisplay, Viewer
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other side's affair
@@ -134,4 +158,4 @@ def _keep_window(connection: Connection, width: int, height: int) -> None:
     with suppress(EOFError, OSError):  # the other side has gone
         while True:
             viewer.show(connection.recv())
-            connection.send(not viewer.closed)
+            connection.send(None if viewer.closed else viewer.keys)

@@ -5,7 +5,7 @@ import numpy as np
 from baselines import records
 from baselines.ga import RouletteGA
 from es import Search, load_search, retold, save_search
-from report import draw_learning_curve
+from pictures.controller import draw_learning_curve
 from rollouts import UserError, check_same, first_line
 
 ROW = ("generation", "seconds", "min", "mean", "max", "steps")

@@ -8,7 +8,7 @@ import numpy as np
 
 import cli
 import config
-from report import new_figure, save_figure
+from pictures.canvas import new_figure, save_figure
 from rollouts import write_json
 
 SUFFIXES = ("state.h5", "es.npz", "scores.json", "png")

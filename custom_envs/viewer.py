@@ -3,7 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
-KEYS = ("left", "right", "up", "down", "space", "escape")
+KEYS = {  # what they are called here, and by pyglet
+    "left": ("LEFT",),
+    "right": ("RIGHT",),
+    "up": ("UP",),
+    "down": ("DOWN",),
+    "escape": ("ESCAPE",),
+    "r": ("R",),
+    "plus": ("PLUS", "EQUAL", "NUM_ADD"),  # EQUAL: where + is Shift and =
+    "minus": ("MINUS", "NUM_SUBTRACT"),
+}
 
 
 class NoDisplay(RuntimeError):
@@ -57,9 +66,10 @@ class Viewer:
         return self._window is None or self._window.has_exit
 
     @property
-    def keys(self) -> set[str]:
+    def keys(self) -> frozenset[str]:
         """Which of KEYS were held when the last picture was shown."""
-        return {name for name in KEYS if self._held[getattr(self._pyglet.window.key, name.upper())]}
+        key = self._pyglet.window.key
+        return frozenset(name for name in KEYS if any(self._held[getattr(key, symbol)] for symbol in KEYS[name]))
 
     def close(self) -> None:
         """Closes the window; a second call does nothing."""

@@ -35,7 +35,7 @@ import training
 from controller.search import EVALUATION, ROW, ControllerSearch
 from model import Agent
 from nets import keras
-from report import read_rows
+from pictures.controller import read_rows
 from rnn.arch import RNN, RNNTrainer
 from rollouts import KINDS, UserError, check_vae, open_batches, vae_hash
 from vae.arch import VAE, VAETrainer

@@ -50,6 +50,8 @@ for symbol in (key.LEFT, key.UP, key.A):
 assert viewer.keys == {"left", "up"}, viewer.keys
 person("on_key_release", key.UP, 0)
 assert viewer.keys == {"left"} and not viewer.closed
+person("on_key_press", key.EQUAL, key.MOD_SHIFT)
+assert viewer.keys == {"left", "plus"}
 """
 
 ENDS = {
@@ -75,12 +77,12 @@ def run(program: str, *launcher: str, arguments: tuple = (), **environ: str) -> 
     return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
 
 
-def run_on_screen(program: str, folder: Path) -> subprocess.CompletedProcess:
+def run_on_screen(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
     """Runs a program on a virtual screen of 1400 x 900 whose pixels are in the file that sys.argv[1] names."""
     if not shutil.which("xvfb-run"):
         pytest.skip("xvfb-run is not installed: apt install xvfb xauth libgl1-mesa-dri")
     screen = ("xvfb-run", "-a", "-s", f"-screen 0 1400x900x24 -fbdir {folder}")
-    return run(program, *screen, arguments=(folder / "Xvfb_screen0",))
+    return run(program, *screen, arguments=(folder / "Xvfb_screen0", *arguments))
 
 
 @pytest.mark.parametrize("end", ENDS)

@@ -1,0 +1,63 @@
+"""What stage 05 left: how the search went, and what the controller looks at."""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+import controller.arch as controller
+from pictures.canvas import new_figure, save_figure
+from rollouts import UserError, read_json
+
+ACTIONS = ("steer", "gas", "brake")
+
+
+def draw_weights(weights: np.ndarray, path: Path) -> None:
+    """The controller's weights (867,) by input: z, then h."""
+    W, b = controller.unpack(weights)
+    figure, all_axes = new_figure(12, 7, 3)
+    for axes, name, row, bias in zip(all_axes, ACTIONS, W, b, strict=True):
+        colours = ["tab:orange"] * config.Z_DIM + ["tab:blue"] * config.HIDDEN_UNITS
+        axes.bar(range(controller.FEATURES), row, color=colours, width=1)
+        axes.set(ylabel=name, title=f"bias {bias:+.2f}")
+    all_axes[-1].set_xlabel("input: 32 latents z (orange), 256 hidden units h (blue)")
+    save_figure(figure, path)
+
+
+def draw_learning_curve(
+    name: str,
+    rows: list[dict],
+    evaluations: list[dict],
+    path: Path,
+    random_score: float | None = None,
+    evaluated: str = "mean of the search",
+) -> None:
+    """Population and evaluations of a search by generation; the random driver's score, if given, for comparison."""
+    figure, axes = new_figure(8, 5)
+    generation = [row["generation"] for row in rows]
+    axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
+    axes.plot(generation, [row["mean"] for row in rows], label="population: mean, and min to max")
+    axes.errorbar(
+        [row["generation"] for row in evaluations],
+        [row["mean"] for row in evaluations],
+        [row["std"] for row in evaluations],
+        fmt="o-",
+        capsize=3,
+        label=f"{evaluated} on fresh tracks ± std",
+    )
+    if random_score is not None:
+        axes.axhline(random_score, linestyle=":", color="grey", label="random driver")
+    axes.set(xlabel="generation", ylabel="score", title=name)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
+    """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and names == tuple(row) for row in rows):
+        raise UserError(f"{path} is not the history of a search: need rows of {', '.join(names)}")
+    if not all(type(number) in (int, float) for row in rows for number in row.values()):
+        raise UserError(f"{path} is not the history of a search: it holds something that is not a number")
+    return rows
