@@ -33,11 +33,11 @@ demo: $(VENV)/.complete
 	cd $(DEMO) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(DEMO) && $(PY) $(CURDIR)/04_train_rnn.py --new_model --batch_size 32 --steps 300 --seed $(SEED)
 	cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 12 --eval_steps 4 --eval_episode 8 -s $(SEED) --new_model
-	cd $(DEMO) && $(PY) $(CURDIR)/report.py $(ENV) --filename controller/$(DRIVER) --num_episode 16 --seed $(SEED)
+	cd $(DEMO) && $(PY) $(CURDIR)/report.py all $(ENV) --filename controller/$(DRIVER) --num_episode 16 --seed $(SEED)
 	cd $(DEMO) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --seed $(SEED) --record_video
 	@echo
 	@echo "The video:    $(DEMO)/videos/$(ENV).cma.2.64.best.seed$(SEED).mp4"
-	@echo "The pictures: $(DEMO)/report/reconstructions.png and $(DEMO)/report/learning_curve.png"
+	@echo "The pictures: $(DEMO)/report/index.html"
 	@echo "Next:         make train    # the same at full scale, in this folder; or let this search go on:"
 	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --eval_steps 4 --eval_episode 8 -s $(SEED)"
 

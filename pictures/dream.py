@@ -11,39 +11,45 @@ from nets import seed_everything
 from pictures.canvas import new_figure, save_figure, show_grid
 from pictures.rnn import last_series
 from rnn.arch import RNN
-from rollouts import Batch, open_batch
+from rollouts import Batch, UserError, open_batch
 from vae.arch import VAE
 
 PRIME = 60  # real steps that M is told before it dreams: the zoom, and time to notice how fast the car is
 HORIZON = 100  # steps dreamt
 EPISODES, DREAMS = 24, 16  # to measure by: dreams of an episode, whose average is M's guess
 TELLING = 0.1  # the variance of mu over frames from which on a latent counts; the prior's is 1
+SMOOTH = 10  # steps over which the error of the reward, which comes once in a while, is averaged
 FRAMES = 10
 
 
-def long_episodes(batch: Batch, count: int) -> np.ndarray:
-    """Episodes that last PRIME + HORIZON steps, at most so many."""
+def choose(batch: Batch, count: int) -> tuple[np.ndarray, int, int]:
+    """At most so many long episodes, and how many of their steps M is told and then dreams."""
     lengths = np.array(batch.record["settings"]["lengths"])
-    return np.flatnonzero(lengths > PRIME + HORIZON)[:count]
+    steps = min(PRIME + HORIZON, lengths.max() - 1)
+    prime = min(PRIME, steps // 3)
+    if prime < 1:
+        raise UserError(f"batch {batch.number} has no episode of four steps, to dream on from the first of them")
+    return np.flatnonzero(lengths > steps)[:count], prime, steps - prime
 
 
 def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Error of z and of the reward by horizon, (HORIZON,) each, of M and of two guessers that know nothing.
+    """Error of z and of the reward by horizon, (steps,) each, of M and of two guessers that know nothing.
 
     The guess is the average of DREAMS dreams. z: root mean square over episodes and latents that tell something (the
     others hardly move, and are best guessed by not trying); reward > 0: mean square of guess minus what came (Brier
     1950).
     """
-    episodes = long_episodes(batch, EPISODES)
-    series = np.array(batch["rnn_input"][episodes, : PRIME + HORIZON])
-    real_z, real_gain = series[:, PRIME:, : config.Z_DIM], series[:, PRIME:, -1]
-    telling = real_z.var(axis=(0, 1)) > TELLING
+    episodes, prime, horizon = choose(batch, EPISODES)
+    series = np.array(batch["rnn_input"][episodes, : prime + horizon])
+    real_z, real_gain = series[:, prime:, : config.Z_DIM], series[:, prime:, -1]
+    variance = real_z.var(axis=(0, 1))
+    telling = variance >= min(TELLING, variance.max())
     seed_everything(0)
     guesses = {}
     for name, guesser in {"M": rnn, "untrained M": RNN()}.items():
-        z, gained = dream_on(guesser, series, PRIME, DREAMS)
+        z, gained = dream_on(guesser, series, prime, DREAMS)
         guesses[name] = z.mean(axis=1), gained.mean(axis=1)
-    last = series[:, [PRIME - 1]]
+    last = series[:, [prime - 1]]
     guesses["repeat the last"] = last[..., : config.Z_DIM], last[..., -1]
     return {
         name: (np.sqrt(((z - real_z)[..., telling] ** 2).mean(axis=(0, 2))), ((gain - real_gain) ** 2).mean(axis=0))
@@ -52,14 +58,15 @@ def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def draw_errors(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
-    """How the error grows with the horizon, beside the two guessers that know nothing."""
+    """How the error grows with the horizon, beside the two guessers."""
     figure, (left, right) = new_figure(11, 4, 1, 2)
     for name, (z_error, reward_error) in errors(last_series(env_name, vae), rnn).items():
-        left.plot(range(1, HORIZON + 1), z_error, label=name)
-        smooth = np.convolve(reward_error, np.ones(10) / 10, mode="valid")
+        left.plot(range(1, len(z_error) + 1), z_error, label=name)
+        window = min(SMOOTH, len(reward_error))
+        smooth = np.convolve(reward_error, np.ones(window) / window, mode="valid")
         right.plot(range(1, len(smooth) + 1), smooth, label=name)
     left.set(xlabel="steps dreamt", ylabel="error of z (root mean square)")
-    right.set(xlabel="steps dreamt", ylabel="error of reward > 0 (Brier), over ten steps")
+    right.set(xlabel="steps dreamt", ylabel=f"error of reward > 0 (Brier), over {window} steps")
     left.legend()
     save_figure(figure, path)
 
@@ -67,16 +74,16 @@ def draw_errors(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
 def draw_dream(vae: VAE, rnn: RNN, env_name: str, digest: str, picture: Path, film: Path) -> None:
     """One episode, real above dreamt: frames in a picture, all of them in an mp4."""
     batch = last_series(env_name, digest)
-    [episode] = long_episodes(batch, 1)
-    frames = np.array(open_batch("obs", batch.number)["obs_data"][episode, PRIME : PRIME + HORIZON])
-    series = np.array(batch["rnn_input"][[episode], : PRIME + HORIZON])
-    z, _ = dream_on(rnn, series, PRIME, dreams=1)
-    seen, dreamt = vae.decode(series[0, PRIME:, : config.Z_DIM]), vae.decode(z[0, 0])
-    shown = np.linspace(0, HORIZON - 1, FRAMES).astype(int)
+    episode, prime, horizon = choose(batch, 1)
+    frames = np.array(open_batch("obs", batch.number)["obs_data"][episode[0], prime : prime + horizon])
+    series = np.array(batch["rnn_input"][episode, : prime + horizon])
+    z, _ = dream_on(rnn, series, prime, dreams=1)
+    seen, dreamt = vae.decode(series[0, prime:, : config.Z_DIM]), vae.decode(z[0, 0])
+    shown = np.linspace(0, horizon - 1, min(FRAMES, horizon)).astype(int)
     figure, axes = new_figure(1.2 * FRAMES, 4.2)
     images = np.stack([frames[shown], seen[shown], dreamt[shown]])
-    show_grid(axes, images, ["real", "V's eye", "dreamt"], [f"+{step + 1}" for step in shown])
-    axes.set_title(f"M was told {PRIME} steps, and dreamt on by the actions that were taken")
+    show_grid(axes, images, ["real", "what V sees", "dreamt"], [f"+{step + 1}" for step in shown])
+    axes.set_title(f"M was told {prime} steps, and dreamt on by the actions that were taken")
     save_figure(figure, picture)
     with screen.video(film) as show:
         for step, images in enumerate(zip(frames, seen, dreamt, strict=True)):

@@ -19,7 +19,7 @@ GENERATE, VAE, SERIES, RNN = "01_generate_data", "02_train_vae", "03_generate_rn
 CONTROLLER, MODEL, REPORT = "05_train_controller", "model", "report"
 FIRST = {
     **{GENERATE: ["car_racing"], CONTROLLER: ["car_racing"]},
-    **{MODEL: ["car_racing", "--filename", "a.json"], REPORT: ["car_racing", "--filename", "a.json"]},
+    **{MODEL: ["car_racing", "--filename", "a.json"], REPORT: ["all", "car_racing", "--filename", "a.json"]},
 }
 BATCHES = {"--start_batch": BAD_COUNT, "--max_batch": BAD_COUNT}
 TRAINING = BATCHES | {"--N": BAD_SIZE, "--epochs": BAD_SIZE, "--steps": BAD_SIZE, "--batch_size": BAD_SIZE}
@@ -40,9 +40,14 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--max_length": BAD_SIZE, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
         **{"--generations": BAD_SIZE, "--patience": BAD_COUNT, "--subspace": (*BAD_COUNT, "288")},
         **{"--sigma_init": BAD_FLOAT, "--sigma_decay": (*BAD_FLOAT, "0.9"), "--cap_time": BAD_CHOICE},
-        **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED},
+        **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED, "--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
+        **{"--z_only": BAD_CHOICE, "--sample_z": BAD_CHOICE, "--previous_action": BAD_CHOICE},
+        **{"--max_episode": BAD_TRACKS},
     },
-    MODEL: {"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
+    MODEL: {
+        **{"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
+        **{"--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
+    },
     REPORT: {"--num_episode": BAD_TRACKS, "--seed": BAD_SEED},
     "baselines.random_car_racing": {"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
     "baselines.dqn_cartpole": Q_LEARNING,

@@ -53,7 +53,10 @@ OTHER_FLAGS = {
     VAE: ("--start_batch", "--max_batch", "--new_model", "--seed"),
     SERIES: ("--start_batch", "--max_batch"),
     RNN: ("--start_batch", "--max_batch", "--new_model", "--seed"),
-    CONTROLLER: ("--patience", "--subspace", "--cap_time", "--retrain", "--init_opt", "--seed_start", "--new_model"),
+    CONTROLLER: (
+        *("--patience", "--subspace", "--cap_time", "--retrain", "--init_opt", "--seed_start", "--new_model"),
+        *("--dream_mode", "--temperature", "--z_only", "--sample_z", "--previous_action"),
+    ),
     MODEL: ("--filename", "--final_mode", "--render_mode", "--record_video", "--generate_data_mode", "--seed"),
     REPORT: ("--filename", "--seed"),
 }
@@ -72,7 +75,7 @@ def test_help_lists_the_flags_without_loading_a_network(name: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
-    first = {VAE: "", RNN: "", MODEL: BEST, REPORT: BEST}.get(name, "car_racing")
+    first = {VAE: "", RNN: "", MODEL: BEST, REPORT: f"all {BEST}"}.get(name, "car_racing")
     for flag in COUNTS[name]:
         refused(tmp_path, name, f"{first} {flag} 0", "must be")
     refused(tmp_path, name, f"{first} {COUNTS[name][0]} -1", "must be")
@@ -85,7 +88,7 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (GENERATE, "pong", "unknown environment 'pong': config.py knows car_racing"),
         (CONTROLLER, "pong", "unknown environment 'pong'"),
         (MODEL, "pong --generate_data_mode", "unknown environment 'pong'"),
-        (REPORT, "pong --filename a.json", "unknown environment 'pong'"),
+        (REPORT, "all pong --filename a.json", "unknown environment 'pong'"),
         (GENERATE, "car_racing --time_steps 1", "must be at least 2"),
         (GENERATE, "car_racing --start_batch -1", "must be at least 0"),
         (GENERATE, "car_racing --seed 1048576", "must be below 1048576"),
@@ -98,7 +101,12 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (CONTROLLER, "car_racing -n 1 -t 1", "must be at least 2"),
         (CONTROLLER, "car_racing --subspace 288", "has 288 components"),
         (CONTROLLER, "car_racing --sigma_decay 0.9", "CMA-ES adapts sigma by itself"),
-        (MODEL, "car_racing", "give either --filename"),
+        (MODEL, "car_racing --generate_data_mode --dream_mode", "it cannot be dreamt"),
+        (MODEL, "--play --record_video", "--play is not recorded"),
+        (MODEL, f"{BEST} --final_mode --dream_mode", "cannot be watched"),
+        (CONTROLLER, "car_racing --z_only 1 --subspace 0", "there must be one"),
+        (REPORT, "controller", "give --filename, a controller that stage 05 wrote: none is there"),
+        (REPORT, "scores", "invalid choice: 'scores'"),
         (MODEL, f"{BEST} --generate_data_mode", "give either --filename"),
         (MODEL, f"{BEST} --final_mode --record_video", "cannot be watched"),
         (MODEL, BEST, f"controller/{SEARCH}.best.json is not there"),
@@ -198,12 +206,12 @@ FILES = {
         f"controller/{SEARCH}.best.json is not readable json",
     ),
     "a report without the search's history": (
-        *(REPORT, BEST, ("data", *NETWORKS, "controller")),
+        *(REPORT, f"controller {BEST}", ("data", *NETWORKS, "controller")),
         None,
         f"log/{SEARCH}.hist.json is not there",
     ),
     "a report without the frames": (
-        *(REPORT, BEST, ("log", *NETWORKS, "controller")),
+        *(REPORT, f"vae {BEST}", ("log", *NETWORKS, "controller")),
         None,
         "no complete batch obs_*.json in data/",
     ),

@@ -1,0 +1,124 @@
+"""The pictures: that each is there and shows something, and the page that holds them all."""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib.image
+import numpy as np
+import pytest
+from conftest import SEARCH, run_script, snapshot
+
+import config
+from dreams import dream_on
+from pictures.canvas import GAP, PAPER, grid
+from rnn.arch import RNN
+
+PICTURES = {
+    "data": ("frames.png", "actions.png"),
+    "vae": ("reconstructions.png", "latents.png"),
+    "rnn": ("predictions.png",),
+    "controller": ("learning_curve.png", "weights.png", "scores.json"),
+    "dream": ("dream.png", "dream.mp4", "dream_errors.png"),
+}
+
+
+@pytest.fixture(scope="module")
+def report(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder that `report.py all` has written, and what it printed."""
+    folder = tmp_path_factory.mktemp("report")
+    for part in ("data", "vae", "rnn", "controller", "log"):
+        (folder / part).symlink_to(finished / part)
+    return folder / "report", run_script(folder, "report.py", "all --num_episode 1", DISPLAY=None).stdout
+
+
+def test_every_picture_is_there_and_shows_something(report: tuple[Path, str]) -> None:
+    folder, printed = report
+    names = {name for names in PICTURES.values() for name in names}
+    assert set(snapshot(folder)) == names | {"index.html"}
+    for name in (name for name in names if name.endswith(".png")):
+        pixels = matplotlib.image.imread(folder / name)[..., :3].reshape(-1, 3)
+        assert len(pixels) > 100_000
+        assert (pixels != pixels[0]).any(axis=1).mean() > 0.02, name
+        assert f"report/{name}" in printed
+
+
+def test_the_scores_are_those_of_three_drivers(report: tuple[Path, str]) -> None:
+    folder, printed = report
+    scores = json.loads((folder / "scores.json").read_text())["scores"]
+    assert scores.keys() == {"trained", "random", "untrained"}
+    for name, values in scores.items():
+        assert re.search(rf"{name}: +{np.mean(values):.1f} ±", printed)
+
+
+def test_the_page_needs_no_other_file(report: tuple[Path, str]) -> None:
+    folder, _ = report
+    page = (folder / "index.html").read_text()
+    sources = re.findall(r'src="([^"]+)"', page)
+    assert len(sources) == 10
+    for source, name in zip(sources, re.findall(r"<figure><(img|video)", page), strict=True):
+        kind, content = source.removeprefix("data:").split(";base64,")
+        assert kind == {"img": "image/png", "video": "video/mp4"}[name]
+        assert any(base64.b64decode(content) == path.read_bytes() for path in folder.iterdir())
+    assert "http" not in re.sub(r'src="[^"]+"', "", page)
+
+
+def test_a_stage_is_reported_without_the_later_ones(copy_of: Callable[..., Path]) -> None:
+    folder = copy_of("data", "vae/weights.h5")
+    for what in ("data", "vae"):
+        run_script(folder, "report.py", what)
+    assert set(snapshot(folder / "report")) == {*PICTURES["data"], *PICTURES["vae"]}
+    done = run_script(folder, "report.py", "rnn", ok=False)
+    assert done.returncode == 2
+    assert "rnn/weights.h5 is not there" in done.stderr
+
+
+def test_of_several_searches_one_must_be_named(copy_of: Callable[..., Path]) -> None:
+    folder = copy_of("controller")
+    driver = folder / "controller" / f"{SEARCH}.best.json"
+    driver.with_name("other.best.json").write_bytes(driver.read_bytes())
+    driver.with_name("other.dream_best.json").write_bytes(driver.read_bytes())
+    done = run_script(folder, "report.py", "controller", ok=False)
+    assert done.returncode == 2
+    assert f"controller/{SEARCH}.best.json, controller/other.best.json" in done.stderr
+
+
+def test_a_grid_is_its_images_with_gaps() -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 3, 4, 5, 3), np.uint8)
+    picture = grid(images)
+    assert picture.shape == (2 * (4 + GAP), 3 * (5 + GAP), 3)
+    for row in range(2):
+        for column in range(3):
+            top, left = row * (4 + GAP), column * (5 + GAP)
+            np.testing.assert_array_equal(picture[top : top + 4, left : left + 5], images[row, column])
+    assert (picture[4:6] == PAPER).all() and (picture[:, 5:7] == PAPER).all()
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_dream_goes_on_from_what_was_real() -> None:
+    """It depends on every primed step and on every action dreamt by, and on no later z or reward."""
+    rnn, rng = RNN(), np.random.default_rng(0)
+    series = rng.normal(size=(2, 9, config.Z_DIM + config.ACTION_DIM + 1)).astype(np.float32)
+    z, gained = dream_on(rnn, series, prime=4, dreams=3)
+    assert z.shape == (2, 3, 5, config.Z_DIM) and gained.shape == (2, 3, 5)
+    assert set(np.unique(gained)) <= {0, 1}
+    assert (z[:, 0] != z[:, 1]).any(), "each dream has a chance of its own"
+    np.testing.assert_array_equal(dream_on(rnn, series, prime=4, dreams=3)[0], z)
+
+    def changed(step: int, column: slice | int) -> np.ndarray:
+        """From which dreamt step on the dreams of the first episode differ when this is another."""
+        other = series.copy()
+        other[0, step, column] += 1
+        again, _ = dream_on(rnn, other, prime=4, dreams=3)
+        np.testing.assert_array_equal(again[1], z[1])
+        return np.flatnonzero((again[0] != z[0]).any(axis=(0, 2)))
+
+    action, reward = slice(config.Z_DIM, -1), -1
+    for step in range(4):  # z at the last primed step, too, is told
+        assert changed(step, slice(config.Z_DIM))[0] == 0
+    assert changed(3, action)[0] == 0
+    assert changed(5, action)[0] == 2
+    assert changed(8, action).size == 0  # what it leads to is not dreamt any more
+    assert changed(4, slice(config.Z_DIM)).size == changed(4, reward).size == 0
