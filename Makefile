@@ -1,5 +1,7 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   two rounds of everything, two hours, resumable; leaves its files in train/; make -n train shows them
+# make drive   the driver of pretrained/ in a window; without a display, in a video
+# make compare every driver that there is on the same 100 tracks, in one table
 # make test    all tests
 # make bench   every speed beside somebody else's, in one table: benchmarks/RESULTS.md; ten minutes on two idle cores
 # make faults  kills every stage a hundred times, starts it again, and looks for what was lost; more than an hour
@@ -15,7 +17,7 @@ TRAIN = train/seed$(SEED)
 DRIVER = $(ENV).cma.2.64.best.json
 new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
-.PHONY: setup demo train test bench faults clean
+.PHONY: setup demo train drive compare test bench faults clean
 
 setup: $(VENV)/.complete
 
@@ -64,6 +66,12 @@ test: $(VENV)/.complete
 bench: $(VENV)/.complete
 	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt
 	$(PY) benchmarks/bench.py
+
+drive: $(VENV)/.complete
+	$(PY) model.py $(ENV) --filename pretrained/controller/$(DRIVER) --seed $(SEED) $(if $(DISPLAY),--render_mode,--record_video)
+
+compare: $(VENV)/.complete
+	$(PY) studies/compare.py --folder $(TRAIN) --seed $(SEED)
 
 faults: $(VENV)/.complete
 	$(PY) tests/faults/harness.py --kills 100

@@ -183,7 +183,8 @@ def main() -> None:
 
     learner, about = load_best(problem, RECIPE, "baselines/dqn_car_racing.py")
     scores = score_fresh_tracks(Greedy(learner.q), None, args.seed, args.num_episode, args.max_length)
-    records.keep_scores(NAME, scores, args.seed, about)
+    parameters = learner.network.count_params()
+    records.keep_scores(NAME, scores, args.seed, about, parameters, about["steps"] * HOLD, about["seconds"])
 
 
 if __name__ == "__main__":

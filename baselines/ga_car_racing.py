@@ -161,7 +161,7 @@ def main() -> None:
     if args.final_mode:
         genes, about = best_genes(NAME, GENES)
         scores = score_fresh_tracks(Individuals(), genes, args.seed, args.num_episode, args.max_length)
-        return records.keep_scores(NAME, scores, args.seed, about)
+        return records.keep_scores(NAME, scores, args.seed, about, GENES, about["steps"], about["seconds"])
     mpi.launch(min(args.num_worker, cli.cores()))
     with mpi.Ranks() as ranks:
         driver = Individuals(args.patience)

@@ -134,7 +134,12 @@ def best_genes(name: str, genes: int) -> tuple[np.ndarray, dict]:
     if evaluations.ndim != 2 or not evaluations.size:
         raise UserError(f"{path} holds no champion yet: it is evaluated every --eval_steps generations")
     row = dict(zip(EVALUATION, evaluations[evaluations[:, 1].argmax()].tolist(), strict=True))
-    return _genes(path, kept, genes), {"settings": kept.settings, "evaluation": row}
+    about = {"settings": kept.settings, "evaluation": row}
+    try:
+        spent = dict(zip(ROW, kept.coordinates["rows"][int(row["generation"]) - 1].tolist(), strict=True))
+    except (KeyError, IndexError, ValueError, TypeError):
+        raise UserError(f"{path} has no row of generation {row['generation']}: --new_model starts over") from None
+    return _genes(path, kept, genes), about | {name: spent[name] for name in ("steps", "seconds")}
 
 
 def _genes(path: object, kept: Search, genes: int) -> np.ndarray:

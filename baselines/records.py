@@ -44,9 +44,16 @@ def add_final_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num_episode", type=cli.tracks, default=100, help="tracks of --final_mode")
 
 
-def keep_scores(name: str, scores: list[float], seed: int, about: dict) -> None:
-    """Write scores on fresh tracks, and what is known of who drove, into baselines/NAME.scores.json."""
-    write_json(path(name, "scores.json"), {"seed": seed, "scores": scores, "about": about})
+def keep_scores(
+    name: str, scores: list[float], seed: int, about: dict, parameters: int = 0, steps: int = 0, seconds: float = 0
+) -> None:
+    """Write scores on fresh tracks, what is known of who drove, and its cost into baselines/NAME.scores.json.
+
+    Args:
+        parameters: numbers that were trained; steps, seconds: of the environment and of the clock that they took.
+    """
+    cost = {"parameters": parameters, "agent_steps": int(steps), "seconds": float(seconds)}
+    write_json(path(name, "scores.json"), {"seed": seed, "scores": scores, "about": about, **cost})
 
 
 def running_mean(scores: Sequence[float], window: int = WINDOW) -> np.ndarray:

@@ -3,13 +3,15 @@
 import base64
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
-from conftest import SEARCH, run_script, snapshot
+from conftest import LIMIT, SEARCH, run_script, snapshot
 
 import config
 from dreams import dream_on
@@ -122,3 +124,32 @@ def test_a_dream_goes_on_from_what_was_real() -> None:
     assert changed(5, action)[0] == 2
     assert changed(8, action).size == 0  # what it leads to is not dreamt any more
     assert changed(4, slice(config.Z_DIM)).size == changed(4, reward).size == 0
+
+
+PROBE = """<script>addEventListener("load", () => {
+  const images = [...document.images].filter(image => image.naturalWidth > 100 && image.clientWidth > 300).length;
+  const video = document.querySelector("video").readyState > 0;
+  const fits = document.documentElement.scrollWidth <= innerWidth;
+  document.title = `images ${images}, video ${video}, fits ${fits}`;
+});</script>"""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_the_page_in_a_browser(report: tuple[Path, str], width: int, tmp_path: Path) -> None:
+    """On a phone and on a desk: every image is shown, nothing is wider than the screen, and the console is silent."""
+    browser = shutil.which("chromium")
+    if not browser:
+        pytest.skip("chromium is not installed: apt install chromium")
+    page = tmp_path / "page.html"
+    page.write_text((report[0] / "index.html").read_text() + PROBE)
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --hide-scrollbars"
+    flags += f" --enable-logging=stderr --window-size={width},900 --timeout=20000 --dump-dom {page.as_uri()}"
+    done = subprocess.run(
+        [browser, *flags.split()],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert "CONSOLE" not in done.stderr
+    assert "<title>images 9, video true, fits true</title>" in done.stdout, done.stderr

@@ -1,0 +1,100 @@
+"""Every driver on the same 100 tracks, in one table and one picture: make compare
+
+    python studies/compare.py --folder train/seed0
+
+Puts side by side what is there, and says how to make what is not: the baselines of the working directory
+(`baselines/NAME.py`, then with --final_mode), the agents of studies/ablations.py in FOLDER, the driver of FOLDER, the
+one that only dreamt. All scores must be of one --seed: then they are of the same
+tracks. Writes report/compare.md and report/compare.png.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import study
+from study import Outcome
+
+import cli
+import config
+import controller.arch as controller
+from baselines import records
+from pictures.canvas import new_figure, save_figure
+from rollouts import UserError, atomic_write, read_json
+
+BASELINES = {"random": "random_car_racing", "Deep Q-Learning": "dqn_car_racing", "genetic algorithm": "ga_car_racing"}
+ABLATED = {"World Models, z alone": "z_alone", "World Models, z and h": "z_and_h"}
+DRIVERS = {"World Models": "car_racing.cma.2.64", "World Models, only dreamt": "car_racing_dream.cma.2.64"}
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--folder", type=Path, required=True, help="where the World Models were trained")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="of the 100 tracks")
+    return parser.parse_args()
+
+
+def baseline(name: str, script: str, seed: int) -> Outcome | str:
+    """A baseline's outcome, or how to make it."""
+    path = records.path(script, "scores.json")
+    if not path.exists():
+        return f"python baselines/{script}.py, then again with --final_mode --seed {seed}"
+    kept = read_json(path)
+    if kept["seed"] != seed:
+        return f"python baselines/{script}.py --final_mode --seed {seed}; its scores are of seed {kept['seed']}"
+    return Outcome(name, kept["scores"], kept["parameters"], kept["agent_steps"], kept["seconds"])
+
+
+def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
+    """The outcome of one agent of the ablations, or how to make it."""
+    own = folder / "ablations" / agent
+    if not (own / config.CONTROLLER_DIR).exists():
+        return f"python studies/ablations.py --folder {folder}"
+    inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
+    return study.score(own, name, DRIVERS["World Models"], seed, config.ACTION_DIM * (inputs + 1))
+
+
+def driver(name: str, search: str, folder: Path, seed: int) -> Outcome | str:
+    """The outcome of a search in a folder, scored here if it has not been; or how to make it."""
+    if not (folder / config.CONTROLLER_DIR / f"{search}.best.json").exists():
+        dream = " --dream_mode" if "dream" in search else ""
+        return f"python 05_train_controller.py car_racing{dream}, in {folder}"
+    which = "dream_best" if "dream" in search else "best"
+    return study.score(folder, name, search, seed, controller.NUM_WEIGHTS, which)
+
+
+def draw(outcomes: list[Outcome], path: Path) -> None:
+    """A dot a track, a bar a mean."""
+    figure, axes = new_figure(10, 1 + 0.6 * len(outcomes))
+    spread = np.random.default_rng(0)
+    for row, outcome in enumerate(outcomes):
+        scatter = row + spread.uniform(-0.25, 0.25, len(outcome.scores))
+        axes.plot(outcome.scores, scatter, ".", markersize=4, alpha=0.5)
+        axes.plot([np.mean(outcome.scores)] * 2, [row - 0.35, row + 0.35], color="black")
+    axes.set_yticks(range(len(outcomes)), [outcome.name for outcome in outcomes])
+    axes.invert_yaxis()
+    axes.set(xlabel="score of each of the same tracks; a line is their mean")
+    axes.grid(axis="x", alpha=0.3)
+    save_figure(figure, path)
+
+
+def main() -> None:
+    args = parse_args()
+    found = {name: baseline(name, script, args.seed) for name, script in BASELINES.items()}
+    found |= {name: ablation(name, agent, args.folder, args.seed) for name, agent in ABLATED.items()}
+    found |= {name: driver(name, search, args.folder, args.seed) for name, search in DRIVERS.items()}
+    outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]
+    for name, missing in found.items():
+        if isinstance(missing, str):
+            print(f"{name} is left out; to have it: {missing}")
+    if not outcomes:
+        raise UserError("there is nothing to compare yet")
+    table = study.table(outcomes)
+    with atomic_write(config.REPORT_DIR / "compare.md") as part:
+        part.write_text(table)
+    draw(outcomes, config.REPORT_DIR / "compare.png")
+    print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)
