@@ -24,13 +24,11 @@ AGENTS = {
     "z drawn, not its mean, and h": "--sample_z 1",
     "z, and h of an M that is told the action before": "--previous_action 1",
 }
-DRIVER = "car_racing.cma.2.64"
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="holds data/, vae/ and rnn/")
-    parser.add_argument("--generations", type=cli.positive_int, default=30, help="generations of each search")
+    study.add_arguments(parser, generations=30)
     parser.add_argument("--seed", type=cli.seed, default=0, help="of the searches, and of the final tracks")
     return parser.parse_args()
 
@@ -53,9 +51,8 @@ def study_agent(name: str, args: argparse.Namespace) -> study.Outcome:
         forget(folder)
     else:
         study.link(folder, args.folder, config.RNN_DIR)
-    search = f"-n 16 -t 4 -e 2 --max_episode 2 --eval_steps 5 {AGENTS[name]} --generations {args.generations}"
     inputs = config.Z_DIM if "z_only" in AGENTS[name] else controller.FEATURES
-    return study.search_and_score(folder, name, search, DRIVER, args.seed, config.ACTION_DIM * (inputs + 1))
+    return study.search_and_score(folder, name, AGENTS[name], args, args.seed, config.ACTION_DIM * (inputs + 1))
 
 
 def main() -> None:

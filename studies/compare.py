@@ -24,7 +24,7 @@ from rollouts import UserError, atomic_write, read_json
 
 BASELINES = {"random": "random_car_racing", "Deep Q-Learning": "dqn_car_racing", "genetic algorithm": "ga_car_racing"}
 ABLATED = {"World Models, z alone": "z_alone", "World Models, z and h": "z_and_h"}
-DRIVERS = {"World Models": "car_racing.cma.2.64", "World Models, only dreamt": "car_racing_dream.cma.2.64"}
+DRIVERS = {"World Models": "best", "World Models, only dreamt": "dream_best"}
 
 
 def parse_args() -> argparse.Namespace:
@@ -51,16 +51,16 @@ def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
     if not (own / config.CONTROLLER_DIR).exists():
         return f"python studies/ablations.py --folder {folder}"
     inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
-    return study.score(own, name, DRIVERS["World Models"], seed, config.ACTION_DIM * (inputs + 1))
+    return study.score(own, name, seed, config.ACTION_DIM * (inputs + 1))
 
 
-def driver(name: str, search: str, folder: Path, seed: int) -> Outcome | str:
+def driver(name: str, which: str, folder: Path, seed: int) -> Outcome | str:
     """The outcome of a search in a folder, scored here if it has not been; or how to make it."""
-    if not (folder / config.CONTROLLER_DIR / f"{search}.best.json").exists():
-        dream = " --dream_mode" if "dream" in search else ""
-        return f"python 05_train_controller.py car_racing{dream}, in {folder}"
-    which = "dream_best" if "dream" in search else "best"
-    return study.score(folder, name, search, seed, controller.NUM_WEIGHTS, which)
+    if not list((folder / config.CONTROLLER_DIR).glob(f"*.{which}.json")):
+        return (
+            f"python 05_train_controller.py car_racing{' --dream_mode' if which == 'dream_best' else ''}, in {folder}"
+        )
+    return study.score(folder, name, seed, controller.NUM_WEIGHTS, which)
 
 
 def draw(outcomes: list[Outcome], path: Path) -> None:
@@ -82,7 +82,7 @@ def main() -> None:
     args = parse_args()
     found = {name: baseline(name, script, args.seed) for name, script in BASELINES.items()}
     found |= {name: ablation(name, agent, args.folder, args.seed) for name, agent in ABLATED.items()}
-    found |= {name: driver(name, search, args.folder, args.seed) for name, search in DRIVERS.items()}
+    found |= {name: driver(name, which, args.folder, args.seed) for name, which in DRIVERS.items()}
     outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]
     for name, missing in found.items():
         if isinstance(missing, str):

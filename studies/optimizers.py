@@ -2,12 +2,11 @@
 
     python studies/optimizers.py --folder FOLDER       # one that the stages 01 to 04 have run in
 
-Each searches for --generations of 64 members on two tracks, in FOLDER/optimizers/NAME.SEED, and is scored on 100 fresh
-tracks. A study that was stopped goes on where it was. Writes FOLDER/optimizers/OPTIMIZERS.md.
+Each searches for --generations in FOLDER/optimizers/NAME.SEED, and is scored on 100 fresh tracks. A study that was
+stopped goes on where it was. Writes FOLDER/optimizers/OPTIMIZERS.md.
 """
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 import study
@@ -21,8 +20,7 @@ from rollouts import atomic_write
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="holds data/, vae/ and rnn/")
-    parser.add_argument("--generations", type=cli.positive_int, default=12, help="generations of each search")
+    study.add_arguments(parser, generations=12)
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[1, 2, 3], help="of the searches and final tracks")
     return parser.parse_args()
 
@@ -30,9 +28,7 @@ def parse_args() -> argparse.Namespace:
 def study_optimizer(name: str, seed: int, args: argparse.Namespace) -> study.Outcome:
     folder = args.folder / "optimizers" / f"{name}.{seed}"
     study.link(folder, args.folder, config.DATA_DIR, config.VAE_DIR, config.RNN_DIR)
-    search = f"-o {name} -n 16 -t 4 -e 2 --max_episode 2 --eval_steps 4 --generations {args.generations}"
-    driver = f"car_racing.{name}.2.64"
-    return study.search_and_score(folder, f"{name}, seed {seed}", search, driver, seed, controller.NUM_WEIGHTS)
+    return study.search_and_score(folder, f"{name}, seed {seed}", f"-o {name}", args, seed, controller.NUM_WEIGHTS)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """What the studies share: searches beside each other, each in a folder of its own, scored on the same fresh tracks."""
 
+import argparse
 import re
 import shlex
 import subprocess
@@ -11,8 +12,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import numpy as np
 
+import cli
 import config
-from rollouts import file_hash, read_json, write_json
+from rollouts import UserError, file_hash, read_json, write_json
 
 ROOT = Path(__file__).parents[1]
 SCORED = re.compile(r"track +\d+: +(-?[\d.]+) in +\d+ steps")
@@ -61,31 +63,54 @@ def link(folder: Path, source: Path, *names: Path) -> None:
             (folder / name).symlink_to((source / name).resolve())
 
 
-def score(folder: Path, name: str, driver: str, seed: int, parameters: int, which: str = "best") -> Outcome:
-    """What a search in a folder has found, on 100 fresh tracks: scored once, and then remembered.
+def add_arguments(parser: argparse.ArgumentParser, generations: int) -> None:
+    """The flags that the studies share."""
+    parser.add_argument("--folder", type=Path, required=True, help="holds data/, vae/ and rnn/")
+    parser.add_argument("--generations", type=cli.positive_int, default=generations, help="generations of each search")
+    search = "-n 16 -t 4 -e 2 --max_episode 2 --eval_steps 4"
+    parser.add_argument("--search", default=search, help="flags of stage 05 for every search")
+    parser.add_argument("--num_episode", type=cli.tracks, default=100, help="fresh tracks to score each driver on")
+
+
+def find_driver(folder: Path, which: str) -> Path | None:
+    """The controller of the one search on the road ("best") or in dreams ("dream_best") that a folder holds."""
+    env_name = {"best": "car_racing", "dream_best": "car_racing_dream"}[which]
+    found = sorted((folder / config.CONTROLLER_DIR).glob(f"{env_name}.*.{which}.json"))
+    if len(found) > 1:
+        raise UserError(f"{folder / config.CONTROLLER_DIR} holds several drivers: {', '.join(map(str, found))}")
+    return found[0] if found else None
+
+
+def score(folder: Path, name: str, seed: int, parameters: int, which: str = "best", num_episode: int = 100) -> Outcome:
+    """What the search in a folder has found, on fresh tracks: scored once, and then remembered.
 
     Args:
-        driver: what the search's files are called; which: its "best" or "dream_best".
-        parameters: of the controller.
+        parameters: of the controller; which: "best", or "dream_best" of a search that dreamt.
     """
-    weights, kept = folder / config.CONTROLLER_DIR / f"{driver}.{which}.json", folder / f"{driver}.{which}.outcome.json"
+    weights = find_driver(folder, which)
+    if weights is None:
+        raise UserError(f"{folder / config.CONTROLLER_DIR} holds no driver that has been evaluated")
+    search, kept = weights.name.removesuffix(f".{which}.json"), folder / f"{which}.outcome.json"
     outcome = read_json(kept) if kept.exists() else {}
-    about = {"weights": file_hash(weights), "seed": seed}
+    about = {"weights": file_hash(weights), "seed": seed, "num_episode": num_episode}
     if {key: outcome.get(key) for key in about} != about:
-        final = f"model.py car_racing --filename controller/{weights.name} --final_mode --seed {seed}"
-        scores = [float(score) for score in SCORED.findall(run(folder, final))]
-        rows = read_json(folder / config.LOG_DIR / f"{driver}.hist.json")
-        steps = sum(row["mean steps"] * row["tracks"] for row in rows) * int(driver.split(".")[-1])
+        final = f"model.py car_racing --filename controller/{weights.name} --final_mode"
+        printed = run(folder, f"{final} --seed {seed} --num_episode {num_episode}")
+        rows = read_json(folder / config.LOG_DIR / f"{search}.hist.json")
+        steps = sum(row["mean steps"] * row["tracks"] for row in rows) * int(search.split(".")[-1])
+        scores = [float(score) for score in SCORED.findall(printed)]
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)
     return Outcome(name, outcome["scores"], parameters, outcome["agent_steps"], outcome["seconds"])
 
 
-def search_and_score(folder: Path, name: str, search: str, driver: str, seed: int, parameters: int) -> Outcome:
-    """Run a search in a folder to its end, and score what it has found; `search` is the command line of stage 05."""
+def search_and_score(
+    folder: Path, name: str, flags: str, args: argparse.Namespace, seed: int, parameters: int
+) -> Outcome:
+    """Run a search in a folder to its end, with some flags of its own, and score what it has found."""
     print(f"--- {name}", flush=True)
-    run(folder, f"05_train_controller.py car_racing {search} -s {seed}")
-    return score(folder, name, driver, seed, parameters)
+    run(folder, f"05_train_controller.py car_racing {args.search} {flags} --generations {args.generations} -s {seed}")
+    return score(folder, name, seed, parameters, num_episode=args.num_episode)
 
 
 def table(outcomes: list[Outcome]) -> str:

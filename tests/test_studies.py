@@ -1,0 +1,64 @@
+"""The studies, run tiny, as a person runs them: searches beside each other, scores remembered, one table."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import LIMIT, command, environment, run_script
+
+from rollouts import file_hash
+
+SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --max_episode 1 --subspace 4"
+
+
+def ablate(folder: Path) -> str:
+    """Runs the ablations there; the search's flags are one argument, which `command` would take apart."""
+    words = [*command("studies/ablations.py", "--folder . --generations 1 --num_episode 1"), f"--search={SEARCH}"]
+    done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=2 * LIMIT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def ablated(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder that the ablations were run in, and what they printed."""
+    folder = tmp_path_factory.mktemp("ablated")
+    for part in ("data", "vae", "rnn"):
+        (folder / part).symlink_to(finished / part)
+    return folder, ablate(folder)
+
+
+def test_each_agent_lacks_what_its_name_says(ablated: tuple[Path, str], finished: Path) -> None:
+    folder, printed = ablated
+    agents = {path.name: path for path in (folder / "ablations").iterdir() if path.is_dir()}
+    assert len(agents) == 5
+    flags = {"z_alone": "z_only", "z_drawn_not_its_mean_and_h": "sample_z"}
+    flags["z_and_h_of_an_M_that_is_told_the_action_before"] = "previous_action"
+    for name, path in agents.items():
+        kept = json.loads((path / "log/car_racing.cma.1.2.json").read_text())
+        assert [flag for flag in flags.values() if kept[flag]] == [flag for key, flag in flags.items() if key == name]
+        same = file_hash(path / "rnn/weights.h5") == file_hash(finished / "rnn/weights.h5")
+        assert same == ("learned_nothing" not in name)
+    assert (folder / "ablations/ABLATIONS.md").read_text() in printed
+
+
+def test_again_it_scores_nothing_twice(ablated: tuple[Path, str]) -> None:
+    folder, printed = ablated
+    again = ablate(folder)
+    assert "track " in printed and "track " not in again
+    assert printed.split("| driver |")[1] == again.split("| driver |")[1]
+
+
+def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
+    baselines = tmp_path / "baselines"
+    baselines.mkdir()
+    cost = {"parameters": 5, "agent_steps": 2_000_000, "seconds": 7200.0}
+    kept = {"seed": 0, "scores": [-31.0, -29.0], "about": {}, **cost}
+    (baselines / "random_car_racing.scores.json").write_text(json.dumps(kept))
+    (baselines / "ga_car_racing.scores.json").write_text(json.dumps(kept | {"seed": 1}))
+    printed = run_script(tmp_path, "studies/compare.py", "--folder", tmp_path).stdout
+    assert "| random | -30.0 ± 1.0 | -31.0 | 5 | 2.0 million | 2.0 |" in printed
+    assert "genetic algorithm is left out; to have it: python baselines/ga_car_racing.py --final_mode" in printed
+    assert f"World Models, z alone is left out; to have it: python studies/ablations.py --folder {tmp_path}" in printed
+    assert (tmp_path / "report/compare.png").stat().st_size > 10_000
