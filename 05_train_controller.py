@@ -15,7 +15,7 @@ tracks would not confirm. What is evaluated and kept is the search's mean.
 
 With --dream_mode the population drives in dreams alone, which data/initial_z.npz begins, and `car_racing_dream` stands
 in NAME. The mean is evaluated on the road and in dreams: NAME.best.json is the best on the road, NAME.dream_best.json
-the best in dreams, chosen without ever having seen the road.
+the best in dreams, chosen without ever having seen the road (unless --init_opt brings one that has).
 """
 
 import argparse
@@ -39,7 +39,7 @@ from controller.search import (
     weights_path,
     weights_to_start_from,
 )
-from dreams import DreamSimulator
+from dreams import DreamSimulator, beginnings_hash
 from es import OPTIMIZERS
 from lanes import Result, Task
 from model import Agent, Simulator
@@ -89,6 +89,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--sigma_decay: CMA-ES adapts sigma by itself")
     if args.subspace >= controller.FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
+    if args.dream_mode and (args.sample_z or args.previous_action):
+        parser.error("--dream_mode: in a dream z is always drawn, and M told the present action")
     if args.z_only and not args.subspace:
         parser.error("--z_only 1 leaves components of h out of the --subspace, so there must be one")
     if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_TRACKS:
@@ -102,6 +104,7 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
     settings = {name: value for name, value in vars(args).items() if name not in running} | hashes
     settings["seed"], settings["population"] = args.seed_start, args.num_worker * args.num_worker_trial
     settings["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
+    settings["initial_z"] = beginnings_hash(hashes["vae"]) if args.dream_mode else None
     settings["versions"] = {"numpy": np.__version__, "cma": version("cma")}
     return settings
 

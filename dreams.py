@@ -4,6 +4,7 @@ A dream begins at the first frame of some episode that stage 03 has encoded. The
 step after step; there is no road, and no car.
 """
 
+import hashlib
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -49,8 +50,14 @@ def open_initial_z(vae: str, folder: Path = Path()) -> tuple[np.ndarray, np.ndar
     if shapes != {(len(arrays[0]), config.Z_DIM)} or not len(arrays[0]) or not np.isfinite(arrays).all():
         raise UserError(f"{path} does not hold mu and log_var of first frames: run {MAKER['rnn']} again")
     if encoder != vae:
-        raise UserError(f"{path} was encoded by VAE {encoder}, {config.VAE_DIR}/ holds {vae}: run {MAKER['rnn']} again")
+        what = f"{path} was encoded by VAE {encoder}, {folder / config.VAE_DIR}/ holds {vae}"
+        raise UserError(f"{what}: run {MAKER['rnn']} again")
     return arrays[0], arrays[1]
+
+
+def beginnings_hash(vae: str) -> str:
+    """16 hex digits that say where dreams begin: of the numbers in initial_z.npz, for the file also holds its time."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in open_initial_z(vae))).hexdigest()[:16]
 
 
 class Dreams:

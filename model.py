@@ -2,9 +2,9 @@
 
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --render_mode --record_video
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --final_mode
-    python model.py car_racing --dream_mode --render_mode       # the agent in its dream
-    python model.py --play                                      # you, by the arrow keys; or in the dream: --dream_mode
-    python model.py --final_mode                                # where nothing is trained: the driver of pretrained/
+    python model.py car_racing --filename FILE --dream_mode --render_mode           # the agent in its dream
+    python model.py --play                                       # you, by the arrow keys; or in the dream: --dream_mode
+    python model.py --final_mode                                 # where nothing is trained: the driver of pretrained/
 
 Plays one track and prints its score; --final_mode scores 100 tracks that no stage has seen. V and M are those that the
 controller learned with: vae/weights.h5 and rnn/weights.h5 in the folder that its controller/ lies in.
@@ -144,8 +144,8 @@ def check_wishes(parser: argparse.ArgumentParser, args: argparse.Namespace) -> N
         parser.error("--generate_data_mode drives on the road: it cannot be dreamt")
     if args.final_mode and (args.record_video or args.render_mode or args.play or args.dream_mode):
         parser.error("--final_mode plays many tracks side by side, on the road: it cannot be watched")
-    if args.play and args.record_video:
-        parser.error("--play is not recorded")
+    if args.play and (args.record_video or args.generate_data_mode):
+        parser.error("--play is not recorded, and nobody drives but you")
     needs_driver = not (args.generate_data_mode or args.play)
     if needs_driver and not args.filename:
         args.filename = pretrained_driver(parser, args.env_name)

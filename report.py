@@ -20,9 +20,9 @@ import numpy as np
 import cli
 import config
 import controller.arch as controller
-from controller.search import EVALUATION, ROW
+from controller.search import EVALUATION, ROW, name_of
 from lanes import Task
-from model import Agent, Simulator, load_agent
+from model import Agent, Simulator, folder_of, load_agent
 from pictures.page import Pictures, write_page
 from rollouts import UserError, write_json
 
@@ -36,6 +36,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
+    if args.what == "all" and args.filename and folder_of(args.filename).resolve() != Path.cwd():
+        parser.error(f"all: the stages before {args.filename} are in {folder_of(args.filename)}: run it there")
     return args
 
 
@@ -76,11 +78,10 @@ def report_rnn(args: argparse.Namespace) -> Pictures:
 def report_controller(args: argparse.Namespace) -> Pictures:
     from pictures.controller import draw_learning_curve, draw_weights, read_rows
 
-    filename = args.filename or only_driver()
+    filename = args.filename or only_driver(args.env_name)
     agent, weights = load_agent(filename)
     # Files that are missing are missed now, not after minutes of driving.
-    search = filename.name.removesuffix(".json").removesuffix(".best").removesuffix(".current")
-    log_dir = filename.parent.parent / config.LOG_DIR if filename.parent.name == "controller" else config.LOG_DIR
+    search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
     tables = {"hist": ROW, "log": EVALUATION}
     history = [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
     draw_weights(weights, config.REPORT_DIR / "weights.png")
@@ -119,9 +120,9 @@ SECTIONS = {
 }
 
 
-def only_driver() -> Path:
-    """The best controller of the folder, when there is one search in it."""
-    found = sorted(config.CONTROLLER_DIR.glob("*.best.json"))
+def only_driver(env_name: str) -> Path:
+    """The best controller of the folder, when there is one search of that environment in it."""
+    found = sorted(config.CONTROLLER_DIR.glob(f"{env_name}.*.best.json"))
     if len(found) != 1:
         names = ", ".join(map(str, found)) or "none is there"
         raise UserError(f"give --filename, a controller that stage 05 wrote: {names}")

@@ -27,6 +27,14 @@ def unpack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return weights[..., :split].reshape(*weights.shape[:-1], config.ACTION_DIM, FEATURES), weights[..., split:]
 
 
+def blind_to_h(weights: np.ndarray) -> np.ndarray:
+    """Weights (867,) that see z as these do, and h not at all."""
+    weights = weights.copy()
+    W, _ = unpack(weights)
+    W[:, config.Z_DIM :] = 0
+    return weights
+
+
 def act(W: np.ndarray, b: np.ndarray, z: np.ndarray, h: np.ndarray) -> np.ndarray:
     """Actions of n agents, each by its own weights: W (n, 3, 288), b (n, 3), z (n, 32), h (n, 256) -> float32 (n, 3).
 

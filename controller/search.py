@@ -69,7 +69,7 @@ class ControllerSearch:
     """
 
     def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
-        """A new search from u = 0; `settings` are what a later resume must share, see `optimizer_settings`."""
+        """A new search from u = 0; `settings` are what a later resume must share."""
         self.name, self.settings, self.coordinates = name, settings, coordinates
         dimensions = coordinates.T.shape[1]
         self.fitness = np.zeros((0, settings["population"]))
@@ -192,11 +192,12 @@ class ControllerSearch:
 
         Returns whether it is the best so far on the road.
         """
-        if dreamt is not None:
-            self.dream.note(self.generation, dreamt, self.optimizer.mean)
         better = self.road.note(self.generation, scores, self.optimizer.mean)
-        if not better and self.settings["retrain"]:
-            self.start_generation, self.start_u = self.generation, self.road.best_u
+        led_by, better_there = self.road, better
+        if dreamt is not None:  # then the road must not lead the search
+            led_by, better_there = self.dream, self.dream.note(self.generation, dreamt, self.optimizer.mean)
+        if not better_there and self.settings["retrain"]:
+            self.start_generation, self.start_u = self.generation, led_by.best_u
             self.optimizer = self._rebuilt()
         return better
 
@@ -248,6 +249,7 @@ def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordina
     features, components = features_on_the_road(rnn, settings["env_name"], settings["vae"]), settings["subspace"]
     if settings["z_only"]:
         features[:, config.Z_DIM :], components = 0, min(components, config.Z_DIM)
+        w0 = arch.blind_to_h(w0)
     return arch.principal_subspace(w0, features, components)
 
 
@@ -272,8 +274,18 @@ def state_path(name: str) -> Path:
     return config.CONTROLLER_DIR / f"{name}.es.npz"
 
 
+WEIGHTS = ("best", "dream_best", "current")
+
+
 def weights_path(name: str, which: str) -> Path:
+    """Where the weights are, `which` being one of WEIGHTS."""
     return config.CONTROLLER_DIR / f"{name}.{which}.json"
+
+
+def name_of(filename: Path) -> str:
+    """The search that weights are of: car_racing.cma.2.64 for controller/car_racing.cma.2.64.best.json."""
+    name, _, which = filename.name.removesuffix(".json").rpartition(".")
+    return name if which in WEIGHTS else filename.name.removesuffix(".json")
 
 
 def check_settings(search: ControllerSearch, settings: dict) -> None:

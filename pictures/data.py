@@ -35,7 +35,8 @@ def draw_actions(env_name: str, path: Path) -> None:
     """How often each action was taken, and what the episodes gained."""
     batches = list(open_batches_of(env_name, "obs"))
     figure, all_axes = new_figure(12, 3, 1, config.ACTION_DIM + 1)
-    actions = np.concatenate([batch["action_data"].reshape(-1, config.ACTION_DIM)[::7] for batch in batches])
+    taken = [batch["action_data"][~batch["done_data"]] for batch in batches]  # none was, after an end
+    actions = np.concatenate(taken)[::7]
     for axes, name, values in zip(all_axes, ACTIONS, actions.T, strict=False):
         axes.hist(values, bins=40, log=True)
         axes.set(title=name, ylabel="frames (every seventh)")

@@ -11,7 +11,7 @@ from nets import seed_everything
 from pictures.canvas import new_figure, save_figure, show_grid
 from pictures.rnn import last_series
 from rnn.arch import RNN
-from rollouts import Batch, UserError, open_batch
+from rollouts import Batch, UserError, check_same, open_batch
 from vae.arch import VAE
 
 PRIME = 60  # real steps that M is told before it dreams: the zoom, and time to notice how fast the car is
@@ -75,16 +75,18 @@ def draw_dream(vae: VAE, rnn: RNN, env_name: str, digest: str, picture: Path, fi
     """One episode, real above dreamt: frames in a picture, all of them in an mp4."""
     batch = last_series(env_name, digest)
     episode, prime, horizon = choose(batch, 1)
-    frames = np.array(open_batch("obs", batch.number)["obs_data"][episode[0], prime : prime + horizon])
+    seen = open_batch("obs", batch.number)
+    check_same(f"rnn batch {batch.number}", batch.record["settings"], {"obs": seen.hash}, "run 03 again")
+    frames = np.array(seen["obs_data"][episode[0], prime : prime + horizon])
     series = np.array(batch["rnn_input"][episode, : prime + horizon])
     z, _ = dream_on(rnn, series, prime, dreams=1)
-    seen, dreamt = vae.decode(series[0, prime:, : config.Z_DIM]), vae.decode(z[0, 0])
+    reconstructed, dreamt = vae.decode(series[0, prime:, : config.Z_DIM]), vae.decode(z[0, 0])
     shown = np.linspace(0, horizon - 1, min(FRAMES, horizon)).astype(int)
     figure, axes = new_figure(1.2 * FRAMES, 4.2)
-    images = np.stack([frames[shown], seen[shown], dreamt[shown]])
+    images = np.stack([frames[shown], reconstructed[shown], dreamt[shown]])
     show_grid(axes, images, ["real", "what V sees", "dreamt"], [f"+{step + 1}" for step in shown])
     axes.set_title(f"M was told {prime} steps, and dreamt on by the actions that were taken")
     save_figure(figure, picture)
     with screen.video(film) as show:
-        for step, images in enumerate(zip(frames, seen, dreamt, strict=True)):
+        for step, images in enumerate(zip(frames, reconstructed, dreamt, strict=True)):
             show(screen.side_by_side(dict(zip(("real", "what V sees", "dreamt"), images, strict=True)), f"+{step + 1}"))

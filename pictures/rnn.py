@@ -29,7 +29,7 @@ def expected(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
     log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(rnn.model(inputs[None])))
     pi = np.exp(log_pi)
     mean = (pi * mu).sum(axis=1)
-    variance = (pi * (np.exp(2 * log_sigma) + mu**2)).sum(axis=1) - mean**2
+    variance = (pi * (np.exp(2 * log_sigma) + (mu - mean[:, None]) ** 2)).sum(axis=1)
     return mean, np.sqrt(variance), tf.sigmoid(logit).numpy(), pi
 
 

@@ -2,10 +2,10 @@
 
     python studies/compare.py --folder train/seed0
 
-Puts side by side what is there, and says how to make what is not: the baselines of the working directory
-(`baselines/NAME.py`, then with --final_mode), the agents of studies/ablations.py in FOLDER, the driver of FOLDER, the
-one that only dreamt. All scores must be of one --seed: then they are of the same
-tracks. Writes report/compare.md and report/compare.png.
+Puts side by side what is there, and says how to make what is not: the baselines of the working directory, the agents of
+studies/ablations.py in FOLDER, the driver of FOLDER, and the one there that only dreamt. All scores must be of one
+--seed: then they are of the same tracks. The hours and steps of a World Model are those of its search, without the
+data, V and M. Writes report/compare.md and report/compare.png.
 """
 
 import argparse
@@ -22,7 +22,12 @@ from baselines import records
 from pictures.canvas import new_figure, save_figure
 from rollouts import UserError, atomic_write, read_json
 
-BASELINES = {"random": "random_car_racing", "Deep Q-Learning": "dqn_car_racing", "genetic algorithm": "ga_car_racing"}
+BASELINES = {  # a name, and how to have its scores over the tracks of a seed
+    "random": ("random_car_racing", "--new_model --seed {seed}"),
+    "Deep Q-Learning": ("dqn_car_racing", "and, when it has learned, --final_mode --seed {seed}"),
+    "genetic algorithm": ("ga_car_racing", "and, when it has learned, --final_mode --seed {seed}"),
+}
+TRACKS = 100
 ABLATED = {"World Models, z alone": "z_alone", "World Models, z and h": "z_and_h"}
 DRIVERS = {"World Models": "best", "World Models, only dreamt": "dream_best"}
 
@@ -34,21 +39,24 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def baseline(name: str, script: str, seed: int) -> Outcome | str:
+def baseline(name: str, seed: int) -> Outcome | str:
     """A baseline's outcome, or how to make it."""
+    script, how = BASELINES[name]
+    missing = f"python baselines/{script}.py {how.format(seed=seed)}"
     path = records.path(script, "scores.json")
-    if not path.exists():
-        return f"python baselines/{script}.py, then again with --final_mode --seed {seed}"
-    kept = read_json(path)
-    if kept["seed"] != seed:
-        return f"python baselines/{script}.py --final_mode --seed {seed}; its scores are of seed {kept['seed']}"
-    return Outcome(name, kept["scores"], kept["parameters"], kept["agent_steps"], kept["seconds"])
+    kept = read_json(path) if path.exists() else {}
+    try:
+        cost = kept["parameters"], kept["agent_steps"], kept["seconds"]
+        right = kept["seed"] == seed and len(kept["scores"]) == TRACKS
+        return Outcome(name, [float(score) for score in kept["scores"]], *cost) if right else missing
+    except (KeyError, TypeError, ValueError):
+        return missing
 
 
 def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
     """The outcome of one agent of the ablations, or how to make it."""
     own = folder / "ablations" / agent
-    if not (own / config.CONTROLLER_DIR).exists():
+    if not study.find_driver(own, "best"):
         return f"python studies/ablations.py --folder {folder}"
     inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
     return study.score(own, name, seed, config.ACTION_DIM * (inputs + 1))
@@ -80,7 +88,7 @@ def draw(outcomes: list[Outcome], path: Path) -> None:
 
 def main() -> None:
     args = parse_args()
-    found = {name: baseline(name, script, args.seed) for name, script in BASELINES.items()}
+    found = {name: baseline(name, args.seed) for name in BASELINES}
     found |= {name: ablation(name, agent, args.folder, args.seed) for name, agent in ABLATED.items()}
     found |= {name: driver(name, which, args.folder, args.seed) for name, which in DRIVERS.items()}
     outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]

@@ -20,7 +20,7 @@ from rollouts import atomic_write
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    study.add_arguments(parser, generations=12)
+    study.add_arguments(parser, generations=10)
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[1, 2, 3], help="of the searches and final tracks")
     return parser.parse_args()
 

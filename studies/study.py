@@ -14,10 +14,12 @@ import numpy as np
 
 import cli
 import config
+import controller.arch as controller
+from controller.search import name_of
 from rollouts import UserError, file_hash, read_json, write_json
 
 ROOT = Path(__file__).parents[1]
-SCORED = re.compile(r"track +\d+: +(-?[\d.]+) in +\d+ steps")
+SCORED = re.compile(r"track +(\d+): +(-?[\d.]+) in +\d+ steps")
 
 
 @dataclass(frozen=True)
@@ -25,10 +27,10 @@ class Outcome:
     """What came of one training."""
 
     name: str
-    scores: list[float]  # over fresh tracks
-    parameters: int  # numbers that were trained
-    agent_steps: int
-    seconds: float
+    scores: list[float]  # over fresh tracks, the same of all
+    parameters: int  # numbers of what decides on the action
+    agent_steps: int  # driven to learn to drive
+    seconds: float  # of the search, or of learning
 
     def row(self) -> str:
         """A line of a table."""
@@ -37,7 +39,7 @@ class Outcome:
         return f"| {self.name} | {mean:.1f} ± {std:.1f} | {low:.1f} | {cost} |"
 
 
-HEADER = "| driver | score | lowest | numbers trained | agent-steps | hours |\n|---|---|---|---|---|---|"
+HEADER = "| driver | score | lowest | its numbers | agent-steps | hours |\n|---|---|---|---|---|---|"
 
 
 def run(folder: Path, command: str) -> str:
@@ -56,18 +58,20 @@ def run(folder: Path, command: str) -> str:
 
 
 def link(folder: Path, source: Path, *names: Path) -> None:
-    """Make a folder that works with the data and networks of another."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make a folder that works with the data and networks of another; UserError where those are not there."""
     for name in names:
-        if not (folder / name).exists():
-            (folder / name).symlink_to((source / name).resolve())
+        if not (source / name).exists():
+            raise UserError(f"{source / name} is not there: run the stages 01 to 04 in {source} first")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).unlink(missing_ok=True)  # of a folder that was moved since
+        (folder / name).symlink_to((source / name).resolve())
 
 
 def add_arguments(parser: argparse.ArgumentParser, generations: int) -> None:
     """The flags that the studies share."""
     parser.add_argument("--folder", type=Path, required=True, help="holds data/, vae/ and rnn/")
     parser.add_argument("--generations", type=cli.positive_int, default=generations, help="generations of each search")
-    search = "-n 16 -t 4 -e 2 --max_episode 2 --eval_steps 4"
+    search = "-n 16 -t 4 -e 2 --max_episode 2 --eval_steps 5"
     parser.add_argument("--search", default=search, help="flags of stage 05 for every search")
     parser.add_argument("--num_episode", type=cli.tracks, default=100, help="fresh tracks to score each driver on")
 
@@ -90,15 +94,16 @@ def score(folder: Path, name: str, seed: int, parameters: int, which: str = "bes
     weights = find_driver(folder, which)
     if weights is None:
         raise UserError(f"{folder / config.CONTROLLER_DIR} holds no driver that has been evaluated")
-    search, kept = weights.name.removesuffix(f".{which}.json"), folder / f"{which}.outcome.json"
+    kept = folder / f"{which}.outcome.json"
     outcome = read_json(kept) if kept.exists() else {}
     about = {"weights": file_hash(weights), "seed": seed, "num_episode": num_episode}
     if {key: outcome.get(key) for key in about} != about:
         final = f"model.py car_racing --filename controller/{weights.name} --final_mode"
         printed = run(folder, f"{final} --seed {seed} --num_episode {num_episode}")
-        rows = read_json(folder / config.LOG_DIR / f"{search}.hist.json")
-        steps = sum(row["mean steps"] * row["tracks"] for row in rows) * int(search.split(".")[-1])
-        scores = [float(score) for score in SCORED.findall(printed)]
+        scores = [float(score) for _, score in sorted(SCORED.findall(printed), key=lambda found: int(found[0]))]
+        generation = controller.load(weights)[2]["generation"]
+        rows = read_json(folder / config.LOG_DIR / f"{name_of(weights)}.hist.json")[:generation]
+        steps = sum(row["mean steps"] * row["tracks"] for row in rows) * int(name_of(weights).split(".")[-1])
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)
     return Outcome(name, outcome["scores"], parameters, outcome["agent_steps"], outcome["seconds"])

@@ -14,7 +14,7 @@ from conftest import snapshot
 import config
 import controller.arch as arch
 from controller.generation import drive_generation, evaluate
-from controller.search import ControllerSearch, check_settings, new_coordinates, state_path, weights_path
+from controller.search import ControllerSearch, check_settings, name_of, new_coordinates, state_path, weights_path
 from lanes import Result, Task
 from rollouts import UserError
 
@@ -336,6 +336,8 @@ def test_z_only_searches_where_c_is_blind_to_h(monkeypatch: pytest.MonkeyPatch) 
     assert T.shape == (867, 99)
     assert not T[:864][~z_columns].any()
     assert np.linalg.matrix_rank(T) == 99
+    seen = new_coordinates(settings, None, np.ones(arch.NUM_WEIGHTS)).w0  # as --init_opt might bring
+    np.testing.assert_array_equal(seen, [*z_columns, 1, 1, 1])
     assert new_coordinates(settings | {"z_only": 0}, None, np.zeros(arch.NUM_WEIGHTS)).T[:864][~z_columns].any()
 
 
@@ -394,6 +396,12 @@ def test_a_dreaming_search_dreams_and_is_scored_on_the_road_too() -> None:
         assert score == evaluations.rows[:, 1].max()
         assert about["score_is"] == f"mean over fresh {'dreams' if which == 'dream_best' else 'tracks'}"
     assert len(json.loads((config.LOG_DIR / f"{NAME}.dream_log.json").read_text())) == 3
+
+
+def test_weights_say_which_search_they_are_of() -> None:
+    for which in ("best", "dream_best", "current"):
+        assert name_of(weights_path("car_racing_dream.cma.4.32", which)) == "car_racing_dream.cma.4.32"
+    assert name_of(Path("elsewhere/mine.json")) == "mine"
 
 
 def test_init_opt_starts_from_the_mean_of_another_search() -> None:

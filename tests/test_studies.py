@@ -1,6 +1,8 @@
 """The studies, run tiny, as a person runs them: searches beside each other, scores remembered, one table."""
 
+import importlib
 import json
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from conftest import LIMIT, command, environment, run_script
 
 from rollouts import file_hash
 
+study = importlib.import_module("studies.study")
 SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --max_episode 1 --subspace 4"
 
 
@@ -54,11 +57,34 @@ def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
     baselines = tmp_path / "baselines"
     baselines.mkdir()
     cost = {"parameters": 5, "agent_steps": 2_000_000, "seconds": 7200.0}
-    kept = {"seed": 0, "scores": [-31.0, -29.0], "about": {}, **cost}
+    kept = {"seed": 0, "scores": [-31.0, -29.0] * 50, "about": {}, **cost}
     (baselines / "random_car_racing.scores.json").write_text(json.dumps(kept))
     (baselines / "ga_car_racing.scores.json").write_text(json.dumps(kept | {"seed": 1}))
+    (baselines / "dqn_car_racing.scores.json").write_text(json.dumps(kept | {"scores": [900.0]}))  # of one track
+    (tmp_path / "ablations/z_alone/controller").mkdir(parents=True)  # of a study that has just begun
     printed = run_script(tmp_path, "studies/compare.py", "--folder", tmp_path).stdout
     assert "| random | -30.0 ± 1.0 | -31.0 | 5 | 2.0 million | 2.0 |" in printed
-    assert "genetic algorithm is left out; to have it: python baselines/ga_car_racing.py --final_mode" in printed
+    assert "genetic algorithm is left out; to have it: python baselines/ga_car_racing.py and, when" in printed
     assert f"World Models, z alone is left out; to have it: python studies/ablations.py --folder {tmp_path}" in printed
+    assert "Deep Q-Learning is left out" in printed
     assert (tmp_path / "report/compare.png").stat().st_size > 10_000
+
+
+def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = run_script(tmp_path, "studies/ablations.py", "--folder nowhere", ok=False)
+        assert done.returncode == 2
+        assert "nowhere/data is not there: run the stages 01 to 04 in nowhere first" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_links_into_a_folder_that_was_moved_are_mended(finished: Path, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    for source in (finished, old):
+        if source == old:
+            shutil.copytree(finished / "vae", old / "vae")
+        study.link(tmp_path / "work", source, Path("vae"))
+        assert (tmp_path / "work/vae").resolve() == source / "vae"
+    shutil.rmtree(old)
+    study.link(tmp_path / "work", finished, Path("vae"))
+    assert (tmp_path / "work/vae/weights.h5").exists()

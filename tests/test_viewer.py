@@ -74,7 +74,7 @@ def run(program: str, *launcher: str, arguments: tuple = (), **environ: str) -> 
     """Runs a program in a process of its own, without a display unless the launcher brings one."""
     environ = {key: value for key, value in os.environ.items() if key not in ("DISPLAY", "WAYLAND_DISPLAY")} | environ
     command = [*launcher, sys.executable, "-c", program, *arguments]
-    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=180)
 
 
 def run_on_screen(program: str, folder: Path, *arguments: str) -> subprocess.CompletedProcess:
