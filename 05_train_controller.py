@@ -78,6 +78,12 @@ def parse_args() -> argparse.Namespace:
     add("--sigma_decay", type=cli.positive_float, help="factor on sigma a generation; cma adapts it by itself")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
+    add(
+        "--refine",
+        type=cli.count,
+        default=2,
+        help="after so many worse evaluations: on from the best, with half of sigma",
+    )
     add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")
     add("-s", "--seed_start", type=cli.seed, default=111, help="seed: another one, other tracks and another search")
     add("--new_model", action="store_true", help="start over; the search of that name is lost")

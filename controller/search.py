@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "tracks", "luck")
 LUCK, TRACKS = ROW.index("luck"), ROW.index("tracks")
-LUCKY_GENERATIONS = 8  # over so many the luck is averaged that decides on more tracks: of one it says little
+LUCKY_GENERATIONS = 5  # over so many the luck is averaged that decides on more tracks: of one it says little
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
 
@@ -65,7 +65,8 @@ class ControllerSearch:
         fitness: float64 (generations, population), what was told.
         rows: float64 (generations, 11), see ROW.
         road, dream: what its mean scored on the road and, of a search that dreams, in dreams.
-        start_u, start_generation: where and when the optimizer was started; --retrain starts it anew.
+        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; --retrain and
+            --refine start it anew.
     """
 
     def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
@@ -75,7 +76,7 @@ class ControllerSearch:
         self.fitness = np.zeros((0, settings["population"]))
         self.rows = np.zeros((0, len(ROW)))
         self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
-        self.start_generation, self.start_u = 0, np.zeros(dimensions)
+        self.start_generation, self.start_u, self.start_sigma = 0, np.zeros(dimensions), settings["sigma_init"]
         self.optimizer = self._rebuilt()
 
     @classmethod
@@ -92,6 +93,7 @@ class ControllerSearch:
             search.road.restore(arrays, "")
             search.dream.restore(arrays, "dream_")
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
+            search.start_sigma = float(arrays["start_sigma"])
             search.optimizer = search._rebuilt()
             same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
         except Exception as error:  # nonsense in its settings makes an optimiser raise whatever it likes
@@ -109,6 +111,7 @@ class ControllerSearch:
             "rows": self.rows,
             "start_generation": np.array(self.start_generation),
             "start_u": self.start_u,
+            "start_sigma": np.array(self.start_sigma),
             "mean_u": self.optimizer.mean,
         }
         arrays |= self.road.arrays("") | self.dream.arrays("dream_")
@@ -166,7 +169,7 @@ class ControllerSearch:
         if not self.generation:
             return self.settings["num_episode"]
         tracks = int(self.rows[-1, TRACKS])
-        last = self.rows[-LUCKY_GENERATIONS:]
+        last = self.rows[self.start_generation :][-LUCKY_GENERATIONS:]
         settled = len(last) == LUCKY_GENERATIONS and (last[:, TRACKS] == tracks).all()
         if settled and last[:, LUCK].mean() > 0.5:
             return min(2 * tracks, max(tracks, self.settings["max_episode"]))
@@ -193,13 +196,21 @@ class ControllerSearch:
         Returns whether it is the best so far on the road.
         """
         better = self.road.note(self.generation, scores, self.optimizer.mean)
-        led_by, better_there = self.road, better
-        if dreamt is not None:  # then the road must not lead the search
-            led_by, better_there = self.dream, self.dream.note(self.generation, dreamt, self.optimizer.mean)
-        if not better_there and self.settings["retrain"]:
-            self.start_generation, self.start_u = self.generation, led_by.best_u
-            self.optimizer = self._rebuilt()
+        if dreamt is not None:
+            self.dream.note(self.generation, dreamt, self.optimizer.mean)
+        self._start_anew(self.road if dreamt is None else self.dream)  # the road must not lead a search that dreams
         return better
+
+    def _start_anew(self, evaluations: Evaluations) -> None:
+        """Go back to the best mean, if there have been as many worse ones since as --retrain or --refine allows."""
+        since = max(self.start_generation, evaluations.rows[evaluations.best, 0])
+        worse = int((evaluations.rows[:, 0] > since).sum())
+        if self.settings["refine"] and worse >= self.settings["refine"]:
+            self.start_sigma = self.optimizer.sigma / 2
+        elif not (self.settings["retrain"] and worse):
+            return
+        self.start_generation, self.start_u = self.generation, evaluations.best_u
+        self.optimizer = self._rebuilt()
 
     def _rebuilt(self) -> object:
         """The optimizer as its history makes it."""
@@ -207,7 +218,7 @@ class ControllerSearch:
             "num_params": len(self.start_u),
             "popsize": self.settings["population"],
             "seed": [self.settings["seed"], self.start_generation],
-            "sigma_init": self.settings["sigma_init"],
+            "sigma_init": self.start_sigma,
             "sigma_decay": self.settings["sigma_decay"],
             "x0": self.start_u,
         }
