@@ -185,6 +185,11 @@ def load_agent(filename: Path | None) -> tuple[Agent, np.ndarray | None]:
     return agent, weights
 
 
+def video_path(args: argparse.Namespace) -> Path:
+    name = args.filename.stem if args.filename else f"{args.env_name}.random"
+    return config.VIDEO_DIR / f"{name}{'.dream' if args.dream_mode else ''}.seed{args.seed}.mp4"
+
+
 @contextmanager
 def open_shows(args: argparse.Namespace) -> Iterator[list[screen.Show]]:
     """The window and the video that were asked for."""
@@ -193,12 +198,8 @@ def open_shows(args: argparse.Namespace) -> Iterator[list[screen.Show]]:
         if args.render_mode:
             shows.append(stack.enter_context(screen.window("--render_mode")))
         if args.record_video:
-            name = args.filename.stem if args.filename else f"{args.env_name}.random"
-            path = config.VIDEO_DIR / f"{name}{'.dream' if args.dream_mode else ''}.seed{args.seed}.mp4"
-            shows.append(stack.enter_context(screen.video(path)))
+            shows.append(stack.enter_context(screen.video(video_path(args))))
         yield shows
-    if args.record_video:
-        print(f"video in {path}")
 
 
 def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> Result:
@@ -258,6 +259,8 @@ def main() -> None:
         return None
     result = (dream_one if args.dream_mode else play_one)(agent, args, weights)
     print(f"{'dreamt ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
+    if args.record_video:
+        print(f"video in {video_path(args)}")
     return None
 
 

@@ -80,11 +80,12 @@ def test_a_stage_is_reported_without_the_later_ones(copy_of: Callable[..., Path]
 def test_of_several_searches_one_must_be_named(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("controller")
     driver = folder / "controller" / f"{SEARCH}.best.json"
-    driver.with_name("other.best.json").write_bytes(driver.read_bytes())
-    driver.with_name("other.dream_best.json").write_bytes(driver.read_bytes())
+    driver.with_name("car_racing.cma.9.4.best.json").write_bytes(driver.read_bytes())
+    driver.with_name("car_racing.cma.9.4.dream_best.json").write_bytes(driver.read_bytes())
+    driver.with_name("dot.cma.9.4.best.json").write_bytes(driver.read_bytes())
     done = run_script(folder, "report.py", "controller", ok=False)
     assert done.returncode == 2
-    assert f"controller/{SEARCH}.best.json, controller/other.best.json" in done.stderr
+    assert f"controller/{SEARCH}.best.json, controller/car_racing.cma.9.4.best.json\n" in done.stderr
 
 
 def test_a_grid_is_its_images_with_gaps() -> None:
