@@ -68,7 +68,7 @@ bench: $(VENV)/.complete
 	$(PY) benchmarks/bench.py
 
 drive: $(VENV)/.complete
-	$(PY) model.py $(ENV) --filename pretrained/controller/$(DRIVER) --seed $(SEED) $(if $(DISPLAY),--render_mode,--record_video)
+	$(PY) model.py $(ENV) --filename $(wildcard pretrained/controller/*.best.json) --seed $(SEED) $(if $(DISPLAY),--render_mode,--record_video)
 
 compare: $(VENV)/.complete
 	$(PY) studies/compare.py --folder $(TRAIN) --seed $(SEED)

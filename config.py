@@ -28,6 +28,7 @@ VIDEO_DIR = Path("videos")
 REPORT_DIR = Path("report")
 BASELINES_DIR = Path("baselines")
 PRETRAINED_DIR = Path(__file__).parent / "pretrained"  # comes with the project; the same folders again below it
+PRETRAINED = "car_racing.cma.4.64.best.json"
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
 # Every run seed has a range of track seeds for each purpose: no track is shared by exploring, searching, evaluating
@@ -103,10 +104,17 @@ class Environment:
 
 ENVIRONMENTS = {
     "car_racing": Environment(
-        id="custom_envs:WorldModels/CarRacing-v0", explore=explore_car_racing, max_length=1000, idle_reward=-0.1
+        id="custom_envs:WorldModels/CarRacing-v0",
+        explore=explore_car_racing,
+        max_length=1000,
+        idle_reward=-0.1,
+        pretrained=PRETRAINED,
     ),
     "car_racing_original": Environment(  # gym 0.17.2 itself: see custom_envs/original.py
-        id="custom_envs:WorldModels/CarRacingOriginal-v0", explore=explore_car_racing, idle_reward=-0.1
+        id="custom_envs:WorldModels/CarRacingOriginal-v0",
+        explore=explore_car_racing,
+        idle_reward=-0.1,
+        pretrained=PRETRAINED,
     ),
 }
 TRAIN_ENVS = ("car_racing",)  # what 01 --run_all_envs goes through
