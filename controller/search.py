@@ -94,6 +94,8 @@ class ControllerSearch:
             search.dream.restore(arrays, "dream_")
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
+            if search.start_generation == 0 and search.start_sigma != kept.settings["sigma_init"]:
+                raise ValueError(f"its sigma was {kept.settings['sigma_init']} or {search.start_sigma} at first")
             search.optimizer = search._rebuilt()
             same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
         except Exception as error:  # nonsense in its settings makes an optimiser raise whatever it likes

@@ -105,7 +105,7 @@ def test_what_stage_05_keeps_is_the_plain_loop(
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(folder)
     kept = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
-    [fitness], [row], [evaluation] = kept.fitness, kept.rows, kept.evaluations
+    [fitness], [row], [evaluation] = kept.fitness, kept.rows, kept.road.rows
     replayed = ControllerSearch(NAME, kept.settings, kept.coordinates)
     tracks = config.track_seeds("search", SEED, 0, 2)
     members = [[plain_loop(agent, Task(w, t, MAX_LENGTH), PATIENCE) for t in tracks] for w in replayed.ask()]
