@@ -61,15 +61,7 @@ def parse_args() -> argparse.Namespace:
     add("--generations", type=cli.positive_int, help="stop after so many, all told; else go on until Ctrl-C")
     add("--patience", type=cli.count, default=100, help="give an episode up after so many steps without gain; 0: never")
     add("--subspace", type=cli.count, default=48, help="search in so many components of [z, h]; 0: all 867 weights")
-    add(
-        "--dream_mode",
-        type=int,
-        nargs="?",
-        const=1,
-        choices=(0, 1),
-        default=0,
-        help="1: search in dreams",
-    )
+    add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: search in dreams")
     add("--temperature", type=cli.positive_float, default=1.0, help="of the dreams: above 1 they are stranger")
     add("--z_only", type=int, choices=(0, 1), default=0, help="1: C sees z and not h")
     add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
@@ -78,12 +70,7 @@ def parse_args() -> argparse.Namespace:
     add("--sigma_decay", type=cli.positive_float, help="factor on sigma a generation; cma adapts it by itself")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
-    add(
-        "--refine",
-        type=cli.count,
-        default=2,
-        help="after so many worse evaluations: on from the best, with half of sigma",
-    )
+    add("--refine", type=cli.count, default=2, help="worse evaluations until on from the best, half as wide; 0: never")
     add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")
     add("-s", "--seed_start", type=cli.seed, default=111, help="seed: another one, other tracks and another search")
     add("--new_model", action="store_true", help="start over; the search of that name is lost")

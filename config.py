@@ -12,7 +12,8 @@ import numpy as np
 # --- sizes (the paper's and the tutorial's) ---------------------------------------------------------------------------
 FRAME_SHAPE = (64, 64, 3)  # height, width, RGB; uint8
 Z_DIM = 32  # latents a frame
-ACTION_DIM = 3  # steer -1..1, gas 0..1, brake 0..1
+ACTIONS = ("steer", "gas", "brake")  # -1..1, 0..1, 0..1
+ACTION_DIM = len(ACTIONS)
 HIDDEN_UNITS = 256  # LSTM units
 MIXTURES = 5  # Gaussians a latent
 ACTION_LOW = (-1.0, 0.0, 0.0)

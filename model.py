@@ -202,7 +202,7 @@ def open_shows(args: argparse.Namespace) -> Iterator[list[screen.Show]]:
         yield shows
 
 
-def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None) -> Result:
+def play_one(args: argparse.Namespace, agent: Agent, weights: np.ndarray | None) -> Result:
     """Play one track, for the eye too if asked."""
     with open_shows(args) as shows:
 
@@ -218,7 +218,7 @@ def play_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray | None)
     return result
 
 
-def dream_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray) -> Result:
+def dream_one(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> Result:
     """Let the agent drive in a dream."""
     import play
 
@@ -230,10 +230,7 @@ def dream_one(agent: Agent, args: argparse.Namespace, weights: np.ndarray) -> Re
             keys = [show_it(picture) or frozenset() for show_it in shows]
             return keys[0] if keys else frozenset()
 
-        driver = play.dreaming_driver(world, weights)
-        while not (result := play.episode(world, seed, args.max_length, driver, show)):
-            pass
-    return result
+        return play.episode(world, seed, args.max_length, play.dreaming_driver(world, weights), show)
 
 
 def play_by_hand(args: argparse.Namespace) -> None:
@@ -249,19 +246,23 @@ def play_by_hand(args: argparse.Namespace) -> None:
         play.by_hand(world, config.track_seeds("report", args.seed, 0, cli.MAX_TRACKS), args.max_length, show)
 
 
-def main() -> None:
-    args = parse_args()
-    if args.play:
-        return play_by_hand(args)
-    agent, weights = load_agent(args.filename)
-    if args.final_mode:
-        score_fresh_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
-        return None
-    result = (dream_one if args.dream_mode else play_one)(agent, args, weights)
+def watch_agent(args: argparse.Namespace) -> None:
+    """Play one track or one dream, and say what it scored."""
+    result = (dream_one if args.dream_mode else play_one)(args, *load_agent(args.filename))
     print(f"{'dreamt ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
     if args.record_video:
         print(f"video in {video_path(args)}")
-    return None
+
+
+def main() -> None:
+    args = parse_args()
+    if args.play:
+        play_by_hand(args)
+    elif args.final_mode:
+        agent, weights = load_agent(args.filename)
+        score_fresh_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
+    else:
+        watch_agent(args)
 
 
 if __name__ == "__main__":

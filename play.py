@@ -14,6 +14,7 @@ import numpy as np
 
 import controller.arch as controller
 import screen
+from custom_envs.car_racing_dream import PATIENCE
 from dreams import Dreams
 from env import make_env
 from lanes import Result
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 BRAKE = 0.8  # of a key that is down; all of it locks the wheels
 WARMER = 1.1  # what one press of + does to the temperature
-DREAM_PATIENCE = 100  # steps without gain after which a dream is over, as in custom_envs/car_racing_dream.py
 HELP = "arrow keys drive, R begins anew, Esc ends"
 
 
@@ -70,7 +70,7 @@ class Dream:
     def step(self, action: np.ndarray) -> tuple[float, bool]:
         [reward] = self.dreams.step(action[None])
         self.idle = 0 if reward > 0 else self.idle + 1
-        return float(reward), self.idle >= DREAM_PATIENCE
+        return float(reward), self.idle >= PATIENCE
 
     def picture(self, action: np.ndarray, score: float, steps: int) -> np.ndarray:
         [drawn] = self.vae.decode(self.dreams.z)
@@ -98,8 +98,21 @@ def episode(
     max_length: int,
     driver: Callable[[frozenset[str]], np.ndarray],
     show: Callable[[np.ndarray], frozenset[str]],
+) -> Result:
+    """One episode, begun anew whenever R is pressed; `show` shows a picture and says which keys are down."""
+    while not (result := _until_r(world, seed, max_length, driver, show)):
+        pass
+    return result
+
+
+def _until_r(
+    world: Road | Dream,
+    seed: int,
+    max_length: int,
+    driver: Callable[[frozenset[str]], np.ndarray],
+    show: Callable[[np.ndarray], frozenset[str]],
 ) -> Result | None:
-    """One episode; `show` shows a picture and says which keys are down. None when somebody pressed R."""
+    """The same, but None when R was pressed."""
     world.reset(seed)
     score, steps, over, action = 0.0, 0, False, np.zeros(3, np.float32)
     before = show(world.picture(action, score, steps))
@@ -123,8 +136,7 @@ def by_hand(world: Road | Dream, seeds: Iterable[int], max_length: int, show: Ca
     paced = at_pace(show, screen.FPS)
     with suppress(KeyboardInterrupt):
         for seed in seeds:
-            while not (result := episode(world, seed, max_length, keyboard, paced)):
-                pass
+            result = episode(world, seed, max_length, keyboard, paced)
             print(f"score {result.score:.1f} in {result.steps} steps", flush=True)
 
 

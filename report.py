@@ -13,6 +13,7 @@ untrained agent (every network as it was before it saw anything), on the same fr
 """
 
 import argparse
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from controller.search import EVALUATION, ROW, name_of
 from lanes import Task
 from model import Agent, Simulator, folder_of, load_agent
 from pictures.page import Pictures, write_page
-from rollouts import UserError, write_json
+from rollouts import Batch, UserError, open_batches_of, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -41,12 +42,17 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
+@cache  # opening hashes them, a second a gigabyte
+def obs_batches(env_name: str) -> list[Batch]:
+    return list(open_batches_of(env_name, "obs"))
+
+
 # --- the sections -----------------------------------------------------------------------------------------------------
 def report_data(args: argparse.Namespace) -> Pictures:
     from pictures.data import draw_actions, draw_frames
 
-    draw_frames(args.env_name, config.REPORT_DIR / "frames.png")
-    draw_actions(args.env_name, config.REPORT_DIR / "actions.png")
+    draw_frames(obs_batches(args.env_name), config.REPORT_DIR / "frames.png")
+    draw_actions(obs_batches(args.env_name), config.REPORT_DIR / "actions.png")
     return {
         "frames.png": "Episodes of stage 01.",
         "actions.png": "How often each action was taken, and what it gained.",
@@ -58,8 +64,8 @@ def report_vae(args: argparse.Namespace) -> Pictures:
 
     agent = Agent()
     agent.vae.load(config.VAE_DIR / "weights.h5")
-    draw_reconstructions(agent.vae, args.env_name, config.REPORT_DIR / "reconstructions.png")
-    draw_latents(agent.vae, args.env_name, config.REPORT_DIR / "latents.png")
+    draw_reconstructions(agent.vae, obs_batches(args.env_name), config.REPORT_DIR / "reconstructions.png")
+    draw_latents(agent.vae, obs_batches(args.env_name), config.REPORT_DIR / "latents.png")
     return {
         "reconstructions.png": "Frames, and what the decoder makes of their 32 numbers.",
         "latents.png": "What each latent tells, and what it draws.",

@@ -284,12 +284,17 @@ def open_batches(
     return batches
 
 
-def open_batches_of(env_name: str, kind: str) -> Iterator[Batch]:
-    """Open, one after the other, the batches that were made in one environment; UserError when there is none."""
+def find_batches_of(env_name: str, kind: str) -> list[int]:
+    """Return the numbers of the batches that were made in one environment; UserError when there is none."""
     numbers = [b for b in find_batches(kind) if read_record(kind, b)["settings"].get("env") == env_name]
     if not numbers:
         raise UserError(f"no {kind} batch of environment '{env_name}' in {config.DATA_DIR}/: run {MAKER[kind]} first")
-    return map(partial(open_batch, kind), numbers)
+    return numbers
+
+
+def open_batches_of(env_name: str, kind: str) -> Iterator[Batch]:
+    """Open these batches, one after the other."""
+    return map(partial(open_batch, kind), find_batches_of(env_name, kind))
 
 
 def combined_hash(batches: list[Batch]) -> str:

@@ -11,6 +11,7 @@ import cv2
 import imageio_ffmpeg
 import numpy as np
 
+import config
 from rollouts import UserError, atomic_write
 
 ROAD_WIDTH, HEIGHT, PANEL_WIDTH = 600, 400, 200
@@ -49,7 +50,7 @@ def compose(
             _write(picture, text, left, top - 6, GREY, 0.45)
             shown = cv2.resize(image, (INSET, INSET), interpolation=cv2.INTER_NEAREST)
             picture[top : top + INSET, left : left + INSET] = shown
-    gauges = zip(("steer", "gas", "brake"), action, (WHITE, GREEN, RED), strict=True)
+    gauges = zip(config.ACTIONS, action, (WHITE, GREEN, RED), strict=True)
     for row, (text, value, colour) in enumerate(gauges):
         y, centre = 338 + 13 * row, left + INSET * 3 // 4
         _write(picture, text, left, y + 5, GREY, 0.4)

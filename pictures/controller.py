@@ -9,14 +9,12 @@ import controller.arch as controller
 from pictures.canvas import new_figure, save_figure
 from rollouts import UserError, read_json
 
-ACTIONS = ("steer", "gas", "brake")
-
 
 def draw_weights(weights: np.ndarray, path: Path) -> None:
     """The controller's weights (867,) by input: z, then h."""
     W, b = controller.unpack(weights)
     figure, all_axes = new_figure(12, 7, 3)
-    for axes, name, row, bias in zip(all_axes, ACTIONS, W, b, strict=True):
+    for axes, name, row, bias in zip(all_axes, config.ACTIONS, W, b, strict=True):
         colours = ["tab:orange"] * config.Z_DIM + ["tab:blue"] * config.HIDDEN_UNITS
         axes.bar(range(controller.FEATURES), row, color=colours, width=1)
         axes.set(ylabel=name, title=f"bias {bias:+.2f}")

@@ -6,15 +6,13 @@ import numpy as np
 
 import config
 from pictures.canvas import new_figure, save_figure, show_grid
-from rollouts import open_batches_of
+from rollouts import Batch
 
 EPISODES, FRAMES = 4, 8
-ACTIONS = ("steer", "gas", "brake")
 
 
-def draw_frames(env_name: str, path: Path) -> None:
+def draw_frames(batches: list[Batch], path: Path) -> None:
     """Some episodes of some batches, a row each: frames in their order, with action and reward below."""
-    batches = list(open_batches_of(env_name, "obs"))
     chosen = [batches[i] for i in np.linspace(0, len(batches) - 1, EPISODES).astype(int)]
     figure, all_axes = new_figure(1.3 * FRAMES, 1.75 * EPISODES, EPISODES)
     for row, (axes, batch) in enumerate(zip(all_axes, chosen, strict=True)):
@@ -31,13 +29,12 @@ def draw_frames(env_name: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_actions(env_name: str, path: Path) -> None:
+def draw_actions(batches: list[Batch], path: Path) -> None:
     """How often each action was taken, and what the episodes gained."""
-    batches = list(open_batches_of(env_name, "obs"))
     figure, all_axes = new_figure(12, 3, 1, config.ACTION_DIM + 1)
     taken = [batch["action_data"][~batch["done_data"]] for batch in batches]  # none was, after an end
     actions = np.concatenate(taken)[::7]
-    for axes, name, values in zip(all_axes, ACTIONS, actions.T, strict=False):
+    for axes, name, values in zip(all_axes, config.ACTIONS, actions.T, strict=False):
         axes.hist(values, bins=40, log=True)
         axes.set(title=name, ylabel="frames (every seventh)")
     all_axes[-1].hist(np.concatenate([batch["reward_data"].sum(axis=1) for batch in batches]), bins=40)

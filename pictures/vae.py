@@ -6,7 +6,7 @@ import numpy as np
 
 import config
 from pictures.canvas import new_figure, save_figure, show_grid
-from rollouts import open_batches_of, real_steps
+from rollouts import Batch, real_steps
 from vae.arch import VAE, kl_divergence
 
 PICTURES = 10
@@ -15,10 +15,9 @@ MOVED = np.linspace(-3, 3, 9)  # posterior values that a latent is given in the 
 TRAVERSED = 12  # latents, the most informative ones
 
 
-def some_frames(env_name: str, count: int) -> np.ndarray:
-    """Real frames from all batches of an environment, uint8 (count, 64, 64, 3), the same ones each time."""
+def some_frames(batches: list[Batch], count: int) -> np.ndarray:
+    """Real frames from all batches, uint8 (count, 64, 64, 3), the same ones each time."""
     rng, frames = np.random.default_rng(0), []
-    batches = list(open_batches_of(env_name, "obs"))
     for batch in batches:
         episode, step = np.nonzero(real_steps(batch["done_data"]))
         for i in np.sort(rng.choice(len(step), -(-count // len(batches)))):
@@ -31,18 +30,18 @@ def nats_per_latent(mu: np.ndarray, log_var: np.ndarray) -> np.ndarray:
     return np.array([kl_divergence(mu[:, [i]], log_var[:, [i]]).numpy().mean() for i in range(config.Z_DIM)])
 
 
-def draw_reconstructions(vae: VAE, env_name: str, path: Path) -> None:
+def draw_reconstructions(vae: VAE, batches: list[Batch], path: Path) -> None:
     """Frames, and below each what the decoder makes of its z."""
-    frames = some_frames(env_name, PICTURES)
+    frames = some_frames(batches, PICTURES)
     mu, _ = vae.encode(frames, PICTURES)
     figure, axes = new_figure(PICTURES, 2.4)
     show_grid(axes, np.stack([frames, vae.decode(mu)]), ["frame", "from z"], [])
     save_figure(figure, path)
 
 
-def draw_latents(vae: VAE, env_name: str, path: Path) -> None:
+def draw_latents(vae: VAE, batches: list[Batch], path: Path) -> None:
     """Which latents are informative, and what moving each of the most informative ones draws."""
-    frames = some_frames(env_name, SAMPLE)
+    frames = some_frames(batches, SAMPLE)
     mu, log_var = vae.encode(frames, 100)
     nats = nats_per_latent(mu, log_var)
     order = np.argsort(-nats)
