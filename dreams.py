@@ -1,7 +1,8 @@
 """Driving in dreams: the agent acts, and M says what comes of it. Hundreds of dreams in lock-step.
 
 A dream begins at the first frame of some episode that stage 03 has encoded. Then z, M's guess of what is seen, is drawn
-step after step; there is no road, and no car.
+step after step; there is no road, and no car. A dream ends, like the road does, when a lap's worth of tiles was gained:
+a driver that could go on collecting would learn to be faster than any car.
 """
 
 import hashlib
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from rnn.arch import RNN
 
 ROWS = 256  # dreams side by side, and rows of every network call
-TILE_REWARD = 1000 / 300  # what a tile pays on a road of 300; M knows only whether there was one
+LAP = 300  # tiles of a dreamt road, which nobody can count: M knows only whether there was one
+TILE_REWARD = 1000 / LAP
 IDLE_REWARD = config.ENVIRONMENTS["car_racing"].idle_reward
 NOISE_STEPS = 1000  # steps for which a dream's noise is drawn at once
 
@@ -66,6 +68,9 @@ class Dreams:
     A dream depends on its seed, its actions, the temperature and (in the last bits) the number of rows, not on what is
     dreamt beside it.
 
+    Attributes:
+        tiles, idle: int (rows,), how many were gained, and the steps since the last one.
+
     Args:
         rnn: M.
         vae: the hash of V, which must have encoded the first frames.
@@ -85,7 +90,7 @@ class Dreams:
         self.gained = np.zeros(rows, np.float32)
         self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
         self._noise = np.zeros((rows, NOISE_STEPS, 2 * config.Z_DIM + 1), np.float32)
-        self._t = np.zeros(rows, int)
+        self.tiles, self.idle, self._t = np.zeros((3, rows), int)
 
     def start(self, row: int, seed: int) -> None:
         """Begin a dream in a row."""
@@ -93,7 +98,8 @@ class Dreams:
         first = rng.integers(len(self.start_mu))
         spread = np.exp(self.start_log_var[first] / 2)
         self.z[row] = self.start_mu[first] + spread * rng.standard_normal(config.Z_DIM, np.float32)
-        self.gained[row] = self.h[row] = self.c[row] = self._t[row] = 0
+        self.gained[row] = self.h[row] = self.c[row] = 0
+        self.tiles[row] = self.idle[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
 
     def step(self, actions: np.ndarray) -> np.ndarray:
@@ -101,8 +107,14 @@ class Dreams:
         x = np.concatenate([self.z, actions, self.gained[:, None]], axis=1)
         noise = self._noise[np.arange(self.rows), self._t % NOISE_STEPS]
         self.z, self.gained, self.h, self.c = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
+        self.tiles += self.gained > 0
+        self.idle = np.where(self.gained, 0, self.idle + 1)
         self._t += 1
         return dreamt_reward(self.gained.astype(np.float64))
+
+    def over(self, patience: float) -> np.ndarray:
+        """Which dreams have ended, bool (rows,): by a lap, or by so many steps without a gain."""
+        return (self.tiles >= LAP) | (self.idle >= patience)
 
 
 class DreamSimulator:
@@ -123,8 +135,7 @@ class DreamSimulator:
         waiting = list(range(len(tasks)))[::-1]
         dreams = self.dreams
         task = np.full(ROWS, -1)
-        score, idle, steps = np.zeros((3, ROWS))
-        length = np.zeros(ROWS)
+        score, steps, length = np.zeros((3, ROWS))
         W, b = controller.unpack(np.zeros((ROWS, controller.NUM_WEIGHTS)))
         while True:
             for row in np.flatnonzero(task < 0)[: len(waiting)]:
@@ -132,16 +143,15 @@ class DreamSimulator:
                 chosen = tasks[task[row]]
                 dreams.start(row, chosen.track)
                 W[row], b[row] = controller.unpack(chosen.weights)
-                score[row] = idle[row] = steps[row] = 0
+                score[row] = steps[row] = 0
                 length[row] = chosen.max_length
             if (task < 0).all():
                 return results
             rewards = dreams.step(controller.act(W, b, dreams.z, dreams.h))
             score += rewards
             steps += 1
-            idle = np.where(rewards > 0, 0, idle + 1)
-            for row in np.flatnonzero((task >= 0) & ((steps >= length) | (idle >= self.patience))):
-                left = length[row] - steps[row]
+            for row in np.flatnonzero((task >= 0) & (dreams.over(self.patience) | (steps >= length))):
+                left = length[row] - steps[row] if dreams.tiles[row] < LAP else 0
                 results[task[row]] = Result(float(score[row] + left * IDLE_REWARD), int(steps[row]))
                 if report:
                     report(task[row], results[task[row]])

@@ -61,16 +61,13 @@ class Dream:
     def __init__(self, agent: "Agent", temperature: float, folder: Path) -> None:
         self.vae = agent.vae
         self.dreams = Dreams(agent.rnn, agent.hashes["vae"], temperature, rows=1, folder=folder)
-        self.idle = 0
 
     def reset(self, seed: int) -> None:
         self.dreams.start(0, seed)
-        self.idle = 0
 
     def step(self, action: np.ndarray) -> tuple[float, bool]:
         [reward] = self.dreams.step(action[None])
-        self.idle = 0 if reward > 0 else self.idle + 1
-        return float(reward), self.idle >= PATIENCE
+        return float(reward), bool(self.dreams.over(PATIENCE)[0])
 
     def picture(self, action: np.ndarray, score: float, steps: int) -> np.ndarray:
         [drawn] = self.vae.decode(self.dreams.z)

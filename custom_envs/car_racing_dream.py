@@ -4,8 +4,8 @@
 
 Needs what stages 02 to 04 left in the working directory. A dream begins where an episode did (data/initial_z.npz). A
 step pays what M's guess "something was gained" is worth on a road of 300 tiles, 3.33, less the 0.1 of every frame. A
-dream ends after 100 steps without a gain, as a search gives up an episode; how long it may last is the caller's
-decision.
+dream ends after 300 gains, which are a lap, or after 100 steps without one, as a search gives up an episode; how long
+it may last is the caller's decision.
 """
 
 from typing import Any, ClassVar
@@ -47,13 +47,11 @@ class CarRacingDream(gym.Env):
         agent = Agent()
         hashes = agent.load()
         self._vae, self._dreams = agent.vae, Dreams(agent.rnn, hashes["vae"], temperature, rows=1)
-        self._idle = 0
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.float32], dict]:
         """Another dream; the same seed and the same actions give the same one."""
         super().reset(seed=seed)
         self._dreams.start(0, int(self.np_random.integers(2**62)))
-        self._idle = 0
         return self._dreams.z[0].copy(), {}
 
     def step(self, action: NDArray[np.floating]) -> tuple[NDArray[np.float32], float, bool, bool, dict]:
@@ -62,8 +60,7 @@ class CarRacingDream(gym.Env):
         if action.shape != (config.ACTION_DIM,) or not np.isfinite(action).all():
             raise ValueError(f"an action is 3 finite numbers (steering, gas, brake), not {action}")
         [reward] = self._dreams.step(action.clip(config.ACTION_LOW, config.ACTION_HIGH)[None])
-        self._idle = 0 if reward > 0 else self._idle + 1
-        return self._dreams.z[0].copy(), float(reward), self._idle >= PATIENCE, False, {}
+        return self._dreams.z[0].copy(), float(reward), bool(self._dreams.over(PATIENCE)[0]), False, {}
 
     def render(self) -> NDArray[np.uint8] | None:
         """What V makes of the present z."""

@@ -11,7 +11,7 @@ from gymnasium.utils.env_checker import check_env
 
 import config
 import controller.arch as controller
-from dreams import IDLE_REWARD, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
+from dreams import IDLE_REWARD, LAP, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
 from lanes import Task
 from nets import seed_everything
 from rnn.arch import RNN, dream_noise, split_mixture
@@ -138,19 +138,27 @@ def test_dreams_begin_where_episodes_do(rnn: RNN, here: Path) -> None:
     assert distance[np.arange(200), nearest].max() < 6
 
 
-def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) -> None:
-    def with_reward_logit(logit: float) -> RNN:
-        other = RNN()
-        *weights, kernel, bias = rnn.model.get_weights()
-        kernel[:, -1], bias[-1] = 0, logit
-        other.model.set_weights([*weights, kernel, bias])
-        return other
+def with_reward_logit(rnn: RNN, logit: float) -> RNN:
+    """The same M, but for what it expects of the next reward."""
+    other = RNN()
+    *weights, kernel, bias = rnn.model.get_weights()
+    kernel[:, -1], bias[-1] = 0, logit
+    other.model.set_weights([*weights, kernel, bias])
+    return other
 
+
+def test_a_dream_ends_after_a_lap_and_is_not_charged_for_the_rest(rnn: RNN, here: Path) -> None:
+    [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0).run(tasks(1, steps=1000))
+    assert result.steps == LAP
+    assert result.score == pytest.approx(1000 - LAP / 10)
+
+
+def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) -> None:
     [task] = tasks(1, steps=50)
-    [given_up] = DreamSimulator(with_reward_logit(-99), HASH, 1.0, patience=10).run([task])
+    [given_up] = DreamSimulator(with_reward_logit(rnn, -99), HASH, 1.0, patience=10).run([task])
     assert given_up.steps == 10
     assert given_up.score == pytest.approx(50 * IDLE_REWARD)
-    [result] = DreamSimulator(with_reward_logit(99), HASH, 1.0, patience=10).run([task])
+    [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0, patience=10).run([task])
     assert result.steps == 50
     assert result.score == pytest.approx(50 * (TILE_REWARD + IDLE_REWARD))
 
