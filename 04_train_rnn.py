@@ -2,6 +2,7 @@
 
     python 04_train_rnn.py --start_batch 0 --max_batch 9 --new_model
     python 04_train_rnn.py --new_model --batch_size 100 --steps 4000
+    python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # of the same V, on more data
 
 Reads data/rnn_*; leaves rnn/weights.h5 (the best by validation), rnn/state.h5 (to go on from) and rnn/log.csv.
 The same command without --new_model goes on where training stopped; after a larger --steps it goes further. Every
@@ -11,6 +12,7 @@ likelihood in nats a latent, reward_loss the binary cross-entropy of "something 
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +21,7 @@ import config
 from rollouts import Batch, UserError, check_vae, combined_hash, open_batches, split_episodes, vae_hash
 
 PATIENCE = 40  # epochs without a better validation loss; an epoch is short here
+WEIGHTS = config.RNN_DIR / "weights.h5"
 EPOCH_STEPS = 100  # gradient steps an epoch at most: only after an epoch is everything saved
 
 
@@ -28,7 +31,13 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--epochs", type=cli.positive_int, help="passes over the episodes, each 100 steps at most")
     parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps, all told")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes a gradient step")
-    return parser.parse_args()
+    parser.add_argument("--init_weights", type=Path, help="start from an earlier M's weights, not from random ones")
+    args = parser.parse_args()
+    if args.init_weights and args.init_weights.resolve() == WEIGHTS.resolve():
+        parser.error(
+            f"--init_weights {args.init_weights} would be overwritten by this training: copy it to another name"
+        )
+    return args
 
 
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
@@ -70,7 +79,9 @@ def main() -> None:
     from rnn.arch import RNN, RNNTrainer
 
     seed_everything(args.seed)
-    trainer = RNNTrainer(RNN(), args.seed)
+    rnn = RNN()
+    init_weights = args.init_weights and rnn.load(args.init_weights, vae)
+    trainer = RNNTrainer(rnn, args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
     settings = {
         "data": combined_hash(batches),
@@ -78,6 +89,7 @@ def main() -> None:
         "N": args.N,
         "batch_size": args.batch_size,
         "seed": args.seed,
+        "init_weights": init_weights,
     }
     read = partial(read_series, batches)
     print(f"{len(train)} episodes to train on, {len(held_out)} to validate")
@@ -91,7 +103,7 @@ def main() -> None:
         validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
         patience=PATIENCE,
     )
-    print(f"best weights in {config.RNN_DIR}/weights.h5")
+    print(f"best weights in {WEIGHTS}")
 
 
 if __name__ == "__main__":

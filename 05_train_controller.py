@@ -67,19 +67,16 @@ def parse_args() -> argparse.Namespace:
     add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
-    add("--sigma_decay", type=cli.positive_float, help="factor on sigma a generation; cma adapts it by itself")
+    add("--sigma_decay", type=cli.positive_float, default=0.96, help="factor on sigma a generation")
+    add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
-    add("--refine", type=cli.count, default=2, help="worse evaluations until on from the best, half as wide; 0: never")
     add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")
     add("-s", "--seed_start", type=cli.seed, default=111, help="seed: another one, other tracks and another search")
     add("--new_model", action="store_true", help="start over; the search of that name is lost")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
-    args.sigma_decay = args.sigma_decay or OPTIMIZERS[args.optimizer].default_sigma_decay
-    if args.optimizer == "cma" and args.sigma_decay != 1:
-        parser.error("--sigma_decay: CMA-ES adapts sigma by itself")
     if args.subspace >= controller.FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):

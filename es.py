@@ -138,18 +138,17 @@ class Adam:
 
 
 class CMAES(Optimizer):
-    """CMA-ES (Hansen 2016, arXiv 1604.00772) by pycma. Sigma adapts itself, so there is no sigma_decay.
+    """CMA-ES (Hansen 2016, arXiv 1604.00772) by pycma. Sigma adapts itself; sigma_decay narrows it besides.
 
     `sigma` is the step size times the coordinates' standard deviations, averaged: what a solution really varies by.
     """
 
     default_sigma_decay = 1.0
+    sigma_limit = 0.02  # of a decay; by itself CMA-ES may become as narrow as it likes
 
     def _start(self) -> None:
         import cma  # half a second, and only the rank that searches needs it
 
-        if self.sigma_decay != 1.0:
-            raise ValueError(f"CMA-ES adapts sigma by itself: sigma_decay must be 1.0, not {self.sigma_decay}")
         options = {
             "popsize": self.popsize,
             "seed": np.nan,  # leaves NumPy's global random state alone
@@ -164,6 +163,8 @@ class CMAES(Optimizer):
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
         self._strategy.tell(list(solutions), (-fitness).tolist())  # pycma minimises
+        if self.sigma_decay != 1:
+            self._strategy.sigma = float(self._decay(self._strategy.sigma))
 
     @property
     def mean(self) -> np.ndarray:

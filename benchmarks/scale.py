@@ -89,7 +89,7 @@ def leader_seconds(folder: Path, population: int) -> float:
     os.chdir(folder)
     settings = {"vae": "", "rnn": "", "seed": 1, "max_length": 1000, "population": population, "optimizer": "cma"}
     settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": TRACKS, "max_episode": TRACKS}
-    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "refine": 0}
+    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "hard_tracks": 0}
     features = np.random.default_rng(0).normal(size=(1000, controller.FEATURES))
     zeros = np.zeros(controller.NUM_WEIGHTS)
     search = ControllerSearch("scale", settings, controller.principal_subspace(zeros, features, 48))

@@ -17,7 +17,7 @@ Drive = Callable[[list[Task]], list[Result]]
 def drive_generation(search: ControllerSearch, drive: Drive, started: float) -> tuple:
     """Ask, drive, tell, save; returns the generation's row. `started` is when generation 0 was, by time.monotonic."""
     settings = search.settings
-    tracks = config.track_seeds("search", settings["seed"], search.tracks_driven, search.num_tracks)
+    tracks = search.next_tracks()
     max_length, dream = settings["max_length"], bool(settings["dream_mode"])
     if settings["cap_time"] and search.generation:
         max_length = min(max_length, 2 * int(search.rows[-1, MEAN_STEPS]))
@@ -46,6 +46,8 @@ def evaluate(search: ControllerSearch, drive: Drive) -> None:
     scores = score(dream=False)
     dreamt = score(dream=True) if search.settings["dream_mode"] else None
     mark = ", the best so far" if search.evaluated(scores, dreamt) else ""
+    if dreamt is None:  # the road must not lead a search that dreams
+        search.note_hard_tracks(seeds, scores)
     search.save()
     print(f"evaluation: {summary(scores, 'fresh tracks')}{mark}")
     if dreamt is not None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "tracks", "luck")
 LUCK, TRACKS = ROW.index("luck"), ROW.index("tracks")
 LUCKY_GENERATIONS = 5  # over so many the luck is averaged that decides on more tracks: of one it says little
+HARD_TRACKS = 8  # of an evaluation
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
 
@@ -65,8 +66,9 @@ class ControllerSearch:
         fitness: float64 (generations, population), what was told.
         rows: float64 (generations, 11), see ROW.
         road, dream: what its mean scored on the road and, of a search that dreams, in dreams.
-        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; --retrain and
-            --refine start it anew.
+        hard_tracks: int64 (HARD_TRACKS,) or (0,), seeds of the tracks that the mean drove worst when last evaluated.
+        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; --retrain starts
+            it anew.
     """
 
     def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
@@ -76,6 +78,7 @@ class ControllerSearch:
         self.fitness = np.zeros((0, settings["population"]))
         self.rows = np.zeros((0, len(ROW)))
         self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
+        self.hard_tracks = np.zeros(0, np.int64)
         self.start_generation, self.start_u, self.start_sigma = 0, np.zeros(dimensions), settings["sigma_init"]
         self.optimizer = self._rebuilt()
 
@@ -92,6 +95,7 @@ class ControllerSearch:
             search.fitness, search.rows = kept.fitness, arrays["rows"]
             search.road.restore(arrays, "")
             search.dream.restore(arrays, "dream_")
+            search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
             if search.start_generation == 0 and search.start_sigma != kept.settings["sigma_init"]:
@@ -111,6 +115,7 @@ class ControllerSearch:
             "w0": self.coordinates.w0,
             "T": self.coordinates.T,
             "rows": self.rows,
+            "hard_tracks": self.hard_tracks,
             "start_generation": np.array(self.start_generation),
             "start_u": self.start_u,
             "start_sigma": np.array(self.start_sigma),
@@ -160,10 +165,21 @@ class ControllerSearch:
         """The 867 weights at the mean of the search distribution."""
         return self.coordinates.weights(self.optimizer.mean)
 
-    @property
-    def tracks_driven(self) -> int:
-        """Tracks that all generations have used up."""
-        return int(self.rows[:, TRACKS].sum())
+    def next_tracks(self) -> list[int]:
+        """Seeds of the tracks of the next generation: new ones, but for a half that are hard if there are such."""
+        count = self.num_tracks
+        half = count // 2 if len(self.hard_tracks) else 0
+        hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
+        driven = int(self.rows[:, TRACKS].sum())
+        return config.track_seeds("search", self.settings["seed"], driven, count - len(hard)) + hard
+
+    def note_hard_tracks(self, seeds: list[int], scores: np.ndarray) -> None:
+        """Keep the seeds of the tracks on which the mean scored worst; scores (tracks,) of an evaluation.
+
+        No evaluation meets a track again, so none is biased by what the search has seen of another's.
+        """
+        if self.settings["hard_tracks"]:
+            self.hard_tracks = np.array(seeds, np.int64)[np.argsort(scores, kind="stable")[:HARD_TRACKS]]
 
     @property
     def num_tracks(self) -> int:
@@ -204,15 +220,11 @@ class ControllerSearch:
         return better
 
     def _start_anew(self, evaluations: Evaluations) -> None:
-        """Go back to the best mean, if there have been as many worse ones since as --retrain or --refine allows."""
-        since = max(self.start_generation, evaluations.rows[evaluations.best, 0])
-        worse = int((evaluations.rows[:, 0] > since).sum())
-        if self.settings["refine"] and worse >= self.settings["refine"]:
-            self.start_sigma = self.optimizer.sigma / 2
-        elif not (self.settings["retrain"] and worse):
-            return
-        self.start_generation, self.start_u = self.generation, evaluations.best_u
-        self.optimizer = self._rebuilt()
+        """With --retrain go back to the best mean, if the last one was worse."""
+        if self.settings["retrain"] and evaluations.best < len(evaluations.rows) - 1:
+            self.start_generation, self.start_u = self.generation, evaluations.best_u
+            self.start_sigma = self.optimizer.sigma
+            self.optimizer = self._rebuilt()
 
     def _rebuilt(self) -> object:
         """The optimizer as its history makes it."""
@@ -315,6 +327,9 @@ def _check_shapes(arrays: dict[str, np.ndarray], generations: int) -> None:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
+    hard = arrays["hard_tracks"]
+    if hard.dtype != np.int64 or hard.ndim != 1 or (hard < 0).any():
+        raise ValueError("its hard tracks are not seeds")
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:

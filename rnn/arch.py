@@ -11,6 +11,7 @@ import numpy as np
 
 import config
 from nets import keras, load_weights, save_weights, tf
+from rollouts import UserError, training_settings
 from training import Trainer
 
 layers = keras.layers
@@ -97,9 +98,18 @@ class RNN:
     def save(self, path: Path, about: dict) -> None:
         save_weights(self.model, path, about)
 
-    def load(self, path: Path) -> str:
-        """Load weights; returns their hash. UserError when they are missing or of another architecture."""
-        return load_weights(self.model, path, MAKER)
+    def load(self, path: Path, vae: str) -> str:
+        """Load weights; returns their hash.
+
+        Raises:
+            UserError: they are missing, of another architecture, or learned from another VAE than that of hash `vae`.
+        """
+        digest = load_weights(self.model, path, MAKER)
+        taught = training_settings(path).get("vae", vae)
+        if taught != vae:
+            what = f"{path.parent}/ learned from VAE {taught}, {config.VAE_DIR}/ holds {vae}"
+            raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER}")
+        return digest
 
 
 def dream_noise(rng: np.random.Generator, steps: int) -> np.ndarray:

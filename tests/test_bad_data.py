@@ -367,6 +367,7 @@ SEARCHES: dict[str, tuple] = {
     "start_u": (np.zeros(3), np.zeros((15, 1)), np.full(15, np.nan), np.ones(15)),
     "start_sigma": (np.array(-1.0), np.array(0.0), np.array("wide"), np.array([0.1, 0.1]), np.array(0.2)),
     "start_generation": (np.array(-1), np.array(1), np.array(3), np.array([0, 1])),
+    "hard_tracks": (np.array([-1]), np.zeros(3), np.array(5), np.array(["one"])),
     "mean_u": (np.zeros(3), np.zeros(15), np.full(15, np.inf)),
     "best_u": (np.zeros(3), np.full(15, np.inf)),
     "fitness": (np.zeros((3, 5)), np.zeros(4), np.zeros((3, 4), int), np.full((3, 4), np.nan), np.zeros((4, 4))),

@@ -52,7 +52,7 @@ OTHER_FLAGS = {
     GENERATE: ("--start_batch", "--run_all_envs", "--render", "--seed", "--controller", "--exploration"),
     VAE: ("--start_batch", "--max_batch", "--new_model", "--seed"),
     SERIES: ("--start_batch", "--max_batch"),
-    RNN: ("--start_batch", "--max_batch", "--new_model", "--seed"),
+    RNN: ("--start_batch", "--max_batch", "--new_model", "--seed", "--init_weights"),
     CONTROLLER: (
         *("--patience", "--subspace", "--cap_time", "--retrain", "--init_opt", "--seed_start", "--new_model"),
         *("--dream_mode", "--temperature", "--z_only", "--sample_z", "--previous_action"),
@@ -98,9 +98,9 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (GENERATE, "car_racing --controller a.json --render 1", "--render 1 shows the random driver"),
         (GENERATE, "car_racing --controller a.json", "cannot read a.json"),
         (VAE, "--no_such_flag", "unrecognized arguments"),
+        (RNN, "--new_model --init_weights rnn/weights.h5", "rnn/weights.h5 would be overwritten: copy it"),
         (CONTROLLER, "car_racing -n 1 -t 1", "must be at least 2"),
         (CONTROLLER, "car_racing --subspace 288", "has 288 components"),
-        (CONTROLLER, "car_racing --sigma_decay 0.9", "CMA-ES adapts sigma by itself"),
         (MODEL, "car_racing --generate_data_mode --dream_mode", "it cannot be dreamt"),
         (MODEL, "--play --record_video", "--play is not recorded"),
         (MODEL, f"{BEST} --final_mode --dream_mode", "cannot be watched"),
@@ -249,6 +249,16 @@ FILES = {
         *(SERIES, "", ("data", "vae")),
         lambda f: flipped(10**6)(f / "vae/weights.h5"),
         "vae/weights.h5 is not what vae/weights.json was written for",
+    ),
+    "--init_weights that are not there": (
+        *(RNN, f"{STAGES[RNN]} --init_weights none.h5", ("data", "vae/weights.h5")),
+        None,
+        "none.h5 is not there",
+    ),
+    "--init_weights of another VAE": (
+        *(RNN, f"{STAGES[RNN]} --init_weights earlier/weights.h5", ("data", *NETWORKS)),
+        lambda f: (edit(f / "rnn/weights.json", vae="another"), (f / "rnn").rename(f / "earlier")),
+        "earlier/ learned from VAE another, vae/ holds",
     ),
     "--init_opt that is not there": (
         *(CONTROLLER, f"{ONE_RANK} --init_opt none.es.npz", ("data", *NETWORKS)),

@@ -200,7 +200,7 @@ def test_saved_weights_are_the_same_network(rnn: RNN, tmp_path: Path) -> None:
     rnn.save(tmp_path / "weights.h5", {})
     other = RNN()
     assert not np.array_equal(other.model(x), rnn.model(x))
-    other.load(tmp_path / "weights.h5")
+    other.load(tmp_path / "weights.h5", "a VAE")
     np.testing.assert_array_equal(other.model(x), rnn.model(x))
 
 
@@ -211,5 +211,5 @@ def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
     smaller.save_weights(tmp_path / "a.weights.h5")
     (tmp_path / "a.weights.h5").rename(tmp_path / "weights.h5")
     with pytest.raises(UserError, match=r"weights\.h5 does not fit this rnn") as error:
-        RNN().load(tmp_path / "weights.h5")
+        RNN().load(tmp_path / "weights.h5", "a VAE")
     assert "\n" not in str(error.value)

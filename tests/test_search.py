@@ -32,9 +32,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def new_search(**changes: object) -> ControllerSearch:
     settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
-    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "refine": 0, "num_episode": 3, "max_episode": 3}
+    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3}
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
-    settings |= {"eval_episode": 5} | changes
+    settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -91,28 +91,6 @@ def test_retrain_goes_back_to_the_best_mean() -> None:
     for _ in range(6):
         one_generation(keeps_on)
     assert not np.array_equal(keeps_on.mean_weights, best)
-
-
-def test_refine_goes_back_to_the_best_mean_with_half_of_sigma_after_so_many_worse_ones(here: Path) -> None:
-    """The luck is in generation 4; 6 and 8 are worse, and so are 10 and 12 after the first return."""
-    search = new_search(refine=2)
-    sigma = {}
-    for _ in range(12):
-        one_generation(search)
-        sigma[search.generation] = search.optimizer.sigma
-        if search.generation == 4:
-            best = search.mean_weights
-        if search.generation == 7:
-            before = search.optimizer.sigma
-            assert search.start_generation == 0
-        if search.generation in (8, 12):
-            assert search.start_generation == search.generation
-            np.testing.assert_allclose(search.mean_weights, best)
-            assert search.start_sigma < sigma[search.generation - 1] * 0.6
-    assert search.start_sigma < before / 2
-    search.save()
-    loaded = ControllerSearch.load(state_path(NAME))
-    np.testing.assert_array_equal(loaded.ask(), search.ask())
 
 
 def test_what_is_written_is_the_mean_that_was_evaluated_best() -> None:
@@ -192,16 +170,49 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
 def test_tracks_double_after_five_generations_of_luck_and_no_track_comes_twice() -> None:
     search, rng, seen = new_search(num_episode=2, max_episode=8), np.random.default_rng(2), []
     for _ in range(24):
-        seen.append((search.tracks_driven, search.num_tracks))
+        seen.append(search.next_tracks())
         search.ask()
-        shape = (8, search.num_tracks)
+        shape = (8, len(seen[-1]))
         skill = 1000 * np.arange(8)[:, None] if search.generation < 4 else 0
         search.tell(skill + rng.normal(size=shape), np.full(shape, 30), seconds=0.0)
-    assert [count for _, count in seen][:6] == [2] * 6  # four of skill, and then luck has to be the average
-    assert seen[-1][1] == 8
-    assert [start for start, _ in seen[1:]] == np.cumsum([count for _, count in seen])[:-1].tolist()
+    assert [len(tracks) for tracks in seen][:6] == [2] * 6  # four of skill, and then luck has to be the average
+    assert len(seen[-1]) == 8
+    driven = [track for tracks in seen for track in tracks]
+    assert len(set(driven)) == len(driven)
     search.save()
     assert ControllerSearch.load(state_path(NAME)).num_tracks == search.num_tracks
+
+
+# --- hard tracks ---------------------------------------------------------------------------------------------------
+
+
+def test_every_second_track_is_one_that_the_mean_drove_badly(here: Path) -> None:
+    search = new_search(num_episode=4, hard_tracks=1)
+    fresh, hard = search.next_tracks(), []
+    search.note_hard_tracks([900 + i for i in range(32)], np.arange(32.0)[::-1])
+    for _ in range(5):
+        search.ask()
+        search.tell(np.tile(np.arange(8.0)[:, None], 4), np.full((8, 4), 30), seconds=0.0)
+        tracks = search.next_tracks()
+        fresh, hard = [*fresh, *tracks[:2]], [*hard, *tracks[2:]]
+    assert set(hard) == set(range(924, 932))  # in turn
+    assert len(set(fresh)) == 4 + 5 * 2
+    search.save()
+    assert ControllerSearch.load(state_path(NAME)).next_tracks() == search.next_tracks()
+
+
+@pytest.mark.parametrize(("wishes", "kept"), [({}, 8), ({"hard_tracks": 0}, 0), ({"dream_mode": 1}, 0)])
+def test_the_last_evaluation_says_which_tracks_are_hard(here: Path, wishes: dict, kept: int) -> None:
+    """But not to a search that dreams: the road must not lead it."""
+    search, driven = new_search(**{"hard_tracks": 1, "eval_episode": 32} | wishes), []
+
+    def drive(tasks: list[Task]) -> list[Result]:
+        driven.append([task.track for task in tasks])
+        return [Result(float(-(task.track % 1000)), steps=20) for task in tasks]
+
+    drive_generation(search, drive, started=0.0)
+    evaluate(search, drive)
+    assert search.hard_tracks.tolist() == sorted(driven[1], key=lambda track: -(track % 1000))[:kept]
 
 
 # --- what stage 05 asks for ----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ One run of all of them (conftest.py, `finished`) is what all tests here look at 
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,6 +247,15 @@ def test_training_stopped_and_gone_on(
         np.testing.assert_array_equal(once[key], twice[key])
     run_script(folder, name, STAGES[name], "--epochs 1 --seed 1")
     assert log_of(folder, network)[0]["loss"] != log_of(finished, network)[0]["loss"]
+
+
+def test_04_goes_on_from_the_weights_of_an_earlier_M(finished: Path, copy_of: Copy) -> None:
+    folder = copy_of("data", "vae/weights.h5")
+    shutil.copytree(finished / "rnn", folder / "earlier")
+    run_script(folder, RNN, STAGES[RNN], "--epochs 1 --init_weights earlier/weights.h5")
+    [learned], scratch = log_of(folder, "rnn"), log_of(finished, "rnn")
+    assert learned["val_z_loss"] < scratch[-1]["val_z_loss"]
+    assert learned["loss"] < scratch[0]["loss"]
 
 
 def test_04_saves_after_100_steps_at_the_latest(copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
