@@ -45,6 +45,8 @@ from lanes import Result, Task
 from model import Agent, Simulator
 from rollouts import check_folder, file_hash, only_one
 
+CMA_DECAY = 0.96  # CMA-ES takes the luck of the tracks for a landscape, and would stay as wide as it began
+
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
@@ -67,7 +69,7 @@ def parse_args() -> argparse.Namespace:
     add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
-    add("--sigma_decay", type=cli.positive_float, default=0.96, help="factor on sigma a generation")
+    add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
@@ -77,6 +79,8 @@ def parse_args() -> argparse.Namespace:
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
+    if not args.sigma_decay:
+        args.sigma_decay = CMA_DECAY if args.optimizer == "cma" else OPTIMIZERS[args.optimizer].default_sigma_decay
     if args.subspace >= controller.FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {controller.FEATURES} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):

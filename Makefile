@@ -1,5 +1,6 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   two rounds of everything, two hours, resumable; leaves its files in train/; make -n train shows them
+# make dream   after make train: a driver that learns in dreams alone, half an hour; leaves its files in train/*/dream*
 # make drive   the driver of pretrained/ in a window; without a display, in a video
 # make compare every driver that there is on the same 100 tracks, in one table
 # make test    all tests
@@ -17,7 +18,7 @@ TRAIN = train/seed$(SEED)
 DRIVER = $(ENV).cma.2.64.best.json
 new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
-.PHONY: setup demo train drive compare test bench faults clean
+.PHONY: setup demo train dream drive compare test bench faults clean
 
 setup: $(VENV)/.complete
 
@@ -59,6 +60,27 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --batch_size 64 --steps 1000 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 120 --eval_steps 5 -s $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
+
+# One round of dreams after the other. A dream's driver is fast where M has never been, so every round shows M what really
+# comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
+# $(1) is the round, $(2) the folder before it, $(3) and $(4) the numbers of its two batches.
+dream_driver = controller/$(ENV)_dream.cma.2.64.$(1).json
+dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --generations $(2) --eval_steps 3 -s $(SEED)
+define dream_round
+	mkdir -p $(TRAIN)/dream$(1)
+	cd $(TRAIN)/dream$(1) && test -d data || { rm -rf vae .data && cp -al ../$(2)/vae . && cp -al ../$(2)/data .data && mv .data data; }
+	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --start_batch $(3) --seed $(SEED) --controller ../$(2)/$(call dream_driver,best)
+	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --start_batch $(4) --seed $(SEED) --controller ../$(2)/$(call dream_driver,current)
+	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/03_generate_rnn_data.py
+	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,dream$(1)/rnn) --init_weights ../$(2)/rnn/weights.h5 --batch_size 64 --steps 200 --seed $(SEED)
+	$(call dream_search,dream$(1),15)
+endef
+
+dream: $(VENV)/.complete
+	$(call dream_search,.,15)
+	$(call dream_round,1,.,10,11)
+	$(call dream_round,2,dream1,12,13)
+	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,best) --final_mode --seed $(SEED)
 
 test: $(VENV)/.complete
 	$(PY) -m pytest

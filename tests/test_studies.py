@@ -4,6 +4,7 @@ import importlib
 import json
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,26 @@ def test_again_it_scores_nothing_twice(ablated: tuple[Path, str]) -> None:
     again = ablate(folder)
     assert "track " in printed and "track " not in again
     assert printed.split("| driver |")[1] == again.split("| driver |")[1]
+
+
+def test_dreams_of_several_temperatures_beside_the_road(copy_of: Callable[..., Path]) -> None:
+    folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
+    words = command("studies/transfer.py", "--folder . --generations 2 --temperatures 2 0.5 --seeds 3")
+    for _ in range(2):
+        done = subprocess.run(
+            [*words, f"--search={SEARCH}"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    table = (folder / "transfer/TRANSFER.md").read_text()
+    assert table in done.stdout
+    assert [row.split(" | ")[:2] for row in table.splitlines()[2:]] == [["| 0.5", "3"], ["| 2", "3"]]
+    for temperature in (0.5, 2):
+        logs = folder / f"transfer/{temperature}.3/log"
+        assert json.loads((logs / "car_racing_dream.cma.1.2.json").read_text())["temperature"] == temperature
+        for log in ("log", "dream_log"):
+            for row in json.loads((logs / f"car_racing_dream.cma.1.2.{log}.json").read_text()):
+                assert f"{row['mean']:.0f}" in table
+    assert (folder / "transfer/transfer.png").stat().st_size > 10_000
 
 
 def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
