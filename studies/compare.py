@@ -3,9 +3,9 @@
     python studies/compare.py --folder train/seed0
 
 Puts side by side what is there, and says how to make what is not: the baselines of the working directory, the agents of
-studies/ablations.py in FOLDER, the driver of FOLDER, and the one there that only dreamt. All scores must be of one
---seed: then they are of the same tracks. The hours and steps of a World Model are those of its search, without the
-data, V and M. Writes report/compare.md and report/compare.png.
+studies/ablations.py in FOLDER, the driver of FOLDER, and those of FOLDER/dream2, which have learned in dreams. All
+scores must be of one --seed: then they are of the same tracks. The hours and steps of a World Model are those of its
+search, without the data, V and M. Writes report/compare.md and report/compare.png.
 """
 
 import argparse
@@ -29,7 +29,11 @@ BASELINES = {  # a name, and how to have its scores over the tracks of a seed
 }
 TRACKS = 100
 ABLATED = {"World Models, z alone": "z_alone", "World Models, z and h": "z_and_h"}
-DRIVERS = {"World Models": "best", "World Models, only dreamt": "dream_best"}
+DRIVERS = {  # a name, the folder and the search that it is of, and by what it was chosen
+    "World Models": (".", "car_racing", "best"),
+    "World Models, learned in dreams": ("dream2", "car_racing_dream", "best"),
+    "the same, chosen in dreams too": ("dream2", "car_racing_dream", "dream_best"),
+}
 
 
 def parse_args() -> argparse.Namespace:
@@ -56,19 +60,20 @@ def baseline(name: str, seed: int) -> Outcome | str:
 def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
     """The outcome of one agent of the ablations, or how to make it."""
     own = folder / "ablations" / agent
-    if not study.find_driver(own, "best"):
+    weights = study.find_driver(own)
+    if weights is None:
         return f"python studies/ablations.py --folder {folder}"
     inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
-    return study.score(own, name, seed, config.ACTION_DIM * (inputs + 1))
+    return study.score(own, weights, name, seed, config.ACTION_DIM * (inputs + 1))
 
 
-def driver(name: str, which: str, folder: Path, seed: int) -> Outcome | str:
+def driver(name: str, folder: Path, seed: int) -> Outcome | str:
     """The outcome of a search in a folder, scored here if it has not been; or how to make it."""
-    if not list((folder / config.CONTROLLER_DIR).glob(f"*.{which}.json")):
-        return (
-            f"python 05_train_controller.py car_racing{' --dream_mode' if which == 'dream_best' else ''}, in {folder}"
-        )
-    return study.score(folder, name, seed, controller.NUM_WEIGHTS, which)
+    where, search, which = DRIVERS[name]
+    weights = study.find_driver(folder / where, search, which)
+    if weights is None:
+        return "make train" if where == "." else "make train, make dream"
+    return study.score(folder / where, weights, name, seed, controller.NUM_WEIGHTS)
 
 
 def draw(outcomes: list[Outcome], path: Path) -> None:
@@ -90,7 +95,7 @@ def main() -> None:
     args = parse_args()
     found = {name: baseline(name, args.seed) for name in BASELINES}
     found |= {name: ablation(name, agent, args.folder, args.seed) for name, agent in ABLATED.items()}
-    found |= {name: driver(name, which, args.folder, args.seed) for name, which in DRIVERS.items()}
+    found |= {name: driver(name, args.folder, args.seed) for name in DRIVERS}
     outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]
     for name, missing in found.items():
         if isinstance(missing, str):

@@ -76,25 +76,21 @@ def add_arguments(parser: argparse.ArgumentParser, generations: int) -> None:
     parser.add_argument("--num_episode", type=cli.tracks, default=100, help="fresh tracks to score each driver on")
 
 
-def find_driver(folder: Path, which: str) -> Path | None:
-    """The controller of the one search on the road ("best") or in dreams ("dream_best") that a folder holds."""
-    env_name = {"best": "car_racing", "dream_best": "car_racing_dream"}[which]
-    found = sorted((folder / config.CONTROLLER_DIR).glob(f"{env_name}.*.{which}.json"))
+def find_driver(folder: Path, search: str = "car_racing", which: str = "best") -> Path | None:
+    """The controller of the one search on the road, or in dreams ("car_racing_dream"), that a folder holds."""
+    found = sorted((folder / config.CONTROLLER_DIR).glob(f"{search}.*.{which}.json"))
     if len(found) > 1:
         raise UserError(f"{folder / config.CONTROLLER_DIR} holds several drivers: {', '.join(map(str, found))}")
     return found[0] if found else None
 
 
-def score(folder: Path, name: str, seed: int, parameters: int, which: str = "best", num_episode: int = 100) -> Outcome:
-    """What the search in a folder has found, on fresh tracks: scored once, and then remembered.
+def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, num_episode: int = 100) -> Outcome:
+    """A driver of a folder on fresh tracks: scored once, and then remembered.
 
     Args:
-        parameters: of the controller; which: "best", or "dream_best" of a search that dreamt.
+        parameters: of the controller.
     """
-    weights = find_driver(folder, which)
-    if weights is None:
-        raise UserError(f"{folder / config.CONTROLLER_DIR} holds no driver that has been evaluated")
-    kept = folder / f"{which}.outcome.json"
+    kept = folder / f"{weights.stem}.outcome.json"
     outcome = read_json(kept) if kept.exists() else {}
     about = {"weights": file_hash(weights), "seed": seed, "num_episode": num_episode}
     if {key: outcome.get(key) for key in about} != about:
@@ -115,7 +111,10 @@ def search_and_score(
     """Run a search in a folder to its end, with some flags of its own, and score what it has found."""
     print(f"--- {name}", flush=True)
     run(folder, f"05_train_controller.py car_racing {args.search} {flags} --generations {args.generations} -s {seed}")
-    return score(folder, name, seed, parameters, num_episode=args.num_episode)
+    weights = find_driver(folder)
+    if weights is None:
+        raise UserError(f"{folder / config.CONTROLLER_DIR} holds no driver that has been evaluated")
+    return score(folder, weights, name, seed, parameters, args.num_episode)
 
 
 def table(outcomes: list[Outcome]) -> str:

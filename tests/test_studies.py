@@ -88,6 +88,7 @@ def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
     assert "genetic algorithm is left out; to have it: python baselines/ga_car_racing.py and, when" in printed
     assert f"World Models, z alone is left out; to have it: python studies/ablations.py --folder {tmp_path}" in printed
     assert "Deep Q-Learning is left out" in printed
+    assert "World Models, learned in dreams is left out; to have it: make train, make dream" in printed
     assert (tmp_path / "report/compare.png").stat().st_size > 10_000
 
 
