@@ -65,7 +65,7 @@ train: $(VENV)/.complete
 # comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
 # $(1) is the round, $(2) the folder before it, $(3) and $(4) the numbers of its two batches.
 dream_driver = controller/$(ENV)_dream.cma.2.64.$(1).json
-dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --generations $(2) --eval_steps 3 -s $(SEED)
+dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --generations 10 --eval_steps 1 -s $(SEED)
 define dream_round
 	mkdir -p $(TRAIN)/dream$(1)
 	cd $(TRAIN)/dream$(1) && test -d data || { rm -rf vae .data && cp -al ../$(2)/vae . && cp -al ../$(2)/data .data && mv .data data; }
@@ -73,11 +73,11 @@ define dream_round
 	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --start_batch $(4) --seed $(SEED) --controller ../$(2)/$(call dream_driver,current)
 	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN)/dream$(1) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,dream$(1)/rnn) --init_weights ../$(2)/rnn/weights.h5 --batch_size 64 --steps 200 --seed $(SEED)
-	$(call dream_search,dream$(1),15)
+	$(call dream_search,dream$(1))
 endef
 
 dream: $(VENV)/.complete
-	$(call dream_search,.,15)
+	$(call dream_search,.)
 	$(call dream_round,1,.,10,11)
 	$(call dream_round,2,dream1,12,13)
 	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,best) --final_mode --seed $(SEED)
