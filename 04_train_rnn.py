@@ -34,9 +34,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--init_weights", type=Path, help="start from an earlier M's weights, not from random ones")
     args = parser.parse_args()
     if args.init_weights and args.init_weights.resolve() == WEIGHTS.resolve():
-        parser.error(
-            f"--init_weights {args.init_weights} would be overwritten by this training: copy it to another name"
-        )
+        parser.error(f"--init_weights {args.init_weights} would be overwritten: copy it to another name")
     return args
 
 

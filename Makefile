@@ -83,7 +83,7 @@ dream: $(VENV)/.complete
 	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,best) --final_mode --seed $(SEED)
 
 test: $(VENV)/.complete
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 bench: $(VENV)/.complete
 	$(PY) -m pip install --disable-pip-version-check --quiet -r benchmarks/requirements.txt

@@ -70,7 +70,7 @@ def draw(curves: dict[tuple[float, int], Curve], path: Path) -> None:
         axes.set(xlabel="generation", ylabel="score of the mean", ylim=(-100, 1050))
         axes.set_title(f"temperature {temperature:g}")
         axes.grid(alpha=0.3)
-    all_axes[-1].legend()
+    figure.legend(*all_axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(temperatures))
     save_figure(figure, path)
 
 
