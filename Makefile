@@ -81,6 +81,7 @@ dream: $(VENV)/.complete
 	$(call dream_round,1,.,10,11)
 	$(call dream_round,2,dream1,12,13)
 	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,best) --final_mode --seed $(SEED)
+	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,dream_best) --final_mode --seed $(SEED)
 
 test: $(VENV)/.complete
 	$(PY) -m pytest -n 2 --dist loadfile
