@@ -46,8 +46,7 @@ def evaluate(search: ControllerSearch, drive: Drive) -> None:
     scores = score(dream=False)
     dreamt = score(dream=True) if search.settings["dream_mode"] else None
     mark = ", the best so far" if search.evaluated(scores, dreamt) else ""
-    if dreamt is None:  # the road must not lead a search that dreams
-        search.note_hard_tracks(seeds, scores)
+    search.note_hard_tracks(seeds, scores)
     search.save()
     print(f"evaluation: {summary(scores, 'fresh tracks')}{mark}")
     if dreamt is not None:

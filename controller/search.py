@@ -178,7 +178,7 @@ class ControllerSearch:
 
         No evaluation meets a track again, so none is biased by what the search has seen of another's.
         """
-        if self.settings["hard_tracks"]:
+        if self.settings["hard_tracks"] and not self.settings["dream_mode"]:  # the road must not lead a dreaming search
             self.hard_tracks = np.array(seeds, np.int64)[np.argsort(scores, kind="stable")[:HARD_TRACKS]]
 
     @property
