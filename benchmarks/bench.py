@@ -37,6 +37,13 @@ def run_part(name: str) -> tuple[list[Row], list[str]]:
     return [Row(**fields) for fields in content["rows"]], content["notes"]
 
 
+def what_bounds(rows: list[Row]) -> list[str]:
+    """Why the rows that miss their goal do."""
+    short = [row for row in rows if row.bound and not row.reached_goal]
+    reasons = [f"* {row.work}, beside {row.against}: {row.bound}." for row in short]
+    return ["What keeps rows from their goals:", "", *reasons, ""] if reasons else []
+
+
 def main() -> None:
     started = time.monotonic()
     rows, notes = [], []
@@ -57,6 +64,7 @@ def main() -> None:
         "|---|---|---|---|---|---|",
         *(row.markdown() for row in rows),
         "",
+        *what_bounds(rows),
         *notes,
     ]
     RESULTS.write_text("\n".join(lines).rstrip() + "\n")

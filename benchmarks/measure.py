@@ -38,10 +38,18 @@ class Row:
     goal: float | None = None  # what it should reach
     most: bool = False  # the ratio is a cost: it must stay below `least`
     unit: str = "×"
+    bound: str = ""  # what keeps it from its goal
 
     @property
     def reached(self) -> bool:
-        return self.ratio <= self.least if self.most else self.ratio >= self.least
+        return self._comes_to(self.least)
+
+    @property
+    def reached_goal(self) -> bool:
+        return self._comes_to(self.goal or self.least)
+
+    def _comes_to(self, wanted: float) -> bool:
+        return self.ratio <= wanted if self.most else self.ratio >= wanted
 
     def markdown(self) -> str:
         sign = "≤" if self.most else "≥"
@@ -69,12 +77,13 @@ def row(
     percent: bool = False,
     most: bool = False,
     goal: float | None = None,
+    bound: str = "",
 ) -> Row:
     """A row from rates (rounds,) of both, in `unit`; with `most` the ratio is of times: what ours takes of theirs."""
     ratios = (theirs / ours if most else ours / theirs) * (100 if percent else 1)
     ours_text, theirs_text = (f"{_short(float(np.median(rates)))} {unit}" for rates in (ours, theirs))
     numbers = (float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
-    return Row(work, ours_text, against, theirs_text, *numbers, least, goal, most, " %" if percent else "×")
+    return Row(work, ours_text, against, theirs_text, *numbers, least, goal, most, " %" if percent else "×", bound)
 
 
 def take_turns(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:
