@@ -26,11 +26,11 @@ DECODER = config.Z_DIM * 1024 + 1024 * 64 * 25 + 5**2 * 64 * 64 * 25 + 13**2 * 6
 LSTM = (config.HIDDEN_UNITS + config.Z_DIM + config.ACTION_DIM + 1) * 4 * config.HIDDEN_UNITS
 MIXTURE = config.HIDDEN_UNITS * (3 * config.MIXTURES * config.Z_DIM + 1)
 BOUNDS = {
-    "encode": "TensorFlow's convolutions, each alone: the first, which sums 48 products a number, comes to a third of the"
-    " peak, the second, with half of all products, to two thirds, the last to a third",
+    "encode": "TensorFlow's convolutions, each alone: the first, which sums 48 products a number, comes to a third of"
+    " the peak, the second, with half of all products, to two thirds, the last to a third",
     "train VAE": "the same convolutions, forwards and backwards",
-    "train RNN": "300 steps that wait for each other, products of 100 × 256 by 256 × 1,024 numbers; XLA, which makes the"
-    " loss faster, makes these slower",
+    "train RNN": "300 steps that wait for each other, products of 100 × 256 by 256 × 1,024 numbers; XLA, which makes"
+    " the loss faster, makes these slower",
 }
 VAE_STEP = FRAMES * (3 * (ENCODER + DECODER) - CONVOLUTIONS[0])
 RNN_STEP = EPISODES * STEPS * 3 * (LSTM + MIXTURE)
