@@ -59,6 +59,9 @@ def load(path: Path, learner: Learner) -> Progress:
 def start_or_resume(name: str, learner: Learner, settings: dict, new_model: bool) -> Progress:
     """Where the training stands: at its start, or where its file says, which is then in `learner` too."""
     path = records.path(name, "state.h5")
+    weights = records.weights_path(name)
+    if not (new_model or path.exists()) and weights.exists():
+        raise UserError(f"{weights} is there, but {path}, to go on from, is not: put it back, or give --new_model")
     if new_model or not path.exists():
         records.remove(name)  # of a training that --new_model replaces
         return Progress(settings)

@@ -158,7 +158,6 @@ def main() -> None:
             "tutorial": lambda: rate(drive),
             "tutorial in ours": lambda: rate(drive_in_ours),
             "tutorial's dreams": lambda: rate(dream),
-            "one again": lambda: crew.rate(1),
         },
         ROUNDS,
     )

@@ -39,8 +39,9 @@ def run_part(name: str) -> tuple[list[Row], list[str]]:
 
 def what_bounds(rows: list[Row]) -> list[str]:
     """Why the rows that miss their goal do."""
-    short = [row for row in rows if row.bound and not row.reached_goal]
-    reasons = [f"* {row.work}, beside {row.against}: {row.bound}." for row in short]
+    short = [row for row in rows if not row.reached_goal]
+    unknown = "nothing that is known; other work on the machine tells first on this row"
+    reasons = [f"* {row.work}, beside {row.against or 'its limit'}: {row.bound or unknown}." for row in short]
     return ["What keeps rows from their goals:", "", *reasons, ""] if reasons else []
 
 
@@ -68,6 +69,7 @@ def main() -> None:
         *notes,
     ]
     RESULTS.write_text("\n".join(lines).rstrip() + "\n")
+    print("", *lines, sep="\n")
     missed = [row.work for row in rows if not row.reached]
     print(f"\n{RESULTS}: {len(rows) - len(missed)} of {len(rows)} reached" + "".join(f"\n  not: {m}" for m in missed))
 

@@ -162,14 +162,16 @@ def on_one_core() -> list[Row]:
 
 def on_two_cores() -> Row:
     """Two workers, resets included, beside EnvPool's two threads, which step without."""
-    crew, batch = Crew(prepare, 2), ENVPOOL_BATCHES[-1]
-    envpool = play_envpool(batch, threads=2, clock=time.perf_counter)
-    rates = take_turns({"ours": lambda: crew.rate(2), "EnvPool": lambda: envpool(1)}, ROUNDS)
+    crew = Crew(prepare, 2)
+    envpools = {batch: play_envpool(batch, threads=2, clock=time.perf_counter) for batch in ENVPOOL_BATCHES[1:]}
+    plays = {"ours": lambda: crew.rate(2)} | {batch: lambda play=play: play(1) for batch, play in envpools.items()}
+    rates = take_turns(plays, ROUNDS)
+    best = max(envpools, key=lambda batch: np.median(rates[batch]))
     return row(
         "environment step, two cores, resets included",
-        f"EnvPool 1.2.5, two threads, batch {batch}",
+        f"EnvPool 1.2.5, two threads, batch {best}",
         rates["ours"],
-        rates["EnvPool"],
+        rates[best],
         RATE,
         5,
         **{"goal": 7, "bound": SOLVER},

@@ -5,11 +5,11 @@
 Measured: agent-steps/s of stage 05 itself under mpirun. There are as many cores as there are; more ranks than that
 share them.
 
-The model takes the lengths of the episodes of a real generation and deals them out as mpi.Ranks.map does. A rank's time
-is the number of its lock-step steps times what such a step costs with so many lanes at work (a fixed part, for the
-networks always see 16 rows, and a part for every lane that drives), both measured here on one rank. To the slowest
-rank's time come the messages, all through the leader's network card, and the leader's own work, measured here. It
-assumes a core of this kind for every rank, and 1 Gbit/s, 0.1 ms a message.
+The model takes lengths of episodes, as untrained controllers drive them, and deals them out as mpi.Ranks.map does. A
+rank's time is its resets and the number of its lock-step steps times what such a step costs with so many lanes at work
+(a fixed part, for the networks always see 16 rows, and a part for every lane that drives), all measured here on one
+rank. To the slowest rank's time come the messages, all through the leader's network card, and the leader's own work,
+measured here. It assumes a core of this kind for every rank, and 1 Gbit/s, 0.1 ms a message.
 """
 
 import json
@@ -60,8 +60,8 @@ def measured(folder: Path, ranks: int) -> float:
     return steps / (rows[-1]["seconds"] - rows[0]["seconds"])
 
 
-def lock_step_costs() -> tuple[float, float, np.ndarray]:
-    """Seconds of a lock-step step: the fixed part, and the part a lane adds; and the lengths of some episodes."""
+def lock_step_costs() -> tuple[float, float, float, np.ndarray]:
+    """Seconds of a lock-step step: the fixed part, and the part a lane adds; of a reset; lengths of some episodes."""
     from lanes import ROWS, Task
     from model import Agent, Simulator
 
@@ -70,16 +70,22 @@ def lock_step_costs() -> tuple[float, float, np.ndarray]:
     tracks = config.track_seeds("explore", 2, 0, 2 * ROWS)
     weights = rng.normal(0, 0.1, (len(tracks), controller.NUM_WEIGHTS))
 
-    def seconds_a_step(lanes: int) -> float:
+    def seconds(lanes: int, steps: int) -> float:
         start = time.perf_counter()
-        simulator.run([Task(weights[0], track, 60) for track in tracks[:lanes]])
-        return (time.perf_counter() - start) / 60
+        simulator.run([Task(weights[0], track, steps) for track in tracks[:lanes]])
+        return time.perf_counter() - start
 
-    seconds_a_step(ROWS)
-    one, all_lanes = (np.median([seconds_a_step(lanes) for _ in range(5)]) for lanes in (1, ROWS))
+    def median(lanes: int) -> tuple[float, float]:
+        """Seconds of one step, and of the resets before the first."""
+        seconds(lanes, 10)
+        short, long = np.median([[seconds(lanes, steps) for steps in (10, 70)] for _ in range(5)], axis=0)
+        step = (long - short) / 60
+        return step, short - 10 * step
+
+    (one, _), (all_lanes, resets) = median(1), median(ROWS)
     lane = (all_lanes - one) / (ROWS - 1)
     results = simulator.run([Task(w, track, 1000) for w, track in zip(weights, tracks, strict=True)])
-    return one - lane, lane, np.array([result.steps for result in results])
+    return one - lane, lane, max(resets, 0) / ROWS, np.array([result.steps for result in results])
 
 
 def leader_seconds(folder: Path, population: int) -> float:
@@ -89,7 +95,7 @@ def leader_seconds(folder: Path, population: int) -> float:
     os.chdir(folder)
     settings = {"vae": "", "rnn": "", "seed": 1, "max_length": 1000, "population": population, "optimizer": "cma"}
     settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": TRACKS, "max_episode": TRACKS}
-    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "hard_tracks": 0}
+    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "hard_tracks": 0, "track_ranks": 1}
     features = np.random.default_rng(0).normal(size=(1000, controller.FEATURES))
     zeros = np.zeros(controller.NUM_WEIGHTS)
     search = ControllerSearch("scale", settings, controller.principal_subspace(zeros, features, 48))
@@ -103,19 +109,19 @@ def leader_seconds(folder: Path, population: int) -> float:
     return float(np.median(seconds))
 
 
-def lock_step(lengths: np.ndarray, lanes: int, fixed: float, lane: float) -> float:
+def lock_step(lengths: np.ndarray, lanes: int, fixed: float, lane: float, reset: float) -> float:
     """Seconds for one rank to drive episodes of these lengths, a free lane taking the next."""
     ends = np.zeros(lanes)
     for length in lengths:
         ends[ends.argmin()] += length
-    return fixed * ends.max() + lane * lengths.sum()
+    return fixed * ends.max() + lane * lengths.sum() + reset * len(lengths)
 
 
 def modelled(population: int, ranks: int, costs: tuple, leader: float) -> float:
     """Agent-steps/s of a generation."""
-    fixed, lane, some = costs
+    *costs_a_step, some = costs
     lengths = np.random.default_rng(0).choice(some, population * TRACKS)
-    slowest = max(lock_step(lengths[rank::ranks], 16, fixed, lane) for rank in range(min(ranks, len(lengths))))
+    slowest = max(lock_step(lengths[rank::ranks], 16, *costs_a_step) for rank in range(min(ranks, len(lengths))))
     busy = min(ranks, len(lengths)) - 1
     messages = busy * 2 * MESSAGE_SECONDS + message_bytes(population, ranks) / BYTES_A_SECOND
     return lengths.sum() / (slowest + messages + leader)
@@ -142,18 +148,21 @@ def main() -> None:
         costs = lock_step_costs()
         leaders = {population: leader_seconds(folder, population) for population in POPULATIONS}
         os.chdir(ROOT)
-    sent = message_bytes(POPULATION, 2)
+    sent = ", ".join(f"{message_bytes(population, 2):,}" for population in POPULATIONS)
+    worked = ", ".join(f"{1000 * leaders[population]:.0f}" for population in POPULATIONS)
     notes = [
-        f"Ranks on the {len(os.sched_getaffinity(0))} cores of this machine, population {POPULATION} × {TRACKS} tracks:"
-        f" two ranks send {sent:,} bytes a generation, and the leader's own work takes"
-        f" {1000 * leaders[POPULATION]:.0f} ms of it.",
+        f"Ranks on the {len(os.sched_getaffinity(0))} cores of this machine, population {POPULATION} × {TRACKS} tracks."
+        f" For populations of {', '.join(f'{population:,}' for population in POPULATIONS)} a leader sends {sent} bytes"
+        f" a generation to a second rank (to many, almost twice that), and its own work in the 147 coordinates of the"
+        f" default takes {worked} ms.",
         "",
         f"| ranks | {' | '.join(map(str, MEASURED))} |",
         "|---|" + "---|" * len(MEASURED),
         "| agent-steps/s, measured | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |",
         "",
         f"By the model of `benchmarks/scale.py` (a lock-step step costs {1000 * costs[0]:.2f} ms and"
-        f" {1000 * costs[1]:.3f} ms a lane; one core a rank, 1 Gbit/s):",
+        f" {1000 * costs[1]:.3f} ms a lane, a reset {1000 * costs[2]:.1f} ms; one core a rank; all messages through"
+        f" the leader's card of 1 Gbit/s, 0.1 ms each; episodes of {costs[3].mean():.0f} steps on average):",
         "",
         f"| agent-steps/s, modelled: ranks | {' | '.join(f'{ranks:,}' for ranks in MODELLED)} |",
         "|---|" + "---|" * len(MODELLED),

@@ -7,10 +7,11 @@ gym 0.26 has Gymnasium's reset and step already; what it wants of its own are th
 breaks on NumPy 2, so the environments are registered without it.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import gym
 import gymnasium
+from gymnasium.envs.box2d.car_racing import FPS
 
 
 class LegacyEnv(gym.Env):
@@ -18,12 +19,15 @@ class LegacyEnv(gym.Env):
 
     Args:
         gymnasium_id: what it is called in Gymnasium, where it is registered.
-        render_mode: as there.
+        render_mode: None or "rgb_array".
+        kwargs: what else the environment takes, such as `size`.
     """
 
-    def __init__(self, gymnasium_id: str, render_mode: str | None = None) -> None:
-        self._env = gymnasium.make(gymnasium_id, render_mode=render_mode, disable_env_checker=True).unwrapped
-        self.metadata, self.render_mode = self._env.metadata, render_mode
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": FPS}  # gym asks the class
+
+    def __init__(self, gymnasium_id: str, render_mode: str | None = None, **kwargs: Any) -> None:
+        made = gymnasium.make(gymnasium_id, render_mode=render_mode, disable_env_checker=True, **kwargs)
+        self._env, self.render_mode = made.unwrapped, render_mode
         self.observation_space, self.action_space = (
             gym.spaces.Box(space.low, space.high, space.shape, space.dtype)
             for space in (self._env.observation_space, self._env.action_space)

@@ -57,12 +57,27 @@ def baseline(name: str, seed: int) -> Outcome | str:
         return missing
 
 
+NOTES = """
+All scores are over the same tracks, which no training has seen. The hours and the agent-steps of a World Model are
+those of its search: the data, V and M come before it. A driver from dreams has taken its steps in the last round of
+dreams. Hours are of the clock, pauses and other work included.
+"""
+
+
+def driver_of(folder: Path, search: str = "car_racing", which: str = "best") -> Path | str | None:
+    """The driver that a folder holds, None if there is none, or why it cannot be said which."""
+    try:
+        return study.find_driver(folder, search, which)
+    except UserError as error:
+        return str(error)
+
+
 def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
     """The outcome of one agent of the ablations, or how to make it."""
     own = folder / "ablations" / agent
-    weights = study.find_driver(own)
-    if weights is None:
-        return f"python studies/ablations.py --folder {folder}"
+    weights = driver_of(own)
+    if not isinstance(weights, Path):
+        return weights or f"python studies/ablations.py --folder {folder}"
     inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
     return study.score(own, weights, name, seed, config.ACTION_DIM * (inputs + 1))
 
@@ -70,9 +85,9 @@ def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
 def driver(name: str, folder: Path, seed: int) -> Outcome | str:
     """The outcome of a search in a folder, scored here if it has not been; or how to make it."""
     where, search, which = DRIVERS[name]
-    weights = study.find_driver(folder / where, search, which)
-    if weights is None:
-        return "make train" if where == "." else "make train, make dream"
+    weights = driver_of(folder / where, search, which)
+    if not isinstance(weights, Path):
+        return weights or ("make train" if where == "." else "make train, make dream")
     return study.score(folder / where, weights, name, seed, controller.NUM_WEIGHTS)
 
 
@@ -102,7 +117,7 @@ def main() -> None:
             print(f"{name} is left out; to have it: {missing}")
     if not outcomes:
         raise UserError("there is nothing to compare yet")
-    table = study.table(outcomes)
+    table = study.table(outcomes) + NOTES
     with atomic_write(config.REPORT_DIR / "compare.md") as part:
         part.write_text(table)
     draw(outcomes, config.REPORT_DIR / "compare.png")

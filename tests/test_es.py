@@ -66,14 +66,16 @@ def test_rotated_ellipsoid(name: str, reached: float) -> None:
     assert ellipsoid(optimizer.mean[None])[0] > reached
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_rastrigin(name: str) -> None:
-    """Wide at first, then narrow: the best solution seen lies in the best valley or in one next to it."""
+@pytest.mark.parametrize(
+    ("name", "reached"), [("pepg", -1.5), ("openes", -2.5), ("cma", -7.5), ("ses", -9.5), ("ga", -15.5)]
+)
+def test_rastrigin(name: str, reached: float) -> None:
+    """Wide at first, then narrow; a valley is one deep. The best of as many samples that learn nothing have -27."""
     narrowing = {} if name == "cma" else {"sigma_decay": 0.98}
-    optimizer = OPTIMIZERS[name](num_params=3, popsize=40, seed=1, sigma_init=1.0, **narrowing)
-    assert rastrigin(optimizer.mean[None])[0] < -60
+    optimizer = OPTIMIZERS[name](num_params=10, popsize=40, seed=1, sigma_init=1.0, **narrowing)
+    assert rastrigin(optimizer.mean[None])[0] < -200
     climb(optimizer, rastrigin, generations=200)
-    assert optimizer.best[1] > -3.5
+    assert rastrigin(optimizer.mean[None])[0] > reached
 
 
 # --- they are deterministic ----------------------------------------------------------------------------------------

@@ -14,7 +14,16 @@ from test_controller import some_features
 import config
 import controller.arch as arch
 from controller.generation import drive_generation, evaluate
-from controller.search import ControllerSearch, check_settings, name_of, new_coordinates, state_path, weights_path
+from controller.search import (
+    ControllerSearch,
+    check_settings,
+    name_of,
+    new_coordinates,
+    ranks_on_tracks,
+    state_path,
+    weights_path,
+)
+from es import OPTIMIZERS
 from lanes import Result, Task
 from rollouts import UserError
 
@@ -34,7 +43,7 @@ def new_search(**changes: object) -> ControllerSearch:
     settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
     settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3}
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
-    settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
+    settings |= {"eval_episode": 5, "hard_tracks": 0, "track_ranks": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -55,7 +64,7 @@ def one_generation(search: ControllerSearch) -> None:
 
 
 @pytest.mark.parametrize("retrain", [0, 1])
-@pytest.mark.parametrize("optimizer", ["cma", "pepg"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, retrain: int) -> None:
     """Bit for bit, wherever it was broken off; with --retrain also when it had gone back to its best before."""
     unbroken = new_search(optimizer=optimizer, retrain=retrain)
@@ -181,6 +190,30 @@ def test_tracks_double_after_five_generations_of_luck_and_no_track_comes_twice()
     assert len(set(driven)) == len(driven)
     search.save()
     assert ControllerSearch.load(state_path(NAME)).num_tracks == search.num_tracks
+
+
+# --- ranks on tracks ---------------------------------------------------------------------------------------------
+
+
+def test_a_rank_is_how_many_are_worse_less_how_many_are_better() -> None:
+    scores = np.random.default_rng(1).integers(-3, 4, (9, 5)).astype(float)  # with ties
+    worse, better = ((sign * scores[:, None] > sign * scores[None]).sum(axis=1) for sign in (1, -1))
+    np.testing.assert_allclose(ranks_on_tracks(scores), (worse - better) / (2 * 8))
+
+
+@pytest.mark.parametrize("track_ranks", [0, 1])
+def test_how_bad_an_accident_was_tells_only_a_search_by_scores(here: Path, track_ranks: int) -> None:
+    searches = [new_search(track_ranks=track_ranks) for _ in range(2)]
+    for search, accident in zip(searches, (-10.0, -900.0), strict=True):
+        search.ask()
+        scores = np.random.default_rng(1).uniform(300, 900, (8, 6))
+        scores[3] = (*[900] * 5, accident)  # a fast one
+        search.tell(scores, np.full(scores.shape, 30), seconds=0.0)
+        assert search.rows[-1, 2] == pytest.approx(scores.mean())  # what is printed are scores
+        search.save()
+        np.testing.assert_array_equal(ControllerSearch.load(state_path(NAME)).ask(), search.ask())
+    same = np.array_equal(*(search.ask() for search in searches))
+    assert same == bool(track_ranks)
 
 
 # --- hard tracks ---------------------------------------------------------------------------------------------------

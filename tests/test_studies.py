@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import LIMIT, command, environment, run_script
 
+from es import OPTIMIZERS
 from rollouts import file_hash
 
 study = importlib.import_module("studies.study")
@@ -54,6 +55,20 @@ def test_again_it_scores_nothing_twice(ablated: tuple[Path, str]) -> None:
     assert printed.split("| driver |")[1] == again.split("| driver |")[1]
 
 
+def test_five_ways_to_search(copy_of: Callable[..., Path]) -> None:
+    folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
+    words = command("studies/optimizers.py", "--folder . --generations 1 --num_episode 1 --seeds 4")
+    done = subprocess.run(
+        [*words, f"--search={SEARCH}"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=2 * LIMIT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    table = (folder / "optimizers/OPTIMIZERS.md").read_text()
+    assert table in done.stdout
+    for name in OPTIMIZERS:
+        assert (folder / f"optimizers/{name}.4/controller/car_racing.{name}.1.2.es.npz").exists()
+        assert f"| {name} |" in table and f"| {name}, seed 4 |" in table
+
+
 def test_dreams_of_several_temperatures_beside_the_road(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
     words = command("studies/transfer.py", "--folder . --generations 2 --temperatures 2 0.5 --seeds 3")
@@ -83,11 +98,15 @@ def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
     (baselines / "ga_car_racing.scores.json").write_text(json.dumps(kept | {"seed": 1}))
     (baselines / "dqn_car_racing.scores.json").write_text(json.dumps(kept | {"scores": [900.0]}))  # of one track
     (tmp_path / "ablations/z_alone/controller").mkdir(parents=True)  # of a study that has just begun
+    (tmp_path / "controller").mkdir()
+    for number in (2, 4):  # which of them is meant?
+        (tmp_path / f"controller/car_racing.cma.{number}.64.best.json").touch()
     printed = run_script(tmp_path, "studies/compare.py", "--folder", tmp_path).stdout
     assert "| random | -30.0 ± 1.0 | -31.0 | 5 | 2.0 million | 2.0 |" in printed
     assert "genetic algorithm is left out; to have it: python baselines/ga_car_racing.py and, when" in printed
     assert f"World Models, z alone is left out; to have it: python studies/ablations.py --folder {tmp_path}" in printed
     assert "Deep Q-Learning is left out" in printed
+    assert "World Models is left out; to have it: " in printed and "holds several drivers" in printed
     assert "World Models, learned in dreams is left out; to have it: make train, make dream" in printed
     assert (tmp_path / "report/compare.png").stat().st_size > 10_000
 
