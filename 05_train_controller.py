@@ -71,7 +71,7 @@ def parse_args() -> argparse.Namespace:
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
-    add("--track_ranks", type=int, choices=(0, 1), default=1, help="1: fitness is the mean rank, not the mean score")
+    add("--track_ranks", type=int, choices=(0, 1), default=0, help="1: fitness is the mean rank, not the mean score")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
     add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")

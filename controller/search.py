@@ -199,7 +199,7 @@ class ControllerSearch:
 
     def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple:
         """Learn from the scores and steps of a generation, (population, tracks) each; returns its row, see ROW."""
-        told = ranks_on_tracks(scores) if self.settings["track_ranks"] else scores
+        told = ranks_on_tracks(scores) if self.settings.get("track_ranks") else scores  # a flag that came later
         fitness, means = told.mean(axis=1), scores.mean(axis=1)
         self.optimizer.tell(fitness)
         self.fitness = np.vstack([self.fitness, fitness])
