@@ -11,7 +11,7 @@ import drivers
 from env import make_env
 from nets import keras, seed_everything, tf
 from rollouts import UserError
-from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
+from vae.arch import VAE, Conv2DTranspose, VAETrainer, kl_divergence, reconstruction_loss
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -73,6 +73,25 @@ def test_the_shapes_of_the_four_views(vae: VAE, frames: np.ndarray) -> None:
     assert pictures.shape == (3, 64, 64, 3)
     assert 0 <= pictures.min() < pictures.max() <= 1
     assert vae.decode(mu.numpy()).dtype == np.uint8
+
+
+@pytest.mark.parametrize("size, inputs, kernel, filters", [(1, 20, 5, 8), (4, 6, 5, 3), (5, 6, 6, 4), (7, 4, 2, 3)])
+def test_a_transposed_convolution_is_keras_own(size: int, inputs: int, kernel: int, filters: int) -> None:
+    """Values and gradients, of a matrix product, of Keras' own way and of phases."""
+    x = tf.random.stateless_normal((3, size, size, inputs), seed=(1, 2))
+    results = []
+    for kind in (Conv2DTranspose, keras.layers.Conv2DTranspose):
+        layer = kind(filters, kernel, strides=2, activation="tanh")
+        layer.build(x.shape)
+        layer.set_weights([np.random.default_rng(i).normal(0, 0.1, w.shape) for i, w in enumerate(layer.weights)])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            loss = tf.reduce_sum(y**2)
+        results.append([y, *tape.gradient(loss, [x, *(weight.value for weight in layer.weights)])])
+    for ours, keras_own in zip(*results, strict=True):
+        assert np.abs(keras_own).max() > 0.1
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-5)
 
 
 def test_the_encoder_samples_from_mu_and_log_var(vae: VAE, frames: np.ndarray) -> None:
