@@ -49,8 +49,9 @@ FIXED_COLOURS = np.array(
     ]
 )
 
-# The upright indicators on the grid of the bar: place, owner, height of a unit; speed first, then the wheels.
-GAUGES = ((5, SPEED, 0.02), (7, FRONT_ABS, 0.01), (8, FRONT_ABS, 0.01), (9, REAR_ABS, 0.01), (10, REAR_ABS, 0.01))
+# The indicators on the grid of the bar, upright and lying: where they begin, and their owner.
+GAUGES = ((5, SPEED), (7, FRONT_ABS), (8, FRONT_ABS), (9, REAR_ABS), (10, REAR_ABS))
+NEEDLES = ((20, STEERING), (30, GYRO))
 
 # The window position the camera holds the car at, and the largest scale it ever has (window pixels a world unit).
 ANCHOR = complex(WINDOW_W / 2, WINDOW_H / 4)
@@ -77,10 +78,7 @@ class Raster:
         self._right, self._down = WINDOW_W / size, -1j * WINDOW_H / size
         self._corner = 1j * WINDOW_H + (self._right + self._down) / 2 - ANCHOR
         self._near_index, self._near_pixels = self._pixels_near_anchor()
-        self._cell = size / 40
-        self._edges = edges = [self._first_centre(place) for place in range(41)]
-        self._bar_top, self._needles = edges[5], slice(edges[2], edges[4])
-        self._gauges = [(slice(edges[place], edges[place + 1]), owner, scale) for place, owner, scale in GAUGES]
+        self._bar_top = size - first_centre(size, 5)
 
     def paint_track(self, polygons: NDArray[np.floating], colours: NDArray[np.floating]) -> NDArray[np.uint8]:
         """Paints the grass and, over it, the polygons in their order.
@@ -144,8 +142,8 @@ class Raster:
         """
         to_body = []
         for body in (*car.wheels, car.hull):
-            turn = cmath.rect(1, -body.angle)
-            to_body += turn * to_world, turn * (hull - complex(*body.position))
+            turn, place = cmath.rect(1, -body.angle), body.position
+            to_body += turn * to_world, turn * (hull - complex(place.x, place.y))
         local = np.array(to_body).reshape(5, 2).dot(self._near_pixels)  # (body, pixel)
         across, along = np.abs(local.real), local.imag
         frame = owners.reshape(-1)
@@ -158,23 +156,38 @@ class Raster:
         frame[self._near_index[on_hull]] = HULL
 
     def _draw_bar(self, owners: NDArray[np.uint16], speed: float, car: dynamics.Car) -> None:
-        """The black bar and its indicators, on a grid of 40 x 40 cells counted from the lower left corner."""
-        bar = owners[::-1]
-        bar[: self._bar_top] = BLACK
-        values = [speed, *[wheel.omega for wheel in car.wheels]]
-        for (columns, owner, scale), value in zip(self._gauges, values, strict=True):
-            bar[self._span(1, scale * float(value)), columns] = owner
-        bar[self._needles, self._span(20, -10 * car.wheels[0].joint.angle)] = STEERING
-        bar[self._needles, self._span(30, -0.8 * car.hull.angularVelocity)] = GYRO
+        """The black bar and its indicators."""
+        ends = [1 + 0.02 * speed, *[1 + 0.01 * wheel.omega for wheel in car.wheels]]
+        ends += 20 - 10 * car.wheels[0].joint.angle, 30 - 0.8 * car.hull.angularVelocity
+        owners[self._bar_top :] = bar_picture(self.size, *[first_centre(self.size, end) for end in ends])
 
-    def _span(self, place: int, length: float) -> slice:
-        """The pixels whose centres lie between two places of the grid; the length may be negative."""
-        start, stop = self._edges[place], self._first_centre(place + length)
-        return slice(start, stop) if start <= stop else slice(stop, start)
 
-    def _first_centre(self, cells: float) -> int:
-        """How many pixels have their centre before this place of the 40 x 40 grid."""
-        return max(math.ceil(cells * self._cell - 0.5), 0)
+def first_centre(size: int, cells: float) -> int:
+    """How many of `size` pixels have their centre before this place of 40."""
+    return max(math.ceil(cells * size / 40 - 0.5), 0)
+
+
+@lru_cache(maxsize=4096)
+def bar_picture(size: int, *ends: int) -> NDArray[np.uint16]:
+    """The bar, (n, size), on a grid of 40 x 40 cells counted from the lower left corner.
+
+    The indicators come to few pixels, so an episode has some hundred such pictures.
+
+    Args:
+        size: of a frame.
+        ends: up to which pixel each of GAUGES, then of NEEDLES reaches; it may be on either side of where it begins.
+    """
+
+    def span(start: int, end: int) -> slice:
+        return slice(min(start, end), max(start, end))
+
+    edges = [first_centre(size, place) for place in range(41)]
+    bar = np.full((edges[5], size), BLACK, np.uint16)
+    for (place, owner), end in zip(GAUGES, ends, strict=False):
+        bar[span(edges[1], end), edges[place] : edges[place + 1]] = owner
+    for (place, owner), end in zip(NEEDLES, ends[len(GAUGES) :], strict=True):
+        bar[edges[2] : edges[4], span(edges[place], end)] = owner
+    return bar[::-1]
 
 
 def _is_marked(along: float, phase: float) -> bool:
