@@ -8,10 +8,9 @@ Reads vae/weights.h5, rnn/weights.h5 and, for the search's coordinates, data/rnn
 search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population.
 It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. A row is
 
-    generation, seconds, mean, min, max, std, sigma, mean steps, max steps, tracks, luck
+    generation, seconds, mean, min, max, std, sigma, mean steps, max steps, members
 
-of the population's scores, each averaged over the generation's tracks; luck is the share of their variance that other
-tracks would not confirm. What is evaluated and kept is the search's mean.
+of the population's scores, each averaged over the generation's tracks. What is evaluated and kept is the search's mean.
 
 With --dream_mode the population drives in dreams alone, which data/initial_z.npz begins, and `car_racing_dream` stands
 in NAME. The mean is evaluated on the road and in dreams: NAME.best.json is the best on the road, NAME.dream_best.json
@@ -56,7 +55,8 @@ def parse_args() -> argparse.Namespace:
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, or as many as there are cores")
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
     add("-e", "--num_episode", type=cli.tracks, default=2, help="tracks a generation, the same for all members")
-    add("--max_episode", type=cli.tracks, default=16, help="double them, to so many, when luck decides a generation")
+    add("--double_steps", type=cli.count, default=10, help="generations until the population doubles; 0: never")
+    add("--max_population", type=cli.positive_int, help="double it to so many at most; 4 times the first if not given")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations on fresh tracks")
     add("--eval_episode", type=cli.tracks, default=32, help="tracks an evaluation")
@@ -71,7 +71,6 @@ def parse_args() -> argparse.Namespace:
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
-    add("--track_ranks", type=int, choices=(0, 1), default=0, help="1: fitness is the mean rank, not the mean score")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
     add("--init_opt", type=Path, help="start from the mean of this saved search (.es.npz)")
@@ -88,8 +87,11 @@ def parse_args() -> argparse.Namespace:
         parser.error("--dream_mode: in a dream z is always drawn, and M told the present action")
     if args.z_only and not args.subspace:
         parser.error("--z_only 1 leaves components of h out of the --subspace, so there must be one")
-    if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_TRACKS:
-        parser.error(f"--num_worker x --num_worker_trial, the population, must be at least 2, at most {cli.MAX_TRACKS}")
+    population = args.num_worker * args.num_worker_trial
+    args.max_population = args.max_population or 4 * population
+    if not 2 <= population <= args.max_population <= cli.MAX_TRACKS:
+        what = "--num_worker x --num_worker_trial, the population, must be at least 2"
+        parser.error(f"{what}, and --max_population at least that and at most {cli.MAX_TRACKS}")
     return args
 
 

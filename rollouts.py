@@ -394,7 +394,5 @@ def check_same(what: str, kept: dict, asked: dict, remedy: str) -> None:
         UserError: a setting differs.
     """
     for key, value in asked.items():
-        if key not in kept and not value:
-            continue  # a flag that came later, and is off
         if kept.get(key) != value:
             raise UserError(f"{what} was made with {key} = {kept.get(key)}, now it is {value}: {remedy}")

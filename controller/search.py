@@ -1,8 +1,8 @@
 """One search for a controller: its history, kept in one file, and the files that follow from it.
 
 controller/NAME.es.npz is the only commit point: written whole after every generation and every evaluation, it holds the
-settings, the search's coordinates, every fitness told and every row printed. The search is rebuilt from it by telling
-it all again.
+settings, the search's coordinates, every row printed and what the optimizer was told since it was started. The search
+is rebuilt from it by telling it all again.
 """
 
 from pathlib import Path
@@ -12,15 +12,13 @@ import numpy as np
 
 import config
 import controller.arch as arch
-from es import centred_ranks, load_search, replay, save_search
+from es import load_search, replay, save_search
 from rollouts import UserError, check_same, check_vae, first_line, open_batches_of, write_json
 
 if TYPE_CHECKING:
     from rnn.arch import RNN
 
-ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "tracks", "luck")
-LUCK, TRACKS = ROW.index("luck"), ROW.index("tracks")
-LUCKY_GENERATIONS = 5  # over so many the luck is averaged that decides on more tracks: of one it says little
+ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "members")
 HARD_TRACKS = 8  # of an evaluation
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 EVALUATION = ("generation", "mean", "std", "min")
@@ -63,19 +61,19 @@ class ControllerSearch:
     """A search that is starting, or going on.
 
     Attributes:
-        fitness: float64 (generations, population), what was told.
-        rows: float64 (generations, 11), see ROW.
+        rows: float64 (generations, 10), see ROW.
+        fitness: float64 (generations, members), what the optimizer was told since it was started.
         road, dream: what its mean scored on the road and, of a search that dreams, in dreams.
         hard_tracks: int64 (HARD_TRACKS,) or (0,), seeds of the tracks that the mean drove worst when last evaluated.
-        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; --retrain starts
-            it anew.
+        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; it starts anew when
+            the population doubles, and with --retrain.
     """
 
     def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
         """A new search from u = 0; `settings` are what a later resume must share."""
         self.name, self.settings, self.coordinates = name, settings, coordinates
         dimensions = coordinates.T.shape[1]
-        self.fitness = np.zeros((0, settings["population"]))
+        self.fitness = np.zeros((0, population_at(settings, 0)))
         self.rows = np.zeros((0, len(ROW)))
         self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
         self.hard_tracks = np.zeros(0, np.int64)
@@ -89,9 +87,9 @@ class ControllerSearch:
         arrays = kept.coordinates
         try:
             _check_shapes(arrays, len(kept.fitness))
-            if kept.settings["population"] != kept.fitness.shape[1]:
-                raise ValueError(f"a generation is {kept.settings['population']} or {kept.fitness.shape[1]} members")
-            search = cls(path.name.removesuffix(".es.npz"), kept.settings, arch.Coordinates(arrays["w0"], arrays["T"]))
+            _check_members(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
+            coordinates = arch.Coordinates(arrays["w0"], arrays["T"])
+            search = cls(path.name.removesuffix(".es.npz"), kept.settings, coordinates)
             search.fitness, search.rows = kept.fitness, arrays["rows"]
             search.road.restore(arrays, "")
             search.dream.restore(arrays, "dream_")
@@ -152,7 +150,7 @@ class ControllerSearch:
     @property
     def generation(self) -> int:
         """Generations told so far."""
-        return len(self.fitness)
+        return len(self.rows)
 
     @property
     def evaluation_due(self) -> bool:
@@ -167,11 +165,10 @@ class ControllerSearch:
 
     def next_tracks(self) -> list[int]:
         """Seeds of the tracks of the next generation: new ones, but for a half that are hard if there are such."""
-        count = self.num_tracks
+        count = self.settings["num_episode"]
         half = count // 2 if len(self.hard_tracks) else 0
         hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
-        driven = int(self.rows[:, TRACKS].sum())
-        return config.track_seeds("search", self.settings["seed"], driven, count - len(hard)) + hard
+        return config.track_seeds("search", self.settings["seed"], self.generation * count, count - len(hard)) + hard
 
     def note_hard_tracks(self, seeds: list[int], scores: np.ndarray) -> None:
         """Keep the seeds of the tracks on which the mean scored worst; scores (tracks,) of an evaluation.
@@ -181,32 +178,20 @@ class ControllerSearch:
         if self.settings["hard_tracks"] and not self.settings["dream_mode"]:  # the road must not lead a dreaming search
             self.hard_tracks = np.array(seeds, np.int64)[np.argsort(scores, kind="stable")[:HARD_TRACKS]]
 
-    @property
-    def num_tracks(self) -> int:
-        """How many tracks the next generation drives: twice as many as the last ones if those were decided by luck."""
-        if not self.generation:
-            return self.settings["num_episode"]
-        tracks = int(self.rows[-1, TRACKS])
-        last = self.rows[self.start_generation :][-LUCKY_GENERATIONS:]
-        settled = len(last) == LUCKY_GENERATIONS and (last[:, TRACKS] == tracks).all()
-        if settled and last[:, LUCK].mean() > 0.5:
-            return min(2 * tracks, max(tracks, self.settings["max_episode"]))
-        return tracks
-
     def ask(self) -> np.ndarray:
         """The population's weights, (population, 867)."""
         return self.coordinates.weights(self.optimizer.ask())
 
     def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple:
         """Learn from the scores and steps of a generation, (population, tracks) each; returns its row, see ROW."""
-        told = ranks_on_tracks(scores) if self.settings.get("track_ranks") else scores  # a flag that came later
-        fitness, means = told.mean(axis=1), scores.mean(axis=1)
-        self.optimizer.tell(fitness)
-        self.fitness = np.vstack([self.fitness, fitness])
-        spread = (means.mean(), means.min(), means.max(), means.std())
-        tracks, luck = scores.shape[1], share_of_luck(told)
-        row = (self.generation, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max(), tracks, luck)
+        members = scores.mean(axis=1)
+        self.optimizer.tell(members)
+        self.fitness = np.vstack([self.fitness, members])
+        spread = (members.mean(), members.min(), members.max(), members.std())
+        row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max(), len(members))
         self.rows = np.vstack([self.rows, row])
+        if population_at(self.settings, self.generation) > len(members):
+            self._start_anew(self.optimizer.mean)
         return tuple(map(float, row))
 
     def evaluated(self, scores: np.ndarray, dreamt: np.ndarray | None = None) -> bool:
@@ -217,55 +202,38 @@ class ControllerSearch:
         better = self.road.note(self.generation, scores, self.optimizer.mean)
         if dreamt is not None:
             self.dream.note(self.generation, dreamt, self.optimizer.mean)
-        self._start_anew(self.road if dreamt is None else self.dream)  # the road must not lead a search that dreams
+        led_by = self.road if dreamt is None else self.dream  # the road must not lead a search that dreams
+        if self.settings["retrain"] and led_by.best < len(led_by.rows) - 1:
+            self._start_anew(led_by.best_u)
         return better
 
-    def _start_anew(self, evaluations: Evaluations) -> None:
-        """With --retrain go back to the best mean, if the last one was worse."""
-        if self.settings["retrain"] and evaluations.best < len(evaluations.rows) - 1:
-            self.start_generation, self.start_u = self.generation, evaluations.best_u
-            self.start_sigma = self.optimizer.sigma
-            self.optimizer = self._rebuilt()
+    def _start_anew(self, u: np.ndarray) -> None:
+        """Search on from coordinates u (k,), as wide as now, by a new optimizer."""
+        self.start_generation, self.start_u, self.start_sigma = self.generation, u, self.optimizer.sigma
+        self.fitness = np.zeros((0, population_at(self.settings, self.generation)))
+        self.optimizer = self._rebuilt()
 
     def _rebuilt(self) -> object:
         """The optimizer as its history makes it."""
         settings = {
             "num_params": len(self.start_u),
-            "popsize": self.settings["population"],
+            "popsize": self.fitness.shape[1],
             "seed": [self.settings["seed"], self.start_generation],
             "sigma_init": self.start_sigma,
             "sigma_decay": self.settings["sigma_decay"],
             "x0": self.start_u,
         }
-        return replay(self.settings["optimizer"], settings, self.fitness[self.start_generation :])
+        return replay(self.settings["optimizer"], settings, self.fitness)
 
 
-def ranks_on_tracks(scores: np.ndarray) -> np.ndarray:
-    """What each member's rank on each track is worth, -0.5 (the worst) … 0.5; (population, tracks) twice.
+def population_at(settings: dict, generation: int) -> int:
+    """Members of the generation after so many: doubled every `double_steps` generations, up to `max_population`.
 
-    A member that leaves the road loses hundreds of points, one that is faster gains three, so means of scores see
-    little but accidents. Most of these are none of the mean's: it drives better than its samples. In ranks the two
-    count alike.
+    At first small generations get on soonest. Later the members differ by little and much of that is luck: more of
+    them average it out, and find more ways on than as many tracks for each would.
     """
-    return np.stack([centred_ranks(track) for track in scores.T], axis=1)
-
-
-def share_of_luck(scores: np.ndarray) -> float:
-    """The share of the variance of the members' mean scores that other tracks would not have confirmed, 0..1.
-
-    Two-way analysis of variance without replication: what neither the member nor the track explains is luck, and its
-    variance in a mean over n tracks is an n-th of its own. One track tells nothing: 0.
-
-    Args:
-        scores: (population, tracks), or their ranks; all members on the same tracks.
-    """
-    population, tracks = scores.shape
-    means = scores.mean(axis=1)
-    if tracks == 1 or not means.var():
-        return 0.0
-    rest = scores - means[:, None] - scores.mean(axis=0) + scores.mean()
-    variance = (rest**2).sum() / ((population - 1) * (tracks - 1))
-    return float(min(1.0, variance / tracks / means.var(ddof=1)))
+    doublings = generation // settings["double_steps"] if settings["double_steps"] else 0
+    return max(settings["population"], min(settings["population"] * 2**doublings, settings["max_population"]))
 
 
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
@@ -331,9 +299,10 @@ def check_settings(search: ControllerSearch, settings: dict) -> None:
     check_same(str(state_path(search.name)), search.settings, asked, remedy)
 
 
-def _check_shapes(arrays: dict[str, np.ndarray], generations: int) -> None:
-    """Refuse, with a ValueError, arrays that no search of so many generations could have left."""
+def _check_shapes(arrays: dict[str, np.ndarray], told: int) -> None:
+    """Refuse, with a ValueError, arrays that no search could have left, its optimizer told of so many generations."""
     [dimensions] = arrays["start_u"].shape
+    generations = int(arrays["start_generation"]) + told
     shapes = {"w0": (arch.NUM_WEIGHTS,), "T": (arch.NUM_WEIGHTS, dimensions), "rows": (generations, len(ROW))}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
@@ -341,6 +310,13 @@ def _check_shapes(arrays: dict[str, np.ndarray], generations: int) -> None:
     hard = arrays["hard_tracks"]
     if hard.dtype != np.int64 or hard.ndim != 1 or (hard < 0).any():
         raise ValueError("its hard tracks are not seeds")
+
+
+def _check_members(settings: dict, start: int, told: int, members: int) -> None:
+    """Refuse, with a ValueError, generations since `start` of as many members as the settings do not give them."""
+    for generation in (start, start + max(told - 1, 0)):
+        if population_at(settings, generation) != members:
+            raise ValueError(f"a generation is {population_at(settings, generation)} or {members} members")
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:

@@ -71,7 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser, generations: int) -> None:
     """The flags that the studies share."""
     parser.add_argument("--folder", type=Path, required=True, help="holds data/, vae/ and rnn/")
     parser.add_argument("--generations", type=cli.positive_int, default=generations, help="generations of each search")
-    search = "-n 16 -t 4 -e 2 --max_episode 2 --eval_steps 5"
+    search = "-n 16 -t 4 -e 2 --double_steps 0 --eval_steps 5"
     parser.add_argument("--search", default=search, help="flags of stage 05 for every search")
     parser.add_argument("--num_episode", type=cli.tracks, default=100, help="fresh tracks to score each driver on")
 
@@ -99,7 +99,8 @@ def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, nu
         scores = [float(score) for _, score in sorted(SCORED.findall(printed), key=lambda found: int(found[0]))]
         generation = controller.load(weights)[2]["generation"]
         rows = read_json(folder / config.LOG_DIR / f"{name_of(weights)}.hist.json")[:generation]
-        steps = sum(row["mean steps"] * row["tracks"] for row in rows) * int(name_of(weights).split(".")[-1])
+        tracks = int(name_of(weights).split(".")[-2])
+        steps = sum(row["mean steps"] * row["members"] for row in rows) * tracks
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)
     return Outcome(name, outcome["scores"], parameters, outcome["agent_steps"], outcome["seconds"])

@@ -19,7 +19,7 @@ from controller.search import (
     check_settings,
     name_of,
     new_coordinates,
-    ranks_on_tracks,
+    population_at,
     state_path,
     weights_path,
 )
@@ -41,9 +41,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def new_search(**changes: object) -> ControllerSearch:
     settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
-    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": 3, "max_episode": 3}
+    settings |= {
+        "sigma_init": 0.1,
+        "sigma_decay": 1.0,
+        "retrain": 0,
+        "num_episode": 3,
+        "double_steps": 0,
+        "max_population": 64,
+    }
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
-    settings |= {"eval_episode": 5, "hard_tracks": 0, "track_ranks": 0} | changes
+    settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -64,16 +71,18 @@ def one_generation(search: ControllerSearch) -> None:
 
 
 @pytest.mark.parametrize("retrain", [0, 1])
+@pytest.mark.parametrize("double_steps", [0, 4])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, retrain: int) -> None:
-    """Bit for bit, wherever it was broken off; with --retrain also when it had gone back to its best before."""
-    unbroken = new_search(optimizer=optimizer, retrain=retrain)
+def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, double_steps: int, retrain: int) -> None:
+    """Bit for bit, wherever it was broken off, also when it had doubled its population or gone back to its best."""
+    changes = {"optimizer": optimizer, "retrain": retrain, "double_steps": double_steps}
+    unbroken = new_search(**changes)
     for _ in range(9):
         one_generation(unbroken)
     unbroken.save()
     files = snapshot(here)
-    assert (unbroken.start_generation > 0) == bool(retrain)
-    broken = new_search(optimizer=optimizer, retrain=retrain)
+    assert (unbroken.start_generation > 0) == bool(retrain or double_steps)
+    broken = new_search(**changes)
     for _ in range(9):
         one_generation(broken)
         broken.save()
@@ -173,47 +182,29 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
     assert "\n" not in str(error.value)
 
 
-# --- luck ----------------------------------------------------------------------------------------------------------
+# --- doubling ------------------------------------------------------------------------------------------------------
 
 
-def test_tracks_double_after_five_generations_of_luck_and_no_track_comes_twice() -> None:
-    search, rng, seen = new_search(num_episode=2, max_episode=8), np.random.default_rng(2), []
-    for _ in range(24):
-        seen.append(search.next_tracks())
-        search.ask()
-        shape = (8, len(seen[-1]))
-        skill = 1000 * np.arange(8)[:, None] if search.generation < 4 else 0
-        search.tell(skill + rng.normal(size=shape), np.full(shape, 30), seconds=0.0)
-    assert [len(tracks) for tracks in seen][:6] == [2] * 6  # four of skill, and then luck has to be the average
-    assert len(seen[-1]) == 8
-    driven = [track for tracks in seen for track in tracks]
-    assert len(set(driven)) == len(driven)
-    search.save()
-    assert ControllerSearch.load(state_path(NAME)).num_tracks == search.num_tracks
-
-
-# --- ranks on tracks ---------------------------------------------------------------------------------------------
-
-
-def test_a_rank_is_how_many_are_worse_less_how_many_are_better() -> None:
-    scores = np.random.default_rng(1).integers(-3, 4, (9, 5)).astype(float)  # with ties
-    worse, better = ((sign * scores[:, None] > sign * scores[None]).sum(axis=1) for sign in (1, -1))
-    np.testing.assert_allclose(ranks_on_tracks(scores), (worse - better) / (2 * 8))
-
-
-@pytest.mark.parametrize("track_ranks", [0, 1])
-def test_how_bad_an_accident_was_tells_only_a_search_by_scores(here: Path, track_ranks: int) -> None:
-    searches = [new_search(track_ranks=track_ranks) for _ in range(2)]
-    for search, accident in zip(searches, (-10.0, -900.0), strict=True):
-        search.ask()
-        scores = np.random.default_rng(1).uniform(300, 900, (8, 6))
-        scores[3] = (*[900] * 5, accident)  # a fast one
-        search.tell(scores, np.full(scores.shape, 30), seconds=0.0)
-        assert search.rows[-1, 2] == pytest.approx(scores.mean())  # what is printed are scores
+def test_the_population_doubles_about_the_same_mean_and_no_track_comes_twice() -> None:
+    search, members, tracks = new_search(double_steps=3, max_population=40), [], []
+    for _ in range(14):
+        tracks += search.next_tracks()
+        solutions, before = search.ask(), search.mean_weights
+        members.append(len(solutions))
+        assert np.abs(solutions.mean(axis=0) - before).max() < np.abs(solutions - before).max() / 2
+        row = search.tell(scores_of(solutions, 0)[:, None], np.ones((len(solutions), 1)), 0.0)
+        assert row[0] == search.generation == len(members) and row[-1] == members[-1]
         search.save()
-        np.testing.assert_array_equal(ControllerSearch.load(state_path(NAME)).ask(), search.ask())
-    same = np.array_equal(*(search.ask() for search in searches))
-    assert same == bool(track_ranks)
+        search = ControllerSearch.load(state_path(NAME))
+    assert members == [8] * 3 + [16] * 3 + [32] * 3 + [40] * 5
+    assert len(set(tracks)) == len(tracks) == 14 * 3
+    np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 15))
+
+
+def test_no_wish_makes_a_population_smaller() -> None:
+    settings = {"population": 8, "double_steps": 2, "max_population": 4}
+    assert [population_at(settings, generation) for generation in range(5)] == [8] * 5
+    assert population_at(settings | {"double_steps": 0, "max_population": 64}, 100) == 8
 
 
 # --- hard tracks ---------------------------------------------------------------------------------------------------

@@ -14,15 +14,20 @@ from es import OPTIMIZERS
 from rollouts import file_hash
 
 study = importlib.import_module("studies.study")
-SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --max_episode 1 --subspace 4"
+SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --double_steps 0 --subspace 4"
 
 
-def ablate(folder: Path) -> str:
-    """Runs the ablations there; the search's flags are one argument, which `command` would take apart."""
-    words = [*command("studies/ablations.py", "--folder . --generations 1 --num_episode 1"), f"--search={SEARCH}"]
+def run_study(folder: Path, script: str, flags: str) -> str:
+    """Runs a study there; the search's flags are one argument, which `command` would take apart."""
+    words = [*command(f"studies/{script}", f"--folder . {flags}"), f"--search={SEARCH}"]
     done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=2 * LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+def ablate(folder: Path) -> str:
+    """Runs the ablations there."""
+    return run_study(folder, "ablations.py", "--generations 1 --num_episode 1")
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +62,9 @@ def test_again_it_scores_nothing_twice(ablated: tuple[Path, str]) -> None:
 
 def test_five_ways_to_search(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
-    words = command("studies/optimizers.py", "--folder . --generations 1 --num_episode 1 --seeds 4")
-    done = subprocess.run(
-        [*words, f"--search={SEARCH}"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=2 * LIMIT
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    printed = run_study(folder, "optimizers.py", "--generations 1 --num_episode 1 --seeds 4")
     table = (folder / "optimizers/OPTIMIZERS.md").read_text()
-    assert table in done.stdout
+    assert table in printed
     for name in OPTIMIZERS:
         assert (folder / f"optimizers/{name}.4/controller/car_racing.{name}.1.2.es.npz").exists()
         assert f"| {name} |" in table and f"| {name}, seed 4 |" in table
@@ -71,14 +72,10 @@ def test_five_ways_to_search(copy_of: Callable[..., Path]) -> None:
 
 def test_dreams_of_several_temperatures_beside_the_road(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
-    words = command("studies/transfer.py", "--folder . --generations 2 --temperatures 2 0.5 --seeds 3")
     for _ in range(2):
-        done = subprocess.run(
-            [*words, f"--search={SEARCH}"], cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        printed = run_study(folder, "transfer.py", "--generations 2 --temperatures 2 0.5 --seeds 3")
     table = (folder / "transfer/TRANSFER.md").read_text()
-    assert table in done.stdout
+    assert table in printed
     assert [row.split(" | ")[:2] for row in table.splitlines()[2:]] == [["| 0.5", "3"], ["| 2", "3"]]
     for temperature in (0.5, 2):
         logs = folder / f"transfer/{temperature}.3/log"
