@@ -82,7 +82,7 @@ def report_rnn(args: argparse.Namespace) -> Pictures:
 
 
 def report_controller(args: argparse.Namespace) -> Pictures:
-    from pictures.controller import draw_learning_curve, draw_weights, read_rows
+    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, read_rows, read_tracks
 
     filename = args.filename or only_driver(args.env_name)
     agent, weights = load_agent(filename)
@@ -90,16 +90,21 @@ def report_controller(args: argparse.Namespace) -> Pictures:
     search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
     tables = {"hist": ROW, "log": EVALUATION}
     history = [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
+    tracks = read_tracks(log_dir / f"{search}.json")
     draw_weights(weights, config.REPORT_DIR / "weights.png")
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(filename), "seed": args.seed, "scores": scores})
     random_score = float(np.mean(scores["random"]))
     draw_learning_curve(search, *history, config.REPORT_DIR / "learning_curve.png", random_score)
     table = ", ".join(f"{name} {np.mean(values):.1f} ± {np.std(values):.1f}" for name, values in scores.items())
-    return {
+    pictures = {
         "learning_curve.png": f"The search. Scores over {args.num_episode} fresh tracks: {table}.",
         "weights.png": "What the controller looks at.",
     }
+    if args.env_name == "car_racing":
+        draw_beside_paper(search, *history, tracks, config.REPORT_DIR / "beside_paper.png")
+        pictures["beside_paper.png"] = "The search, and the paper's."
+    return pictures
 
 
 def report_dream(args: argparse.Namespace) -> Pictures:

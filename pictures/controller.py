@@ -51,6 +51,33 @@ def draw_learning_curve(
     save_figure(figure, path)
 
 
+# The paper's own search (arXiv 1803.10122, its curve for CarRacing-v0): the best score after so many generations.
+PAPER_CURVE = {25: 823, 50: 867, 200: 880, 1800: 900}
+PAPER_EPISODES = 64 * 16  # a generation
+PAPER_HOURS = 46 * 24 / 1800  # a generation, if all took the same time
+
+
+def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], tracks: int, path: Path) -> None:
+    """Evaluations of a search of the car, and the paper's, by episodes driven and by hours; `tracks` a generation."""
+    figure, all_axes = new_figure(11, 4, columns=2)
+    driven = np.cumsum([row["members"] * tracks for row in rows])
+    hours = np.array([row["seconds"] for row in rows]) / 3600
+    at = [int(row["generation"]) - 1 for row in evaluations]
+    generations, scores = np.array(list(PAPER_CURVE)), list(PAPER_CURVE.values())
+    sides = (
+        ("episodes driven", driven[at], generations * PAPER_EPISODES),
+        ("hours of the search", hours[at], generations * PAPER_HOURS),
+    )
+    for axes, (what, ours, papers) in zip(all_axes, sides, strict=True):
+        means, stds = ([row[key] for row in evaluations] for key in ("mean", "std"))
+        axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search ± std")
+        axes.plot(papers, scores, "s--", color="grey", label="the paper, on 64 cores")
+        axes.set(xscale="log", xlabel=what, ylabel="score on fresh tracks")
+        axes.grid(alpha=0.3)
+    all_axes[0].legend(loc="lower right")
+    save_figure(figure, path)
+
+
 def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
     """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
     rows = read_json(path)
@@ -59,3 +86,11 @@ def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
     if not all(type(number) in (int, float) for row in rows for number in row.values()):
         raise UserError(f"{path} is not the history of a search: it holds something that is not a number")
     return rows
+
+
+def read_tracks(path: Path) -> int:
+    """How many tracks a generation of a search has, from its settings; UserError when they are something else."""
+    settings = read_json(path)
+    if not isinstance(settings, dict) or type(settings.get("num_episode")) is not int:
+        raise UserError(f"{path} does not hold the settings of a search: it does not say num_episode")
+    return settings["num_episode"]

@@ -35,7 +35,7 @@ import training
 from controller.search import EVALUATION, ROW, ControllerSearch
 from model import Agent
 from nets import keras
-from pictures.controller import read_rows
+from pictures.controller import read_rows, read_tracks
 from rnn.arch import RNN, RNNTrainer
 from rollouts import KINDS, UserError, check_vae, open_batches, vae_hash
 from vae.arch import VAE, VAETrainer
@@ -74,7 +74,8 @@ DRIVER, STATE = f"controller/{SEARCH}.best.json", f"controller/{SEARCH}.es.npz"
 HISTORY = {f"log/{SEARCH}.hist.json": ROW, f"log/{SEARCH}.log.json": EVALUATION}
 FILES = [f"data/{name}_0.npy" for names in KINDS.values() for name in names] + ["data/obs_0.json", "data/rnn_0.json"]
 FILES += [f"{network}/{name}" for network in ("vae", "rnn") for name in ("weights.h5", "weights.json", "state.h5")]
-FILES += [DRIVER, STATE, *HISTORY]
+SETTINGS = f"log/{SEARCH}.json"
+FILES += [DRIVER, STATE, SETTINGS, *HISTORY]
 Enter = Callable[[str], None]
 
 
@@ -92,6 +93,8 @@ def enter(agent: Agent, trainers: dict[str, training.Trainer]) -> Enter:
             training.load_state(path, trainers[path.parent.name], "add --new_model to start")
         elif name in HISTORY:
             read_rows(path, HISTORY[name])
+        elif name == SETTINGS:
+            read_tracks(path)
         elif name == DRIVER:
             controller.load(path)
         elif name == STATE:
@@ -331,6 +334,11 @@ def test_a_history_that_is_none(enter: Enter, name: str) -> None:
         damages.append(json_edit(lambda rows, value=value: [*rows[:-1], rows[-1] | {"mean": value}]))
     for damage in damages:
         refused(enter, name, damage)
+
+
+def test_settings_that_are_none(enter: Enter) -> None:
+    for content in (*NOT_ROWS, {"num_episode": "two"}, {"num_episode": None}):
+        refused(enter, SETTINGS, json_edit(lambda _, content=content: content))
 
 
 def searched(**changes: object) -> Damage:

@@ -22,7 +22,7 @@ PICTURES = {
     "data": ("frames.png", "actions.png"),
     "vae": ("reconstructions.png", "latents.png"),
     "rnn": ("predictions.png",),
-    "controller": ("learning_curve.png", "weights.png", "scores.json"),
+    "controller": ("learning_curve.png", "weights.png", "beside_paper.png", "scores.json"),
     "dream": ("dream.png", "dream.mp4", "dream_errors.png"),
 }
 
@@ -59,7 +59,7 @@ def test_the_page_needs_no_other_file(report: tuple[Path, str]) -> None:
     folder, _ = report
     page = (folder / "index.html").read_text()
     sources = re.findall(r'src="([^"]+)"', page)
-    assert len(sources) == 10
+    assert len(sources) == 11
     for source, name in zip(sources, re.findall(r"<figure><(img|video)", page), strict=True):
         kind, content = source.removeprefix("data:").split(";base64,")
         assert kind == {"img": "image/png", "video": "video/mp4"}[name]
@@ -153,4 +153,4 @@ def test_the_page_in_a_browser(report: tuple[Path, str], width: int, tmp_path: P
         timeout=LIMIT,
     )
     assert "CONSOLE" not in done.stderr
-    assert "<title>images 9, video true, fits true</title>" in done.stdout, done.stderr
+    assert "<title>images 10, video true, fits true</title>" in done.stdout, done.stderr
