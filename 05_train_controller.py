@@ -5,7 +5,8 @@
     mpirun -np 17 python 05_train_controller.py car_racing -n 16 -t 2 -e 4        # or any launcher: Slurm, a hostfile
 
 Reads vae/weights.h5, rnn/weights.h5 and, for the search's coordinates, data/rnn_*. Leaves controller/NAME.es.npz (the
-search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population.
+search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population,
+the first one: it doubles every --double_steps generations.
 It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. A row is
 
     generation, seconds, mean, min, max, std, sigma, mean steps, max steps, members
@@ -53,10 +54,10 @@ def parse_args() -> argparse.Namespace:
     add("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="how to search")
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, or as many as there are cores")
-    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
+    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the first population")
     add("-e", "--num_episode", type=cli.tracks, default=2, help="tracks a generation, the same for all members")
     add("--double_steps", type=cli.count, default=10, help="generations until the population doubles; 0: never")
-    add("--max_population", type=cli.positive_int, help="double it to so many at most; 4 times the first if not given")
+    add("--max_population", type=cli.tracks, help="double it to so many at most; 4 times the first if not given")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations on fresh tracks")
     add("--eval_episode", type=cli.tracks, default=32, help="tracks an evaluation")
@@ -88,10 +89,11 @@ def parse_args() -> argparse.Namespace:
     if args.z_only and not args.subspace:
         parser.error("--z_only 1 leaves components of h out of the --subspace, so there must be one")
     population = args.num_worker * args.num_worker_trial
-    args.max_population = args.max_population or 4 * population
-    if not 2 <= population <= args.max_population <= cli.MAX_TRACKS:
-        what = "--num_worker x --num_worker_trial, the population, must be at least 2"
-        parser.error(f"{what}, and --max_population at least that and at most {cli.MAX_TRACKS}")
+    if not 2 <= population <= cli.MAX_TRACKS:
+        parser.error(f"--num_worker x --num_worker_trial, the population, must be at least 2, at most {cli.MAX_TRACKS}")
+    args.max_population = args.max_population or min(4 * population, cli.MAX_TRACKS)
+    if args.max_population < population:
+        parser.error(f"--max_population {args.max_population}: the first population has {population} members already")
     return args
 
 
@@ -142,7 +144,7 @@ def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) 
 def main() -> None:
     args = parse_args()
     mpi.launch(min(args.num_worker, cli.cores()))
-    with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
+    with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker, --num_worker_trial or --max_population"):
         agent = Agent(args.sample_z, args.previous_action)
         hashes = agent.load()
         road = Simulator(agent, args.env_name, args.patience)

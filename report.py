@@ -4,7 +4,7 @@
     python report.py data                      # sample frames with actions and rewards
     python report.py vae                       # reconstructions, which latents tell something, what each of them draws
     python report.py rnn                       # the next z and the next reward, expected and come
-    python report.py controller                # scores, learning curve, weights by input
+    python report.py controller                # scores, learning curve (beside the paper's too), weights by input
     python report.py dream                     # a dream beside the episode that it goes on from; errors by horizon
 
 Writes PNGs, dream.mp4 and scores.json into report/. `all` gathers everything in report/index.html, one file that needs
@@ -82,7 +82,7 @@ def report_rnn(args: argparse.Namespace) -> Pictures:
 
 
 def report_controller(args: argparse.Namespace) -> Pictures:
-    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, read_rows, read_tracks
+    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, read_rows, read_settings
 
     filename = args.filename or only_driver(args.env_name)
     agent, weights = load_agent(filename)
@@ -90,7 +90,7 @@ def report_controller(args: argparse.Namespace) -> Pictures:
     search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
     tables = {"hist": ROW, "log": EVALUATION}
     history = [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
-    tracks = read_tracks(log_dir / f"{search}.json")
+    settings = read_settings(log_dir / f"{search}.json")
     draw_weights(weights, config.REPORT_DIR / "weights.png")
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(filename), "seed": args.seed, "scores": scores})
@@ -101,8 +101,9 @@ def report_controller(args: argparse.Namespace) -> Pictures:
         "learning_curve.png": f"The search. Scores over {args.num_episode} fresh tracks: {table}.",
         "weights.png": "What the controller looks at.",
     }
-    if args.env_name == "car_racing":
-        draw_beside_paper(search, *history, tracks, config.REPORT_DIR / "beside_paper.png")
+    if settings.get("env_name") == "car_racing" and not settings.get("dream_mode") and not settings.get("init_opt"):
+        path = config.REPORT_DIR / "beside_paper.png"
+        draw_beside_paper(search, *history, settings["num_episode"], path)
         pictures["beside_paper.png"] = "The search, and the paper's."
     return pictures
 

@@ -101,7 +101,8 @@ class ControllerSearch:
             search.optimizer = search._rebuilt()
             same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
         except Exception as error:  # nonsense in its settings makes an optimiser raise whatever it likes
-            raise UserError(f"{path} is not a saved search of a controller: {first_line(error)}") from None
+            what = f"{path} is not a saved search of a controller, or one of another revision ({first_line(error)})"
+            raise UserError(f"{what}: --new_model starts over") from None
         if not same:
             made = kept.settings.get("versions")
             raise UserError(f"{path}, made with {made}, replays to another search here: go on there, or --new_model")
@@ -229,11 +230,11 @@ class ControllerSearch:
 def population_at(settings: dict, generation: int) -> int:
     """Members of the generation after so many: doubled every `double_steps` generations, up to `max_population`.
 
-    At first small generations get on soonest. Later the members differ by little and much of that is luck: more of
-    them average it out, and find more ways on than as many tracks for each would.
+    At first small generations get on soonest. Later the members differ by little and much of that is luck, which more
+    of them average out. The optimizer starts anew then, about the same mean and as wide: what else it had is lost.
     """
     doublings = generation // settings["double_steps"] if settings["double_steps"] else 0
-    return max(settings["population"], min(settings["population"] * 2**doublings, settings["max_population"]))
+    return min(settings["population"] * 2**doublings, settings["max_population"])
 
 
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:

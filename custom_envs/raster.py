@@ -171,7 +171,7 @@ def first_centre(size: int, cells: float) -> int:
 def bar_picture(size: int, *ends: int) -> NDArray[np.uint16]:
     """The bar, (n, size), on a grid of 40 x 40 cells counted from the lower left corner.
 
-    The indicators come to few pixels, so an episode has some hundred such pictures.
+    The indicators come to few pixels, so an episode has some hundred such pictures. None rises above the bar.
 
     Args:
         size: of a frame.
@@ -187,6 +187,7 @@ def bar_picture(size: int, *ends: int) -> NDArray[np.uint16]:
         bar[span(edges[1], end), edges[place] : edges[place + 1]] = owner
     for (place, owner), end in zip(NEEDLES, ends[len(GAUGES) :], strict=True):
         bar[edges[2] : edges[4], span(edges[place], end)] = owner
+    bar.flags.writeable = False
     return bar[::-1]
 
 

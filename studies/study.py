@@ -15,7 +15,8 @@ import numpy as np
 import cli
 import config
 import controller.arch as controller
-from controller.search import name_of
+from controller.search import ROW, name_of
+from pictures.controller import read_rows, read_settings
 from rollouts import UserError, file_hash, read_json, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -98,8 +99,11 @@ def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, nu
         printed = run(folder, f"{final} --seed {seed} --num_episode {num_episode}")
         scores = [float(score) for _, score in sorted(SCORED.findall(printed), key=lambda found: int(found[0]))]
         generation = controller.load(weights)[2]["generation"]
-        rows = read_json(folder / config.LOG_DIR / f"{name_of(weights)}.hist.json")[:generation]
-        tracks = int(name_of(weights).split(".")[-2])
+        log = folder / config.LOG_DIR / name_of(weights)
+        rows, tracks = (
+            read_rows(Path(f"{log}.hist.json"), ROW)[:generation],
+            read_settings(Path(f"{log}.json"))["num_episode"],
+        )
         steps = sum(row["mean steps"] * row["members"] for row in rows) * tracks
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)

@@ -35,7 +35,7 @@ import training
 from controller.search import EVALUATION, ROW, ControllerSearch
 from model import Agent
 from nets import keras
-from pictures.controller import read_rows, read_tracks
+from pictures.controller import read_rows, read_settings
 from rnn.arch import RNN, RNNTrainer
 from rollouts import KINDS, UserError, check_vae, open_batches, vae_hash
 from vae.arch import VAE, VAETrainer
@@ -94,7 +94,7 @@ def enter(agent: Agent, trainers: dict[str, training.Trainer]) -> Enter:
         elif name in HISTORY:
             read_rows(path, HISTORY[name])
         elif name == SETTINGS:
-            read_tracks(path)
+            read_settings(path)
         elif name == DRIVER:
             controller.load(path)
         elif name == STATE:
@@ -360,12 +360,12 @@ def searched(**changes: object) -> Damage:
 
 SEARCHES: dict[str, tuple] = {
     "population": (..., None, "four", 0, 1, 5, 4.5, -4, 10**12, 10**30),
-    "double_steps": (..., "four", [3], 1, 2),
-    "max_population": (..., None, "four"),
+    "double_steps": (..., "four", [3], 0, 1, 3),
+    "max_population": (..., None, "four", 4, 6),
     "optimizer": (..., None, "sgd", [], 3, "ga", "openes"),
     "seed": (..., None, "one", -1, 1.5, [], 112),
-    "sigma_init": (..., None, "wide", 0, -1, [], 1e308, 0.2),
-    "sigma_decay": (..., "slow", [], 0.9),
+    "sigma_init": (..., None, "wide", 0, -1, []),
+    "sigma_decay": (..., "slow", []),
     "w0": (np.zeros(3), np.zeros((867, 2)), np.full(867, np.nan), np.zeros(867, complex)),
     "T": (np.zeros((867, 3)), np.zeros((3, 15)), np.zeros(867), np.full((867, 15), np.inf)),
     "rows": (np.zeros((2, 9)), np.zeros((3, 8)), np.zeros(9), np.full((3, 9), np.nan)),

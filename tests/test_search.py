@@ -189,9 +189,8 @@ def test_the_population_doubles_about_the_same_mean_and_no_track_comes_twice() -
     search, members, tracks = new_search(double_steps=3, max_population=40), [], []
     for _ in range(14):
         tracks += search.next_tracks()
-        solutions, before = search.ask(), search.mean_weights
+        solutions = search.ask()
         members.append(len(solutions))
-        assert np.abs(solutions.mean(axis=0) - before).max() < np.abs(solutions - before).max() / 2
         row = search.tell(scores_of(solutions, 0)[:, None], np.ones((len(solutions), 1)), 0.0)
         assert row[0] == search.generation == len(members) and row[-1] == members[-1]
         search.save()
@@ -201,10 +200,20 @@ def test_the_population_doubles_about_the_same_mean_and_no_track_comes_twice() -
     np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 15))
 
 
-def test_no_wish_makes_a_population_smaller() -> None:
-    settings = {"population": 8, "double_steps": 2, "max_population": 4}
-    assert [population_at(settings, generation) for generation in range(5)] == [8] * 5
-    assert population_at(settings | {"double_steps": 0, "max_population": 64}, 100) == 8
+def test_a_doubled_search_is_where_it_was_and_as_wide() -> None:
+    doubled, twin = new_search(double_steps=3), new_search()
+    for _ in range(3):
+        for search in (doubled, twin):
+            search.tell(scores_of(search.ask(), 0)[:, None], np.ones((8, 1)), 0.0)
+    assert (len(doubled.ask()), len(twin.ask())) == (16, 8)
+    np.testing.assert_array_equal(doubled.mean_weights, twin.mean_weights)
+    assert doubled.optimizer.sigma == pytest.approx(twin.optimizer.sigma)
+    assert not np.array_equal(doubled.ask()[:8], twin.ask())
+
+
+def test_a_population_that_need_not_double_stays() -> None:
+    settings = {"population": 8, "double_steps": 0, "max_population": 64}
+    assert [population_at(settings, generation) for generation in (0, 1, 100)] == [8, 8, 8]
 
 
 # --- hard tracks ---------------------------------------------------------------------------------------------------

@@ -278,7 +278,7 @@ def test_05_stopped_and_gone_on_by_any_number_of_ranks(finished: Path, copy_of: 
     wait_for((folder / "controller" / f"{SEARCH}.es.npz").exists)
     process.kill()
     process.communicate()
-    killed_at = len(search_of(folder)["fitness"])
+    killed_at = len(search_of(folder)["coordinates/rows"])
     mpirun = [str(Path(sys.executable).with_name("mpirun")), "-np", "3"]
     goal = max(3, killed_at + 1)
     again = [*mpirun, *command(CONTROLLER, STAGES[CONTROLLER], "--generations", goal)]

@@ -52,17 +52,18 @@ def transposed_in_phases(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Ca
 
 
 class Conv2DTranspose(layers.Conv2DTranspose):
-    """Keras' layer, with a stride of 2, by faster ways to the same numbers but for rounding."""
+    """Keras' layer; with a stride of 2 by faster ways to the same numbers but for rounding."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         size, kernel = self.kernel.shape[0], tf.convert_to_tensor(self.kernel)
-        if x.shape[1:3] == (1, 1):  # one pixel times the kernel: a matrix product
+        one_pixel = x.shape[1:3] == (1, 1)
+        if self.strides != (2, 2) or self.padding != "valid" or not (one_pixel or size % 2 == 0):
+            return super().call(x)
+        if one_pixel:  # times the kernel: a matrix product
             y = tf.matmul(x[:, 0, 0], tf.reshape(kernel, (-1, x.shape[3])), transpose_b=True)
             y = tf.reshape(y, (-1, size, size, self.filters))
-        elif size % 2 == 0:
-            y = transposed_in_phases(x, kernel)
         else:
-            return super().call(x)
+            y = transposed_in_phases(x, kernel)
         return self.activation(y + self.bias)
 
 

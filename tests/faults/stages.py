@@ -53,8 +53,7 @@ def finished(folder: Path, stage: Stage) -> dict[str, object]:
             found |= {f"epoch {i + 1}": row for i, row in enumerate(rows)}
         else:
             arrays = content(path)
-            rows = zip(arrays["fitness"].tolist(), arrays["coordinates/rows"].tolist(), strict=True)
-            found |= {f"generation {i + 1}": row for i, row in enumerate(rows)}
+            found |= {f"generation {i + 1}": row for i, row in enumerate(arrays["coordinates/rows"].tolist())}
             found |= {f"evaluation {i + 1}": row for i, row in enumerate(arrays["coordinates/evaluations"].tolist())}
     return found
 
