@@ -29,8 +29,8 @@ RATE = "steps/s"
 # What bounds the rows (profiled with time.perf_counter around each part of Raster.frame).
 SOLVER = "half of our step is Box2D's solver, which runs as many iterations in theirs; the rest is the picture, below"
 PICTURE = (
-    "half of a picture is the car, some fourteen NumPy calls on the 36 pixels that it can reach, whose time is that of the"
-    " calls; the bar of indicators and the warp of the whole playfield take an eighth each"
+    "half of a picture is the car, some fourteen NumPy calls on the 36 pixels that it can reach, whose time is that of"
+    " the calls; the bar of indicators and the warp of the whole playfield take an eighth each"
 )
 
 Play = Callable[[int], float]  # seed -> steps a second
