@@ -62,14 +62,15 @@ def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], trac
     figure, all_axes = new_figure(11, 4, columns=2)
     driven = np.cumsum([row["members"] * tracks for row in rows])
     hours = np.array([row["seconds"] for row in rows]) / 3600
-    at = [int(row["generation"]) - 1 for row in evaluations if row["generation"] <= len(rows)]
+    evaluations = [row for row in evaluations if 0 < row["generation"] <= len(rows)]
+    at = [int(row["generation"]) - 1 for row in evaluations]
+    means, stds = ([row[key] for row in evaluations] for key in ("mean", "std"))
     generations, paper_hours, paper_scores = PAPER_CURVE.T
     sides = (
         ("episodes driven", driven[at], generations * PAPER_EPISODES),
         ("hours of the search", hours[at], paper_hours),
     )
     for axes, (what, ours, papers) in zip(all_axes, sides, strict=True):
-        means, stds = ([row[key] for row in evaluations] for key in ("mean", "std"))
         axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search ± std")
         axes.plot(papers, paper_scores, "s--", color="grey", label="the paper, on 64 cores")
         axes.set(xscale="log", xlabel=what, ylabel="score on fresh tracks")

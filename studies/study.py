@@ -100,10 +100,8 @@ def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, nu
         scores = [float(score) for _, score in sorted(SCORED.findall(printed), key=lambda found: int(found[0]))]
         generation = controller.load(weights)[2]["generation"]
         log = folder / config.LOG_DIR / name_of(weights)
-        rows, tracks = (
-            read_rows(Path(f"{log}.hist.json"), ROW)[:generation],
-            read_settings(Path(f"{log}.json"))["num_episode"],
-        )
+        rows = read_rows(Path(f"{log}.hist.json"), ROW)[:generation]
+        tracks = read_settings(Path(f"{log}.json"))["num_episode"]
         steps = sum(row["mean steps"] * row["members"] for row in rows) * tracks
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)

@@ -70,11 +70,10 @@ def trainers(one_thread: None) -> dict[str, training.Trainer]:
     return made
 
 
-DRIVER, STATE = f"controller/{SEARCH}.best.json", f"controller/{SEARCH}.es.npz"
+DRIVER, STATE, SETTINGS = f"controller/{SEARCH}.best.json", f"controller/{SEARCH}.es.npz", f"log/{SEARCH}.json"
 HISTORY = {f"log/{SEARCH}.hist.json": ROW, f"log/{SEARCH}.log.json": EVALUATION}
 FILES = [f"data/{name}_0.npy" for names in KINDS.values() for name in names] + ["data/obs_0.json", "data/rnn_0.json"]
 FILES += [f"{network}/{name}" for network in ("vae", "rnn") for name in ("weights.h5", "weights.json", "state.h5")]
-SETTINGS = f"log/{SEARCH}.json"
 FILES += [DRIVER, STATE, SETTINGS, *HISTORY]
 Enter = Callable[[str], None]
 
@@ -319,12 +318,14 @@ NOT_DRIVERS += tuple([FULL, score] for score in (None, "high", {}, 10**400))
 NOT_DRIVERS += tuple([FULL, 1, about] for about in (2, "seed", [[1, 2, 3]], [3]))
 
 
-def test_a_driver_that_is_none(enter: Enter) -> None:
-    for content in NOT_DRIVERS:
-        refused(enter, DRIVER, json_edit(lambda _, content=content: content))
-
-
 NOT_ROWS = [None, 3, {}, [3], [[]], [{}], [None]]
+NOT_SETTINGS = (*NOT_ROWS, {"num_episode": "two"}, {"num_episode": None})
+
+
+@pytest.mark.parametrize(("name", "contents"), [(DRIVER, NOT_DRIVERS), (SETTINGS, NOT_SETTINGS)])
+def test_a_driver_or_settings_that_are_none(enter: Enter, name: str, contents: tuple) -> None:
+    for content in contents:
+        refused(enter, name, json_edit(lambda _, content=content: content))
 
 
 @pytest.mark.parametrize("name", HISTORY)
@@ -334,11 +335,6 @@ def test_a_history_that_is_none(enter: Enter, name: str) -> None:
         damages.append(json_edit(lambda rows, value=value: [*rows[:-1], rows[-1] | {"mean": value}]))
     for damage in damages:
         refused(enter, name, damage)
-
-
-def test_settings_that_are_none(enter: Enter) -> None:
-    for content in (*NOT_ROWS, {"num_episode": "two"}, {"num_episode": None}):
-        refused(enter, SETTINGS, json_edit(lambda _, content=content: content))
 
 
 def searched(**changes: object) -> Damage:

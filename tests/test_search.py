@@ -153,7 +153,14 @@ def _change(key: str, new: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict
     return lambda arrays: arrays | {f"coordinates/{key}": new(arrays[f"coordinates/{key}"])}
 
 
+def _set(key: str, value: object) -> Callable[[dict], dict]:
+    return lambda arrays: arrays | {"settings": json.dumps(json.loads(str(arrays["settings"])) | {key: value})}
+
+
 DAMAGES = {
+    "another first sigma": _set("sigma_init", 0.2),
+    "a first sigma without bounds": _set("sigma_init", 1e308),
+    "another decay": _set("sigma_decay", 0.9),
     "another mean": _change("mean_u", lambda u: u + 1e-6),
     "another start": _change("start_u", lambda u: u + 1e-6),
     "another fitness": lambda arrays: arrays | {"fitness": arrays["fitness"][:, ::-1]},
