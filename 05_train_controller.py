@@ -70,6 +70,7 @@ def parse_args() -> argparse.Namespace:
     add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
+    add("--gas_sigma", type=cli.positive_float, default=3.0, help="how much wider the gas is searched than the rest")
     add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")

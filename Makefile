@@ -16,6 +16,7 @@ PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 TRAIN = train/seed$(SEED)
 DRIVER = $(ENV).cma.2.64.best.json
+TRAINED = $(ENV).cma.4.64.best.json
 new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
 .PHONY: setup demo train dream drive compare test bench faults clean
@@ -58,14 +59,14 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --steps 4000 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --batch_size 64 --steps 1000 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 60 --eval_steps 5 --eval_episode 64 -s $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --max_population 128 --generations 45 --eval_steps 5 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(TRAINED) --final_mode --seed $(SEED)
 
 # One round of dreams after the other. A dream's driver is fast where M has never been, so every round shows M what really
 # comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
 # $(1) is the round, $(2) the folder before it, $(3) and $(4) the numbers of its two batches.
 dream_driver = controller/$(ENV)_dream.cma.2.64.$(1).json
-dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --generations 10 --eval_steps 1 -s $(SEED)
+dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --gas_sigma 1 --generations 10 --eval_steps 1 -s $(SEED)
 define dream_round
 	mkdir -p $(TRAIN)/dream$(1)
 	cd $(TRAIN)/dream$(1) && test -d data || { rm -rf vae .data && cp -al ../$(2)/vae . && cp -al ../$(2)/data .data && mv .data data; }

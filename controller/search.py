@@ -248,7 +248,11 @@ def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
 
 
 def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
-    """Where a search looks, by its settings `subspace` and `z_only`; u = 0 is w0 (867,)."""
+    """Where a search looks, by its settings `subspace`, `z_only` and `gas_sigma`; u = 0 is w0 (867,)."""
+    return arch.widen_gas(_components(settings, rnn, w0), settings["gas_sigma"])
+
+
+def _components(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
     if settings["subspace"] == 0:
         return arch.all_weights(w0)
     features, components = features_on_the_road(rnn, settings["env_name"], settings["vae"]), settings["subspace"]

@@ -50,7 +50,7 @@ def new_search(**changes: object) -> ControllerSearch:
         "max_population": 64,
     }
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
-    settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
+    settings |= {"eval_episode": 5, "hard_tracks": 0, "gas_sigma": 1.0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -275,7 +275,7 @@ def stage_05(**changes: object) -> argparse.Namespace:
 def test_z_only_searches_where_c_is_blind_to_h(monkeypatch: pytest.MonkeyPatch) -> None:
     z_columns = np.tile(np.arange(arch.FEATURES) < config.Z_DIM, config.ACTION_DIM)
     monkeypatch.setattr("controller.search.features_on_the_road", lambda *_: some_features(500).astype(np.float32))
-    settings = {"subspace": 48, "z_only": 1, "env_name": "car_racing", "vae": "v"}
+    settings = {"subspace": 48, "z_only": 1, "gas_sigma": 3.0, "env_name": "car_racing", "vae": "v"}
     T = new_coordinates(settings, None, np.zeros(arch.NUM_WEIGHTS)).T
     assert T.shape == (867, 99)
     assert not T[:864][~z_columns].any()
