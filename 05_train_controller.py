@@ -5,11 +5,11 @@
     mpirun -np 17 python 05_train_controller.py car_racing -n 16 -t 2 -e 4        # or any launcher: Slurm, a hostfile
 
 Reads vae/weights.h5, rnn/weights.h5 and, for the search's coordinates, data/rnn_*. Leaves controller/NAME.es.npz (the
-search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population,
-the first one: it doubles every --double_steps generations.
-It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. A row is
+search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json; NAME is env.opt.num_episode.population.
+It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. At first all
+weights are searched together; after --joint_steps generations those of gas, brake and steering take turns. A row is
 
-    generation, seconds, mean, min, max, std, sigma, mean steps, max steps, members
+    generation, seconds, mean, min, max, std, sigma, mean steps, max steps
 
 of the population's scores, each averaged over the generation's tracks. What is evaluated and kept is the search's mean.
 
@@ -54,10 +54,8 @@ def parse_args() -> argparse.Namespace:
     add("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="how to search")
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, or as many as there are cores")
-    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the first population")
+    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="times num_worker: the population")
     add("-e", "--num_episode", type=cli.tracks, default=2, help="tracks a generation, the same for all members")
-    add("--double_steps", type=cli.count, default=10, help="generations until the population doubles; 0: never")
-    add("--max_population", type=cli.tracks, help="double it to so many at most; 4 times the first if not given")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations on fresh tracks")
     add("--eval_episode", type=cli.tracks, default=32, help="tracks an evaluation")
@@ -70,8 +68,11 @@ def parse_args() -> argparse.Namespace:
     add("--sample_z", type=int, choices=(0, 1), default=0, help="1: drive by a z drawn from what V sees, not its mean")
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
-    add("--gas_sigma", type=cli.positive_float, default=3.0, help="how much wider the gas is searched than the rest")
+    add("--gas_sigma", type=cli.positive_float, default=2.0, help="how much wider the gas is searched than the rest")
     add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
+    add("--joint_steps", type=cli.count, default=20, help="generations that search all actions' weights together")
+    add("--turn_steps", type=cli.positive_int, default=8, help="generations of one action alone, then of the next")
+    add("--turn_sigma", type=cli.positive_float, default=0.05, help="standard deviation of a turn's first population")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
@@ -92,9 +93,6 @@ def parse_args() -> argparse.Namespace:
     population = args.num_worker * args.num_worker_trial
     if not 2 <= population <= cli.MAX_TRACKS:
         parser.error(f"--num_worker x --num_worker_trial, the population, must be at least 2, at most {cli.MAX_TRACKS}")
-    args.max_population = args.max_population or min(4 * population, cli.MAX_TRACKS)
-    if args.max_population < population:
-        parser.error(f"--max_population {args.max_population}: the first population has {population} members already")
     return args
 
 
@@ -138,6 +136,8 @@ def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) 
             evaluate(search, drive)
         if search.generation >= (args.generations or np.inf):
             return search
+        if search.generation == search.start_generation and len(search.actions) == 1:
+            print(f"from generation {search.generation + 1} on: the {search.actions[0]} alone")
         generation, seconds, *row = drive_generation(search, drive, started)
         print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
 
@@ -145,7 +145,7 @@ def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) 
 def main() -> None:
     args = parse_args()
     mpi.launch(min(args.num_worker, cli.cores()))
-    with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker, --num_worker_trial or --max_population"):
+    with mpi.Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
         agent = Agent(args.sample_z, args.previous_action)
         hashes = agent.load()
         road = Simulator(agent, args.env_name, args.patience)

@@ -59,7 +59,7 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --steps 4000 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --batch_size 64 --steps 1000 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --max_population 128 --generations 45 --eval_steps 5 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --generations 60 --eval_steps 4 --eval_episode 64 -s $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(TRAINED) --final_mode --seed $(SEED)
 
 # One round of dreams after the other. A dream's driver is fast where M has never been, so every round shows M what really

@@ -82,7 +82,14 @@ def report_rnn(args: argparse.Namespace) -> Pictures:
 
 
 def report_controller(args: argparse.Namespace) -> Pictures:
-    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, read_rows, read_settings
+    from pictures.controller import (
+        draw_beside_paper,
+        draw_learning_curve,
+        draw_weights,
+        episodes_of,
+        read_rows,
+        read_settings,
+    )
 
     filename = args.filename or only_driver(args.env_name)
     agent, weights = load_agent(filename)
@@ -103,7 +110,7 @@ def report_controller(args: argparse.Namespace) -> Pictures:
     }
     if settings.get("env_name") == "car_racing" and not settings.get("dream_mode") and not settings.get("init_opt"):
         path = config.REPORT_DIR / "beside_paper.png"
-        draw_beside_paper(search, *history, settings["num_episode"], path)
+        draw_beside_paper(search, *history, episodes_of(settings), path)
         pictures["beside_paper.png"] = "The search, and the paper's."
     return pictures
 

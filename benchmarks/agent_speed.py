@@ -130,7 +130,7 @@ def generations(agent: Agent) -> np.ndarray:
         folder = Path(name)
         agent.vae.save(folder / config.VAE_DIR / "weights.h5", {"settings": {}})
         agent.rnn.save(folder / config.RNN_DIR / "weights.h5", {"settings": {}})
-        command = f"05_train_controller.py car_racing -n 2 -t {POPULATION // 2} -e {TRACKS} --double_steps 0"
+        command = f"05_train_controller.py car_racing -n 2 -t {POPULATION // 2} -e {TRACKS}"
         command += f" --subspace 0 --generations {GENERATIONS} --eval_steps {GENERATIONS + 1}"
         script, *arguments = command.split()
         environment = {k: v for k, v in os.environ.items() if k not in measure.ONE_THREAD}

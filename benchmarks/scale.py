@@ -46,7 +46,7 @@ def prepare(folder: Path) -> None:
 
 def measured(folder: Path, ranks: int) -> float:
     """Agent-steps/s of stage 05 on so many ranks."""
-    command = f"05_train_controller.py car_racing -n {POPULATION} -t 1 -e {TRACKS} --double_steps 0 --subspace 0"
+    command = f"05_train_controller.py car_racing -n {POPULATION} -t 1 -e {TRACKS} --subspace 0"
     script, *arguments = f"{command} --generations {GENERATIONS} --eval_steps 99 --new_model".split()
     environment = {name: value for name, value in os.environ.items() if name not in measure.ONE_THREAD}
     mpirun = [Path(sys.executable).with_name("mpirun"), "-np", str(ranks)]
@@ -94,8 +94,8 @@ def leader_seconds(folder: Path, population: int) -> float:
 
     os.chdir(folder)
     settings = {"vae": "", "rnn": "", "seed": 1, "max_length": 1000, "population": population, "optimizer": "cma"}
-    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": TRACKS, "double_steps": 0}
-    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "hard_tracks": 0, "max_population": population}
+    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": TRACKS, "joint_steps": 20}
+    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "hard_tracks": 0}
     features = np.random.default_rng(0).normal(size=(1000, controller.FEATURES))
     zeros = np.zeros(controller.NUM_WEIGHTS)
     search = ControllerSearch("scale", settings, controller.principal_subspace(zeros, features, 48))

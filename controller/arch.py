@@ -82,6 +82,10 @@ class Coordinates:
         """Weights (..., 867) of coordinates u (..., k)."""
         return self.w0 + (self.T @ u[..., None])[..., 0]
 
+    def of(self, actions: tuple[str, ...]) -> np.ndarray:
+        """Which coordinates move the weights that decide on these actions: bool (k,)."""
+        return np.any([(self.T[decides_on(action)] != 0).any(axis=0) for action in actions], axis=0)
+
 
 def all_weights(w0: np.ndarray) -> Coordinates:
     """Every weight is a coordinate of its own, as in the tutorial."""
@@ -124,8 +128,13 @@ def widen_gas(coordinates: Coordinates, factor: float) -> Coordinates:
     Steering and brake forgive little; the gas forgives much, and a search as wide in all three leaves it near the half
     that it begins with, straight or bend.
     """
-    rows = np.ones(NUM_WEIGHTS)
-    W, b = unpack(rows)
-    gas = config.ACTIONS.index("gas")
-    W[gas] = b[gas] = factor
-    return Coordinates(coordinates.w0, rows[:, None] * coordinates.T)
+    return Coordinates(coordinates.w0, np.where(decides_on("gas"), factor, 1.0)[:, None] * coordinates.T)
+
+
+def decides_on(action: str) -> np.ndarray:
+    """Which of the weights decide on "steer", "gas" or "brake": bool (867,)."""
+    mine = np.zeros(NUM_WEIGHTS, bool)
+    W, b = unpack(mine)
+    i = config.ACTIONS.index(action)
+    W[i] = b[i] = True
+    return mine

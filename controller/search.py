@@ -18,9 +18,10 @@ from rollouts import UserError, check_same, check_vae, first_line, open_batches_
 if TYPE_CHECKING:
     from rnn.arch import RNN
 
-ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "members")
+ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
 HARD_TRACKS = 8  # of an evaluation
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
+TURNS = ("gas", "brake", "steer")  # the order that the actions are searched in, one at a time
 EVALUATION = ("generation", "mean", "std", "min")
 
 
@@ -61,19 +62,20 @@ class ControllerSearch:
     """A search that is starting, or going on.
 
     Attributes:
-        rows: float64 (generations, 10), see ROW.
+        rows: float64 (generations, 9), see ROW.
         fitness: float64 (generations, members), what the optimizer was told since it was started.
         road, dream: what its mean scored on the road and, of a search that dreams, in dreams.
         hard_tracks: int64 (HARD_TRACKS,) or (0,), seeds of the tracks that the mean drove worst when last evaluated.
-        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; it starts anew when
-            the population doubles, and with --retrain.
+        start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; it starts anew with
+            every turn, and with --retrain.
+        free: bool (k,), the coordinates that the optimizer searches; the others stay as they are in start_u.
     """
 
     def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
         """A new search from u = 0; `settings` are what a later resume must share."""
         self.name, self.settings, self.coordinates = name, settings, coordinates
         dimensions = coordinates.T.shape[1]
-        self.fitness = np.zeros((0, population_at(settings, 0)))
+        self.fitness = np.zeros((0, settings["population"]))
         self.rows = np.zeros((0, len(ROW)))
         self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
         self.hard_tracks = np.zeros(0, np.int64)
@@ -87,7 +89,7 @@ class ControllerSearch:
         arrays = kept.coordinates
         try:
             _check_shapes(arrays, len(kept.fitness))
-            _check_members(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
+            _check_history(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
             coordinates = arch.Coordinates(arrays["w0"], arrays["T"])
             search = cls(path.name.removesuffix(".es.npz"), kept.settings, coordinates)
             search.fitness, search.rows = kept.fitness, arrays["rows"]
@@ -99,7 +101,7 @@ class ControllerSearch:
             if search.start_generation == 0 and search.start_sigma != kept.settings["sigma_init"]:
                 raise ValueError(f"its sigma was {kept.settings['sigma_init']} or {search.start_sigma} at first")
             search.optimizer = search._rebuilt()
-            same = np.allclose(search.optimizer.mean, arrays["mean_u"], rtol=1e-9, atol=1e-12)
+            same = np.allclose(search.mean_u, arrays["mean_u"], rtol=1e-9, atol=1e-12)
         except Exception as error:  # nonsense in its settings makes an optimiser raise whatever it likes
             what = f"{path} is not a saved search of a controller, or one of another revision ({first_line(error)})"
             raise UserError(f"{what}: --new_model starts over") from None
@@ -118,7 +120,7 @@ class ControllerSearch:
             "start_generation": np.array(self.start_generation),
             "start_u": self.start_u,
             "start_sigma": np.array(self.start_sigma),
-            "mean_u": self.optimizer.mean,
+            "mean_u": self.mean_u,
         }
         arrays |= self.road.arrays("") | self.dream.arrays("dream_")
         save_search(state_path(self.name), self.settings, arrays, self.fitness)
@@ -160,9 +162,25 @@ class ControllerSearch:
         return self.generation > 0 and self.generation % self.settings["eval_steps"] == 0 and not evaluated
 
     @property
+    def actions(self) -> tuple[str, ...]:
+        """The actions whose weights are searched at present."""
+        return actions_at(self.settings, self.generation)
+
+    @property
+    def mean_u(self) -> np.ndarray:
+        """The coordinates (k,) at the mean of the search distribution."""
+        return self._with_the_rest(self.optimizer.mean)
+
+    @property
     def mean_weights(self) -> np.ndarray:
         """The 867 weights at the mean of the search distribution."""
-        return self.coordinates.weights(self.optimizer.mean)
+        return self.coordinates.weights(self.mean_u)
+
+    def _with_the_rest(self, free: np.ndarray) -> np.ndarray:
+        """All coordinates (..., k) of those that the optimizer searches."""
+        u = np.tile(self.start_u, (*free.shape[:-1], 1))
+        u[..., self.free] = free
+        return u
 
     def next_tracks(self) -> list[int]:
         """Seeds of the tracks of the next generation: new ones, but for a half that are hard if there are such."""
@@ -181,7 +199,7 @@ class ControllerSearch:
 
     def ask(self) -> np.ndarray:
         """The population's weights, (population, 867)."""
-        return self.coordinates.weights(self.optimizer.ask())
+        return self.coordinates.weights(self._with_the_rest(self.optimizer.ask()))
 
     def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple:
         """Learn from the scores and steps of a generation, (population, tracks) each; returns its row, see ROW."""
@@ -189,10 +207,10 @@ class ControllerSearch:
         self.optimizer.tell(members)
         self.fitness = np.vstack([self.fitness, members])
         spread = (members.mean(), members.min(), members.max(), members.std())
-        row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max(), len(members))
+        row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max())
         self.rows = np.vstack([self.rows, row])
-        if population_at(self.settings, self.generation) > len(members):
-            self._start_anew(self.optimizer.mean)
+        if turn_begins(self.settings, self.generation):
+            self._start_anew(self.mean_u, self.settings["turn_sigma"])
         return tuple(map(float, row))
 
     def evaluated(self, scores: np.ndarray, dreamt: np.ndarray | None = None) -> bool:
@@ -200,41 +218,50 @@ class ControllerSearch:
 
         Returns whether it is the best so far on the road.
         """
-        better = self.road.note(self.generation, scores, self.optimizer.mean)
+        better = self.road.note(self.generation, scores, self.mean_u)
         if dreamt is not None:
-            self.dream.note(self.generation, dreamt, self.optimizer.mean)
+            self.dream.note(self.generation, dreamt, self.mean_u)
         led_by = self.road if dreamt is None else self.dream  # the road must not lead a search that dreams
         if self.settings["retrain"] and led_by.best < len(led_by.rows) - 1:
-            self._start_anew(led_by.best_u)
+            self._start_anew(led_by.best_u, self.optimizer.sigma)
         return better
 
-    def _start_anew(self, u: np.ndarray) -> None:
-        """Search on from coordinates u (k,), as wide as now, by a new optimizer."""
-        self.start_generation, self.start_u, self.start_sigma = self.generation, u, self.optimizer.sigma
-        self.fitness = np.zeros((0, population_at(self.settings, self.generation)))
+    def _start_anew(self, u: np.ndarray, sigma: float) -> None:
+        """Search on from coordinates u (k,) by a new optimizer."""
+        self.start_generation, self.start_u, self.start_sigma = self.generation, u, sigma
+        self.fitness = self.fitness[:0]
         self.optimizer = self._rebuilt()
 
     def _rebuilt(self) -> object:
         """The optimizer as its history makes it."""
+        self.free = self.coordinates.of(actions_at(self.settings, self.start_generation))
         settings = {
-            "num_params": len(self.start_u),
+            "num_params": int(self.free.sum()),
             "popsize": self.fitness.shape[1],
             "seed": [self.settings["seed"], self.start_generation],
             "sigma_init": self.start_sigma,
             "sigma_decay": self.settings["sigma_decay"],
-            "x0": self.start_u,
+            "x0": self.start_u[self.free],
         }
         return replay(self.settings["optimizer"], settings, self.fitness)
 
 
-def population_at(settings: dict, generation: int) -> int:
-    """Members of the generation after so many: doubled every `double_steps` generations, up to `max_population`.
+def actions_at(settings: dict, generation: int) -> tuple[str, ...]:
+    """The actions whose weights are searched after so many generations: all at first, then each in its turn.
 
-    At first small generations get on soonest. Later the members differ by little and much of that is luck, which more
-    of them average out. The optimizer starts anew then, about the same mean and as wide: what else it had is lost.
+    Together they learn to drive soonest. A driver that stays on the road is then easily thrown off it by a change of
+    all three, and what a single one could gain is lost in the accidents; of one alone, a third of the numbers, members
+    may differ by more.
     """
-    doublings = generation // settings["double_steps"] if settings["double_steps"] else 0
-    return min(settings["population"] * 2**doublings, settings["max_population"])
+    turn = generation - settings["joint_steps"]
+    if turn < 0:
+        return config.ACTIONS
+    return (TURNS[turn // settings["turn_steps"] % len(TURNS)],)
+
+
+def turn_begins(settings: dict, generation: int) -> bool:
+    """Whether other actions are searched after so many generations than before."""
+    return actions_at(settings, generation) != actions_at(settings, generation - 1)
 
 
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
@@ -317,11 +344,12 @@ def _check_shapes(arrays: dict[str, np.ndarray], told: int) -> None:
         raise ValueError("its hard tracks are not seeds")
 
 
-def _check_members(settings: dict, start: int, told: int, members: int) -> None:
-    """Refuse, with a ValueError, generations since `start` of as many members as the settings do not give them."""
-    for generation in (start, start + max(told - 1, 0)):
-        if population_at(settings, generation) != members:
-            raise ValueError(f"a generation is {population_at(settings, generation)} or {members} members")
+def _check_history(settings: dict, start: int, told: int, members: int) -> None:
+    """Refuse, with a ValueError, generations since `start` that are not those of an optimizer with these settings."""
+    if members != settings["population"]:
+        raise ValueError(f"a generation is {settings['population']} or {members} members")
+    if any(turn_begins(settings, generation) for generation in range(start + 1, start + told + 1)):
+        raise ValueError(f"its optimizer went on from generation {start} to {start + told} through another turn")
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:

@@ -16,7 +16,7 @@ import cli
 import config
 import controller.arch as controller
 from controller.search import ROW, name_of
-from pictures.controller import read_rows, read_settings
+from pictures.controller import episodes_of, read_rows, read_settings
 from rollouts import UserError, file_hash, read_json, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser, generations: int) -> None:
     """The flags that the studies share."""
     parser.add_argument("--folder", type=Path, required=True, help="holds data/, vae/ and rnn/")
     parser.add_argument("--generations", type=cli.positive_int, default=generations, help="generations of each search")
-    search = "-n 16 -t 4 -e 2 --double_steps 0 --eval_steps 5"
+    search = "-n 16 -t 4 -e 2 --eval_steps 5"
     parser.add_argument("--search", default=search, help="flags of stage 05 for every search")
     parser.add_argument("--num_episode", type=cli.tracks, default=100, help="fresh tracks to score each driver on")
 
@@ -101,8 +101,7 @@ def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, nu
         generation = controller.load(weights)[2]["generation"]
         log = folder / config.LOG_DIR / name_of(weights)
         rows = read_rows(Path(f"{log}.hist.json"), ROW)[:generation]
-        tracks = read_settings(Path(f"{log}.json"))["num_episode"]
-        steps = sum(row["mean steps"] * row["members"] for row in rows) * tracks
+        steps = sum(row["mean steps"] for row in rows) * episodes_of(read_settings(Path(f"{log}.json")))
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)
     return Outcome(name, outcome["scores"], parameters, outcome["agent_steps"], outcome["seconds"])

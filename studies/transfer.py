@@ -28,7 +28,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--temperatures", type=cli.positive_float, nargs="+", default=[0.7, 1.0, 1.3])
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[1, 2], help="of the searches")
     parser.add_argument("--generations", type=cli.positive_int, default=15, help="generations of each search")
-    search = "-n 16 -t 4 -e 2 --double_steps 0 --eval_steps 3"
+    search = "-n 16 -t 4 -e 2 --eval_steps 3"
     parser.add_argument("--search", default=search, help="flags of stage 05 for every search")
     return parser.parse_args()
 

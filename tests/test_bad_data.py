@@ -356,8 +356,8 @@ def searched(**changes: object) -> Damage:
 
 SEARCHES: dict[str, tuple] = {
     "population": (..., None, "four", 0, 1, 5, 4.5, -4, 10**12, 10**30),
-    "double_steps": (..., "four", [3], 0, 1, 3),
-    "max_population": (..., None, "four", 4, 6),
+    "joint_steps": (..., None, "four", [3], 0, 1, 3),
+    "turn_steps": (..., None, "four", [3], 0, 1),
     "optimizer": (..., None, "sgd", [], 3, "ga", "openes"),
     "seed": (..., None, "one", -1, 1.5, [], 112),
     "sigma_init": (..., None, "wide", 0, -1, []),

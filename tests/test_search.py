@@ -19,7 +19,6 @@ from controller.search import (
     check_settings,
     name_of,
     new_coordinates,
-    population_at,
     state_path,
     weights_path,
 )
@@ -46,8 +45,9 @@ def new_search(**changes: object) -> ControllerSearch:
         "sigma_decay": 1.0,
         "retrain": 0,
         "num_episode": 3,
-        "double_steps": 0,
-        "max_population": 64,
+        "joint_steps": 100,
+        "turn_steps": 2,
+        "turn_sigma": 0.05,
     }
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
     settings |= {"eval_episode": 5, "hard_tracks": 0, "gas_sigma": 1.0} | changes
@@ -71,17 +71,17 @@ def one_generation(search: ControllerSearch) -> None:
 
 
 @pytest.mark.parametrize("retrain", [0, 1])
-@pytest.mark.parametrize("double_steps", [0, 4])
+@pytest.mark.parametrize("joint_steps", [3, 100])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, double_steps: int, retrain: int) -> None:
-    """Bit for bit, wherever it was broken off, also when it had doubled its population or gone back to its best."""
-    changes = {"optimizer": optimizer, "retrain": retrain, "double_steps": double_steps}
+def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, joint_steps: int, retrain: int) -> None:
+    """Bit for bit, wherever it was broken off, also when a turn had begun or it had gone back to its best."""
+    changes = {"optimizer": optimizer, "retrain": retrain, "joint_steps": joint_steps}
     unbroken = new_search(**changes)
     for _ in range(9):
         one_generation(unbroken)
     unbroken.save()
     files = snapshot(here)
-    assert (unbroken.start_generation > 0) == bool(retrain or double_steps)
+    assert (unbroken.start_generation > 0) == bool(retrain or joint_steps == 3)
     broken = new_search(**changes)
     for _ in range(9):
         one_generation(broken)
@@ -189,38 +189,56 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
     assert "\n" not in str(error.value)
 
 
-# --- doubling ------------------------------------------------------------------------------------------------------
+# --- turns ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_population_doubles_about_the_same_mean_and_no_track_comes_twice() -> None:
-    search, members, tracks = new_search(double_steps=3, max_population=40), [], []
-    for _ in range(14):
+def one_turn(search: ControllerSearch) -> None:
+    """A generation that is not evaluated, of any number of members and three tracks."""
+    solutions = search.ask()
+    scores = np.stack([scores_of(solutions, track) for track in search.next_tracks()], axis=1)
+    search.tell(scores, np.ones(scores.shape), 0.0)
+
+
+def test_gas_brake_and_steering_take_turns() -> None:
+    """Which weights a generation moves, and which its members differ in, after 3 that move all of them."""
+    search, moved, tracks = new_search(joint_steps=3, turn_steps=2), [], []
+    for _ in range(11):
+        before, members = search.mean_weights, search.ask()
         tracks += search.next_tracks()
-        solutions = search.ask()
-        members.append(len(solutions))
-        row = search.tell(scores_of(solutions, 0)[:, None], np.ones((len(solutions), 1)), 0.0)
-        assert row[0] == search.generation == len(members) and row[-1] == members[-1]
+        one_turn(search)
+        changed = [name for name in config.ACTIONS if (search.mean_weights != before)[arch.decides_on(name)].any()]
+        varied = [name for name in config.ACTIONS if np.ptp(members, axis=0)[arch.decides_on(name)].any()]
+        assert changed == varied
+        moved.append("+".join(changed))
         search.save()
         search = ControllerSearch.load(state_path(NAME))
-    assert members == [8] * 3 + [16] * 3 + [32] * 3 + [40] * 5
-    assert len(set(tracks)) == len(tracks) == 14 * 3
-    np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 15))
+    turns = ["gas", "gas", "brake", "brake", "steer", "steer", "gas", "gas"]
+    assert moved == ["steer+gas+brake"] * 3 + turns
+    assert len(set(tracks)) == len(tracks) == 11 * 3
+    np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 12))
 
 
-def test_a_doubled_search_is_where_it_was_and_as_wide() -> None:
-    doubled, twin = new_search(double_steps=3), new_search()
+def test_a_turn_begins_where_the_search_was_and_as_wide_as_turns_are() -> None:
+    turned, twin = new_search(joint_steps=3, turn_sigma=0.02), new_search()
     for _ in range(3):
-        for search in (doubled, twin):
-            search.tell(scores_of(search.ask(), 0)[:, None], np.ones((8, 1)), 0.0)
-    assert (len(doubled.ask()), len(twin.ask())) == (16, 8)
-    np.testing.assert_array_equal(doubled.mean_weights, twin.mean_weights)
-    assert doubled.optimizer.sigma == pytest.approx(twin.optimizer.sigma, rel=1e-3)
-    assert not np.array_equal(doubled.ask()[:8], twin.ask())
+        for search in (turned, twin):
+            one_turn(search)
+    np.testing.assert_array_equal(turned.mean_weights, twin.mean_weights)
+    assert turned.optimizer.sigma == pytest.approx(0.02, rel=1e-3)
+    assert turned.actions == ("gas",)
+    assert twin.actions == config.ACTIONS
 
 
-def test_a_population_that_need_not_double_stays() -> None:
-    settings = {"population": 8, "double_steps": 0, "max_population": 64}
-    assert [population_at(settings, generation) for generation in (0, 1, 100)] == [8, 8, 8]
+def test_what_decides_on_an_action_is_its_row_of_w_and_its_bias() -> None:
+    """By acting: other weights than these may be anything."""
+    rng = np.random.default_rng(0)
+    weights, others, x = *rng.normal(size=(2, arch.NUM_WEIGHTS)), rng.normal(size=arch.FEATURES)
+    for i, name in enumerate(config.ACTIONS):
+        mine = arch.decides_on(name)
+        (W, b), (W2, b2) = arch.unpack(weights), arch.unpack(np.where(mine, weights, others))
+        same = np.isclose(W @ x + b, W2 @ x + b2)
+        assert mine.sum() == arch.FEATURES + 1
+        assert same.tolist() == [j == i for j in range(3)]
 
 
 # --- hard tracks ---------------------------------------------------------------------------------------------------
