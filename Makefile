@@ -66,7 +66,7 @@ train: $(VENV)/.complete
 # comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
 # $(1) is the round, $(2) the folder before it, $(3) and $(4) the numbers of its two batches.
 dream_driver = controller/$(ENV)_dream.cma.2.64.$(1).json
-dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --gas_sigma 1 --generations 10 --eval_steps 1 -s $(SEED)
+dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --generations 10 --eval_steps 1 -s $(SEED)
 define dream_round
 	mkdir -p $(TRAIN)/dream$(1)
 	cd $(TRAIN)/dream$(1) && test -d data || { rm -rf vae .data && cp -al ../$(2)/vae . && cp -al ../$(2)/data .data && mv .data data; }

@@ -27,6 +27,15 @@ def unpack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return weights[..., :split].reshape(*weights.shape[:-1], config.ACTION_DIM, FEATURES), weights[..., split:]
 
 
+def decides_on(action: str) -> np.ndarray:
+    """Which of the weights decide on "steer", "gas" or "brake": bool (867,)."""
+    mine = np.zeros(NUM_WEIGHTS, bool)
+    W, b = unpack(mine)
+    i = config.ACTIONS.index(action)
+    W[i] = b[i] = True
+    return mine
+
+
 def blind_to_h(weights: np.ndarray) -> np.ndarray:
     """Weights (867,) that see z as these do, and h not at all."""
     weights = weights.copy()
@@ -120,21 +129,3 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
         T[a, :, a] = one_action
     T = T.reshape(config.ACTION_DIM, FEATURES + 1, -1)
     return Coordinates(w0, np.concatenate([T[:, :FEATURES].reshape(-1, T.shape[-1]), T[:, FEATURES]]))
-
-
-def widen_gas(coordinates: Coordinates, factor: float) -> Coordinates:
-    """The same coordinates, but for the gas a step along them is so many times as long.
-
-    Steering and brake forgive little; the gas forgives much, and a search as wide in all three leaves it near the half
-    that it begins with, straight or bend.
-    """
-    return Coordinates(coordinates.w0, np.where(decides_on("gas"), factor, 1.0)[:, None] * coordinates.T)
-
-
-def decides_on(action: str) -> np.ndarray:
-    """Which of the weights decide on "steer", "gas" or "brake": bool (867,)."""
-    mine = np.zeros(NUM_WEIGHTS, bool)
-    W, b = unpack(mine)
-    i = config.ACTIONS.index(action)
-    W[i] = b[i] = True
-    return mine

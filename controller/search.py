@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
 HARD_TRACKS = 8  # of an evaluation
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
-TURNS = ("gas", "brake", "steer")  # the order that the actions are searched in, one at a time
+TURNS = {"gas": 2.0, "brake": 1.0, "steer": 1.0}  # one after the other, each so many times as wide as --turn_sigma
 EVALUATION = ("generation", "mean", "std", "min")
 
 
@@ -210,7 +210,7 @@ class ControllerSearch:
         row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max())
         self.rows = np.vstack([self.rows, row])
         if turn_begins(self.settings, self.generation):
-            self._start_anew(self.mean_u, self.settings["turn_sigma"])
+            self._start_anew(self.mean_u, TURNS[self.actions[0]] * self.settings["turn_sigma"])
         return tuple(map(float, row))
 
     def evaluated(self, scores: np.ndarray, dreamt: np.ndarray | None = None) -> bool:
@@ -251,12 +251,12 @@ def actions_at(settings: dict, generation: int) -> tuple[str, ...]:
 
     Together they learn to drive soonest. A driver that stays on the road is then easily thrown off it by a change of
     all three, and what a single one could gain is lost in the accidents; of one alone, a third of the numbers, members
-    may differ by more.
+    may differ by more, and of the gas, which forgives much, by most.
     """
     turn = generation - settings["joint_steps"]
     if turn < 0:
         return config.ACTIONS
-    return (TURNS[turn // settings["turn_steps"] % len(TURNS)],)
+    return (tuple(TURNS)[turn // settings["turn_steps"] % len(TURNS)],)
 
 
 def turn_begins(settings: dict, generation: int) -> bool:
@@ -275,11 +275,7 @@ def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
 
 
 def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
-    """Where a search looks, by its settings `subspace`, `z_only` and `gas_sigma`; u = 0 is w0 (867,)."""
-    return arch.widen_gas(_components(settings, rnn, w0), settings["gas_sigma"])
-
-
-def _components(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
+    """Where a search looks, by its settings `subspace` and `z_only`; u = 0 is w0 (867,)."""
     if settings["subspace"] == 0:
         return arch.all_weights(w0)
     features, components = features_on_the_road(rnn, settings["env_name"], settings["vae"]), settings["subspace"]

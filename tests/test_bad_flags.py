@@ -39,7 +39,7 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--num_worker_trial": (*BAD_SIZE, str(2**12 + 1)), "--num_episode": BAD_TRACKS},
         **{"--max_length": BAD_SIZE, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
         **{"--generations": BAD_SIZE, "--patience": BAD_COUNT, "--subspace": (*BAD_COUNT, "288")},
-        **{"--sigma_init": BAD_FLOAT, "--gas_sigma": BAD_FLOAT, "--sigma_decay": BAD_FLOAT, "--cap_time": BAD_CHOICE},
+        **{"--sigma_init": BAD_FLOAT, "--sigma_decay": BAD_FLOAT, "--cap_time": BAD_CHOICE},
         **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED, "--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
         **{"--z_only": BAD_CHOICE, "--sample_z": BAD_CHOICE, "--previous_action": BAD_CHOICE},
         **{"--joint_steps": BAD_COUNT, "--turn_steps": BAD_SIZE, "--turn_sigma": BAD_FLOAT},

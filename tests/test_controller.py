@@ -136,20 +136,6 @@ def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
         np.testing.assert_allclose(W @ x + b, W0 @ x + b0 + steps[:, :k] @ seen + steps[:, k], rtol=1e-6)
 
 
-def test_the_gas_alone_is_searched_wider() -> None:
-    """By actions: before it is squashed, the gas moves three times as far from what w0 does, the others as before."""
-    w0, rng = np.random.default_rng(1).normal(size=arch.NUM_WEIGHTS), np.random.default_rng(2)
-    x = rng.normal(size=arch.FEATURES)
-    for narrow in (arch.all_weights(w0), arch.principal_subspace(w0, some_features(100), 4)):
-        u = rng.normal(size=narrow.T.shape[1])
-
-        def moved(coordinates: arch.Coordinates, u: np.ndarray = u) -> np.ndarray:
-            (W0, b0), (W, b) = arch.unpack(w0), arch.unpack(coordinates.weights(u))
-            return (W - W0) @ x + b - b0
-
-        np.testing.assert_allclose(moved(arch.widen_gas(narrow, 3)), moved(narrow) * [1, 3, 1], rtol=1e-9)
-
-
 def test_many_coordinates_at_once_are_the_same_as_one_by_one() -> None:
     coordinates = arch.principal_subspace(np.zeros(arch.NUM_WEIGHTS), some_features(100), 4)
     u = np.random.default_rng(0).normal(size=(7, 15))

@@ -50,7 +50,7 @@ def new_search(**changes: object) -> ControllerSearch:
         "turn_sigma": 0.05,
     }
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
-    settings |= {"eval_episode": 5, "hard_tracks": 0, "gas_sigma": 1.0} | changes
+    settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
 
@@ -224,9 +224,12 @@ def test_a_turn_begins_where_the_search_was_and_as_wide_as_turns_are() -> None:
         for search in (turned, twin):
             one_turn(search)
     np.testing.assert_array_equal(turned.mean_weights, twin.mean_weights)
+    assert (turned.actions, twin.actions) == (("gas",), config.ACTIONS)
+    assert turned.optimizer.sigma == pytest.approx(0.04, rel=1e-3)
+    for _ in range(2):
+        one_turn(turned)
+    assert turned.actions == ("brake",)
     assert turned.optimizer.sigma == pytest.approx(0.02, rel=1e-3)
-    assert turned.actions == ("gas",)
-    assert twin.actions == config.ACTIONS
 
 
 def test_what_decides_on_an_action_is_its_row_of_w_and_its_bias() -> None:
@@ -293,7 +296,7 @@ def stage_05(**changes: object) -> argparse.Namespace:
 def test_z_only_searches_where_c_is_blind_to_h(monkeypatch: pytest.MonkeyPatch) -> None:
     z_columns = np.tile(np.arange(arch.FEATURES) < config.Z_DIM, config.ACTION_DIM)
     monkeypatch.setattr("controller.search.features_on_the_road", lambda *_: some_features(500).astype(np.float32))
-    settings = {"subspace": 48, "z_only": 1, "gas_sigma": 3.0, "env_name": "car_racing", "vae": "v"}
+    settings = {"subspace": 48, "z_only": 1, "env_name": "car_racing", "vae": "v"}
     T = new_coordinates(settings, None, np.zeros(arch.NUM_WEIGHTS)).T
     assert T.shape == (867, 99)
     assert not T[:864][~z_columns].any()
