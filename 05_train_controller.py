@@ -36,6 +36,7 @@ from controller.search import (
     check_settings,
     new_coordinates,
     state_path,
+    turn_begins,
     weights_path,
     weights_to_start_from,
 )
@@ -69,7 +70,12 @@ def parse_args() -> argparse.Namespace:
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
-    add("--joint_steps", type=cli.count, default=20, help="generations that search all actions' weights together")
+    add(
+        "--joint_steps",
+        type=cli.count,
+        default=20,
+        help="generations that search all weights, before the turns",
+    )
     add("--turn_steps", type=cli.positive_int, default=8, help="generations of one action alone, then of the next")
     add("--turn_sigma", type=cli.positive_float, default=0.05, help="sigma_init of a turn; of the gas's, twice that")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
@@ -135,7 +141,7 @@ def train(args: argparse.Namespace, settings: dict, agent: Agent, drive: Drive) 
             evaluate(search, drive)
         if search.generation >= (args.generations or np.inf):
             return search
-        if search.generation == search.start_generation and len(search.actions) == 1:
+        if turn_begins(search.settings, search.generation):
             print(f"from generation {search.generation + 1} on: the {search.actions[0]} alone")
         generation, seconds, *row = drive_generation(search, drive, started)
         print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))

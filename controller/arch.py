@@ -91,8 +91,8 @@ class Coordinates:
         """Weights (..., 867) of coordinates u (..., k)."""
         return self.w0 + (self.T @ u[..., None])[..., 0]
 
-    def of(self, actions: tuple[str, ...]) -> np.ndarray:
-        """Which coordinates move the weights that decide on these actions: bool (k,)."""
+    def that_move(self, actions: tuple[str, ...]) -> np.ndarray:
+        """Which coordinates move any of these actions: bool (k,)."""
         return np.any([(self.T[decides_on(action)] != 0).any(axis=0) for action in actions], axis=0)
 
 

@@ -68,7 +68,6 @@ class ControllerSearch:
         hard_tracks: int64 (HARD_TRACKS,) or (0,), seeds of the tracks that the mean drove worst when last evaluated.
         start_u, start_sigma, start_generation: where, how wide and when the optimizer was started; it starts anew with
             every turn, and with --retrain.
-        free: bool (k,), the coordinates that the optimizer searches; the others stay as they are in start_u.
     """
 
     def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
@@ -79,7 +78,7 @@ class ControllerSearch:
         self.rows = np.zeros((0, len(ROW)))
         self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
         self.hard_tracks = np.zeros(0, np.int64)
-        self.start_generation, self.start_u, self.start_sigma = 0, np.zeros(dimensions), settings["sigma_init"]
+        self.start_generation, self.start_u, self.start_sigma = 0, np.zeros(dimensions), first_sigma(settings, 0)
         self.optimizer = self._rebuilt()
 
     @classmethod
@@ -89,17 +88,20 @@ class ControllerSearch:
         arrays = kept.coordinates
         try:
             _check_shapes(arrays, len(kept.fitness))
-            _check_history(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
+            _check_turns(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
             coordinates = arch.Coordinates(arrays["w0"], arrays["T"])
             search = cls(path.name.removesuffix(".es.npz"), kept.settings, coordinates)
             search.fitness, search.rows = kept.fitness, arrays["rows"]
+            if (np.sum([coordinates.that_move((action,)) for action in config.ACTIONS], axis=0) != 1).any():
+                raise ValueError("its coordinates move several actions, or none")
             search.road.restore(arrays, "")
             search.dream.restore(arrays, "dream_")
             search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
-            if search.start_generation == 0 and search.start_sigma != kept.settings["sigma_init"]:
-                raise ValueError(f"its sigma was {kept.settings['sigma_init']} or {search.start_sigma} at first")
+            wide = first_sigma(kept.settings, search.start_generation)
+            if search.start_sigma != wide and not (kept.settings["retrain"] and search.start_generation):
+                raise ValueError(f"its sigma was {wide} or {search.start_sigma} at first")
             search.optimizer = search._rebuilt()
             same = np.allclose(search.mean_u, arrays["mean_u"], rtol=1e-9, atol=1e-12)
         except Exception as error:  # nonsense in its settings makes an optimiser raise whatever it likes
@@ -176,6 +178,11 @@ class ControllerSearch:
         """The 867 weights at the mean of the search distribution."""
         return self.coordinates.weights(self.mean_u)
 
+    @property
+    def free(self) -> np.ndarray:
+        """Which coordinates the optimizer searches, bool (k,); the others stay as they are in start_u."""
+        return self.coordinates.that_move(actions_at(self.settings, self.start_generation))
+
     def _with_the_rest(self, free: np.ndarray) -> np.ndarray:
         """All coordinates (..., k) of those that the optimizer searches."""
         u = np.tile(self.start_u, (*free.shape[:-1], 1))
@@ -210,7 +217,7 @@ class ControllerSearch:
         row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max())
         self.rows = np.vstack([self.rows, row])
         if turn_begins(self.settings, self.generation):
-            self._start_anew(self.mean_u, TURNS[self.actions[0]] * self.settings["turn_sigma"])
+            self._start_anew(self.mean_u, first_sigma(self.settings, self.generation))
         return tuple(map(float, row))
 
     def evaluated(self, scores: np.ndarray, dreamt: np.ndarray | None = None) -> bool:
@@ -234,7 +241,6 @@ class ControllerSearch:
 
     def _rebuilt(self) -> object:
         """The optimizer as its history makes it."""
-        self.free = self.coordinates.of(actions_at(self.settings, self.start_generation))
         settings = {
             "num_params": int(self.free.sum()),
             "popsize": self.fitness.shape[1],
@@ -262,6 +268,12 @@ def actions_at(settings: dict, generation: int) -> tuple[str, ...]:
 def turn_begins(settings: dict, generation: int) -> bool:
     """Whether other actions are searched after so many generations than before."""
     return actions_at(settings, generation) != actions_at(settings, generation - 1)
+
+
+def first_sigma(settings: dict, generation: int) -> float:
+    """How wide an optimizer begins that is started after so many generations, unless --retrain starts it."""
+    actions = actions_at(settings, generation)
+    return settings["sigma_init"] if actions == config.ACTIONS else TURNS[actions[0]] * settings["turn_sigma"]
 
 
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
@@ -340,8 +352,8 @@ def _check_shapes(arrays: dict[str, np.ndarray], told: int) -> None:
         raise ValueError("its hard tracks are not seeds")
 
 
-def _check_history(settings: dict, start: int, told: int, members: int) -> None:
-    """Refuse, with a ValueError, generations since `start` that are not those of an optimizer with these settings."""
+def _check_turns(settings: dict, start: int, told: int, members: int) -> None:
+    """Refuse, with a ValueError, generations since `start` that no single optimizer can have been told."""
     if members != settings["population"]:
         raise ValueError(f"a generation is {settings['population']} or {members} members")
     if any(turn_begins(settings, generation) for generation in range(start + 1, start + told + 1)):

@@ -319,7 +319,7 @@ NOT_DRIVERS += tuple([FULL, 1, about] for about in (2, "seed", [[1, 2, 3]], [3])
 
 
 NOT_ROWS = [None, 3, {}, [3], [[]], [{}], [None]]
-NOT_SETTINGS = (*NOT_ROWS, {"num_episode": "two"}, {"num_episode": None})
+NOT_SETTINGS = (*NOT_ROWS, {"population": 4, "num_episode": "two"}, {"population": None, "num_episode": 1})
 
 
 @pytest.mark.parametrize(("name", "contents"), [(DRIVER, NOT_DRIVERS), (SETTINGS, NOT_SETTINGS)])

@@ -71,7 +71,7 @@ def one_generation(search: ControllerSearch) -> None:
 
 
 @pytest.mark.parametrize("retrain", [0, 1])
-@pytest.mark.parametrize("joint_steps", [3, 100])
+@pytest.mark.parametrize("joint_steps", [3, 4, 100])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, joint_steps: int, retrain: int) -> None:
     """Bit for bit, wherever it was broken off, also when a turn had begun or it had gone back to its best."""
@@ -81,7 +81,7 @@ def test_a_resumed_search_is_the_unbroken_one(here: Path, optimizer: str, joint_
         one_generation(unbroken)
     unbroken.save()
     files = snapshot(here)
-    assert (unbroken.start_generation > 0) == bool(retrain or joint_steps == 3)
+    assert (unbroken.start_generation > 0) == bool(retrain or joint_steps < 9)
     broken = new_search(**changes)
     for _ in range(9):
         one_generation(broken)
@@ -171,6 +171,8 @@ DAMAGES = {
     "fewer rows": _change("rows", lambda rows: rows[:-1]),
     "a best that never was": _change("best", lambda best: best + 7),
     "other coordinates": _change("T", lambda T: T[:-1]),
+    "a coordinate that moves nothing": _change("T", lambda T: T * (np.arange(T.shape[1]) > 0)),
+    "a coordinate that moves everything": _change("T", lambda T: np.where(np.arange(T.shape[1]) > 0, T, 1.0)),
     "no evaluations": lambda arrays: {key: array for key, array in arrays.items() if "evaluations" not in key},
 }
 
@@ -192,8 +194,8 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
 # --- turns ---------------------------------------------------------------------------------------------------------
 
 
-def one_turn(search: ControllerSearch) -> None:
-    """A generation that is not evaluated, of any number of members and three tracks."""
+def one_quiet_generation(search: ControllerSearch) -> None:
+    """A generation on tracks of its own that is not evaluated."""
     solutions = search.ask()
     scores = np.stack([scores_of(solutions, track) for track in search.next_tracks()], axis=1)
     search.tell(scores, np.ones(scores.shape), 0.0)
@@ -205,7 +207,7 @@ def test_gas_brake_and_steering_take_turns() -> None:
     for _ in range(11):
         before, members = search.mean_weights, search.ask()
         tracks += search.next_tracks()
-        one_turn(search)
+        one_quiet_generation(search)
         changed = [name for name in config.ACTIONS if (search.mean_weights != before)[arch.decides_on(name)].any()]
         varied = [name for name in config.ACTIONS if np.ptp(members, axis=0)[arch.decides_on(name)].any()]
         assert changed == varied
@@ -222,14 +224,34 @@ def test_a_turn_begins_where_the_search_was_and_as_wide_as_turns_are() -> None:
     turned, twin = new_search(joint_steps=3, turn_sigma=0.02), new_search()
     for _ in range(3):
         for search in (turned, twin):
-            one_turn(search)
+            one_quiet_generation(search)
     np.testing.assert_array_equal(turned.mean_weights, twin.mean_weights)
     assert (turned.actions, twin.actions) == (("gas",), config.ACTIONS)
     assert turned.optimizer.sigma == pytest.approx(0.04, rel=1e-3)
     for _ in range(2):
-        one_turn(turned)
+        one_quiet_generation(turned)
     assert turned.actions == ("brake",)
     assert turned.optimizer.sigma == pytest.approx(0.02, rel=1e-3)
+
+
+def test_a_search_may_begin_with_a_turn() -> None:
+    search = new_search(joint_steps=0, turn_sigma=0.02)
+    assert search.actions == ("gas",)
+    assert search.optimizer.sigma == pytest.approx(0.04, rel=1e-3)
+    one_quiet_generation(search)
+    search.save()
+    np.testing.assert_array_equal(ControllerSearch.load(state_path(NAME)).ask(), search.ask())
+
+
+def test_retrain_in_a_turn_searches_on_from_the_best_of_that_action_alone() -> None:
+    search = new_search(retrain=1, joint_steps=4, turn_steps=5)
+    for _ in range(6):
+        one_generation(search)  # the fourth is evaluated best
+    assert (search.start_generation, search.actions) == (6, ("gas",))
+    np.testing.assert_allclose(search.mean_u, search.road.best_u, rtol=0, atol=0)
+    varied = np.ptp(search.ask(), axis=0) > 0
+    assert varied.any()
+    assert not varied[~arch.decides_on("gas")].any()
 
 
 def test_what_decides_on_an_action_is_its_row_of_w_and_its_bias() -> None:
