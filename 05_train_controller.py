@@ -9,7 +9,7 @@ search), NAME.best.json and NAME.current.json (the weights) and log/NAME.*.json;
 It goes on until Ctrl-C, or for --generations; the same command again goes on from the last generation. At first all
 weights are searched together; after --joint_steps generations those of gas, brake and steering take turns. A row is
 
-    generation, seconds, mean, min, max, std, sigma, mean steps, max steps
+    generation, seconds, mean, min, max, std, sigma, mean steps, max steps, episodes
 
 of the population's scores, each averaged over the generation's tracks. What is evaluated and kept is the search's mean.
 
@@ -46,7 +46,7 @@ from lanes import Result, Task
 from model import Agent, Simulator
 from rollouts import check_folder, file_hash, only_one
 
-CMA_DECAY = 0.96  # CMA-ES takes the luck of the tracks for a landscape, and would stay as wide as it began
+CMA_DECAY = 0.94  # CMA-ES takes the luck of the tracks for a landscape, and would stay as wide as it began
 
 
 def parse_args() -> argparse.Namespace:
@@ -77,6 +77,7 @@ def parse_args() -> argparse.Namespace:
         help="generations that search all weights, before the turns",
     )
     add("--turn_steps", type=cli.positive_int, default=8, help="generations of one action alone, then of the next")
+    add("--turn_episode", type=cli.tracks, default=4, help="tracks a generation of a turn")
     add("--turn_sigma", type=cli.positive_float, default=0.05, help="sigma_init of a turn; of the gas's, twice that")
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")

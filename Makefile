@@ -16,7 +16,6 @@ PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 TRAIN = train/seed$(SEED)
 DRIVER = $(ENV).cma.2.64.best.json
-TRAINED = $(ENV).cma.4.64.best.json
 new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
 .PHONY: setup demo train dream drive compare test bench faults clean
@@ -59,8 +58,8 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --steps 4000 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --batch_size 64 --steps 1000 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --generations 60 --eval_steps 4 --eval_episode 64 -s $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(TRAINED) --final_mode --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 62 --eval_steps 4 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
 
 # One round of dreams after the other. A dream's driver is fast where M has never been, so every round shows M what really
 # comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.

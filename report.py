@@ -82,14 +82,7 @@ def report_rnn(args: argparse.Namespace) -> Pictures:
 
 
 def report_controller(args: argparse.Namespace) -> Pictures:
-    from pictures.controller import (
-        draw_beside_paper,
-        draw_learning_curve,
-        draw_weights,
-        episodes_of,
-        read_rows,
-        read_settings,
-    )
+    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, read_rows, read_settings
 
     filename = args.filename or only_driver(args.env_name)
     agent, weights = load_agent(filename)
@@ -108,9 +101,8 @@ def report_controller(args: argparse.Namespace) -> Pictures:
         "learning_curve.png": f"The search. Scores over {args.num_episode} fresh tracks: {table}.",
         "weights.png": "What the controller looks at.",
     }
-    if settings.get("env_name") == "car_racing" and not settings.get("dream_mode") and not settings.get("init_opt"):
-        path = config.REPORT_DIR / "beside_paper.png"
-        draw_beside_paper(search, *history, episodes_of(settings), path)
+    if settings["env_name"] == "car_racing" and not settings.get("dream_mode") and not settings.get("init_opt"):
+        draw_beside_paper(search, *history, config.REPORT_DIR / "beside_paper.png")
         pictures["beside_paper.png"] = "The search, and the paper's."
     return pictures
 

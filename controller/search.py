@@ -18,7 +18,7 @@ from rollouts import UserError, check_same, check_vae, first_line, open_batches_
 if TYPE_CHECKING:
     from rnn.arch import RNN
 
-ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps")
+ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "episodes")
 HARD_TRACKS = 8  # of an evaluation
 SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
 TURNS = {"gas": 2.0, "brake": 1.0, "steer": 1.0}  # one after the other, each so many times as wide as --turn_sigma
@@ -62,7 +62,7 @@ class ControllerSearch:
     """A search that is starting, or going on.
 
     Attributes:
-        rows: float64 (generations, 9), see ROW.
+        rows: float64 (generations, 10), see ROW.
         fitness: float64 (generations, members), what the optimizer was told since it was started.
         road, dream: what its mean scored on the road and, of a search that dreams, in dreams.
         hard_tracks: int64 (HARD_TRACKS,) or (0,), seeds of the tracks that the mean drove worst when last evaluated.
@@ -191,10 +191,11 @@ class ControllerSearch:
 
     def next_tracks(self) -> list[int]:
         """Seeds of the tracks of the next generation: new ones, but for a half that are hard if there are such."""
-        count = self.settings["num_episode"]
+        count = tracks_at(self.settings, self.generation)
         half = count // 2 if len(self.hard_tracks) else 0
         hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
-        return config.track_seeds("search", self.settings["seed"], self.generation * count, count - len(hard)) + hard
+        first = self.generation * max(self.settings["num_episode"], self.settings["turn_episode"])
+        return config.track_seeds("search", self.settings["seed"], first, count - len(hard)) + hard
 
     def note_hard_tracks(self, seeds: list[int], scores: np.ndarray) -> None:
         """Keep the seeds of the tracks on which the mean scored worst; scores (tracks,) of an evaluation.
@@ -214,7 +215,7 @@ class ControllerSearch:
         self.optimizer.tell(members)
         self.fitness = np.vstack([self.fitness, members])
         spread = (members.mean(), members.min(), members.max(), members.std())
-        row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max())
+        row = (self.generation + 1, seconds, *spread, self.optimizer.sigma, steps.mean(), steps.max(), steps.size)
         self.rows = np.vstack([self.rows, row])
         if turn_begins(self.settings, self.generation):
             self._start_anew(self.mean_u, first_sigma(self.settings, self.generation))
@@ -268,6 +269,11 @@ def actions_at(settings: dict, generation: int) -> tuple[str, ...]:
 def turn_begins(settings: dict, generation: int) -> bool:
     """Whether other actions are searched after so many generations than before."""
     return actions_at(settings, generation) != actions_at(settings, generation - 1)
+
+
+def tracks_at(settings: dict, generation: int) -> int:
+    """Tracks of the generation after so many: what one action gains is less than what all do, and takes more to see."""
+    return settings["num_episode" if actions_at(settings, generation) == config.ACTIONS else "turn_episode"]
 
 
 def first_sigma(settings: dict, generation: int) -> float:

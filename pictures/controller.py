@@ -57,10 +57,10 @@ PAPER_CURVE = np.array([(25, 15.1, 823), (50, 29.3, 867), (200, 114.1, 880), (18
 PAPER_EPISODES = 64 * 16  # a generation
 
 
-def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], episodes: int, path: Path) -> None:
-    """Evaluations of a search of the car, and the paper's, by episodes driven and by hours; `episodes` a generation."""
+def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path: Path) -> None:
+    """Evaluations of a search of the car, and the paper's, by episodes driven and by hours."""
     figure, all_axes = new_figure(11, 4, columns=2)
-    driven = episodes * np.arange(1, len(rows) + 1)
+    driven = np.cumsum([row["episodes"] for row in rows])
     hours = np.array([row["seconds"] for row in rows]) / 3600
     evaluations = [row for row in evaluations if 0 < row["generation"] <= len(rows)]
     at = [int(row["generation"]) - 1 for row in evaluations]
@@ -92,12 +92,6 @@ def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
 def read_settings(path: Path) -> dict:
     """The settings of a search; UserError when they are something else."""
     settings = read_json(path)
-    for key in ("population", "num_episode"):
-        if not isinstance(settings, dict) or type(settings.get(key)) is not int:
-            raise UserError(f"{path} does not hold the settings of a search: it does not say {key}")
+    if not isinstance(settings, dict) or type(settings.get("env_name")) is not str:
+        raise UserError(f"{path} does not hold the settings of a search: it does not say env_name")
     return settings
-
-
-def episodes_of(settings: dict) -> int:
-    """Episodes that a search drives in a generation."""
-    return settings["population"] * settings["num_episode"]

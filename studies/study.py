@@ -16,7 +16,7 @@ import cli
 import config
 import controller.arch as controller
 from controller.search import ROW, name_of
-from pictures.controller import episodes_of, read_rows, read_settings
+from pictures.controller import read_rows
 from rollouts import UserError, file_hash, read_json, write_json
 
 ROOT = Path(__file__).parents[1]
@@ -99,9 +99,8 @@ def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, nu
         printed = run(folder, f"{final} --seed {seed} --num_episode {num_episode}")
         scores = [float(score) for _, score in sorted(SCORED.findall(printed), key=lambda found: int(found[0]))]
         generation = controller.load(weights)[2]["generation"]
-        log = folder / config.LOG_DIR / name_of(weights)
-        rows = read_rows(Path(f"{log}.hist.json"), ROW)[:generation]
-        steps = sum(row["mean steps"] for row in rows) * episodes_of(read_settings(Path(f"{log}.json")))
+        rows = read_rows(folder / config.LOG_DIR / f"{name_of(weights)}.hist.json", ROW)[:generation]
+        steps = sum(row["mean steps"] * row["episodes"] for row in rows)
         outcome = about | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
         write_json(kept, outcome)
     return Outcome(name, outcome["scores"], parameters, outcome["agent_steps"], outcome["seconds"])

@@ -319,7 +319,7 @@ NOT_DRIVERS += tuple([FULL, 1, about] for about in (2, "seed", [[1, 2, 3]], [3])
 
 
 NOT_ROWS = [None, 3, {}, [3], [[]], [{}], [None]]
-NOT_SETTINGS = (*NOT_ROWS, {"population": 4, "num_episode": "two"}, {"population": None, "num_episode": 1})
+NOT_SETTINGS = (*NOT_ROWS, {"env_name": 3}, {"env_name": None})
 
 
 @pytest.mark.parametrize(("name", "contents"), [(DRIVER, NOT_DRIVERS), (SETTINGS, NOT_SETTINGS)])
@@ -364,7 +364,7 @@ SEARCHES: dict[str, tuple] = {
     "sigma_decay": (..., "slow", []),
     "w0": (np.zeros(3), np.zeros((867, 2)), np.full(867, np.nan), np.zeros(867, complex)),
     "T": (np.zeros((867, 3)), np.zeros((3, 15)), np.zeros(867), np.full((867, 15), np.inf)),
-    "rows": (np.zeros((2, 9)), np.zeros((3, 8)), np.zeros(9), np.full((3, 9), np.nan)),
+    "rows": (np.zeros((2, 10)), np.zeros((3, 9)), np.zeros(10), np.full((3, 10), np.nan)),
     "evaluations": (np.zeros((3, 5)), np.zeros(4), np.array(["x"])),
     "dream_evaluations": (np.zeros((3, 5)), np.zeros(4), np.array(["x"])),
     "dream_best": (np.array(-1), np.array(3), np.array([0, 1]), np.array("one")),

@@ -48,6 +48,7 @@ def new_search(**changes: object) -> ControllerSearch:
         "joint_steps": 100,
         "turn_steps": 2,
         "turn_sigma": 0.05,
+        "turn_episode": 4,
     }
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
     settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
@@ -216,7 +217,8 @@ def test_gas_brake_and_steering_take_turns() -> None:
         search = ControllerSearch.load(state_path(NAME))
     turns = ["gas", "gas", "brake", "brake", "steer", "steer", "gas", "gas"]
     assert moved == ["steer+gas+brake"] * 3 + turns
-    assert len(set(tracks)) == len(tracks) == 11 * 3
+    assert len(set(tracks)) == len(tracks) == 3 * 3 + 8 * 4
+    assert search.rows[:, -1].tolist() == [3 * 8] * 3 + [4 * 8] * 8
     np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 12))
 
 
