@@ -70,12 +70,7 @@ def parse_args() -> argparse.Namespace:
     add("--previous_action", type=int, choices=(0, 1), default=0, help="1: tell M the action before, as the tutorial")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; for cma {CMA_DECAY}")
-    add(
-        "--joint_steps",
-        type=cli.count,
-        default=20,
-        help="generations that search all weights, before the turns",
-    )
+    add("--joint_steps", type=cli.count, default=30, help="generations that search all weights, then turns begin")
     add("--turn_steps", type=cli.positive_int, default=8, help="generations of one action alone, then of the next")
     add("--turn_episode", type=cli.tracks, default=4, help="tracks a generation of a turn")
     add("--turn_sigma", type=cli.positive_float, default=0.05, help="sigma_init of a turn; of the gas's, twice that")
