@@ -1,0 +1,89 @@
+"""Gas, brake and steering searched in turn: which weights move, from where, and how wide."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_search import NAME, new_search, one_generation, scores_of
+
+import config
+import controller.arch as arch
+from controller.search import ControllerSearch, state_path
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def one_quiet_generation(search: ControllerSearch) -> None:
+    """A generation on tracks of its own that is not evaluated."""
+    solutions = search.ask()
+    scores = np.stack([scores_of(solutions, track) for track in search.next_tracks()], axis=1)
+    search.tell(scores, np.ones(scores.shape), 0.0)
+
+
+def test_gas_brake_and_steering_take_turns() -> None:
+    """Which weights a generation moves, and which its members differ in, after 3 that move all of them."""
+    search, moved, tracks = new_search(joint_steps=3, turn_steps=2), [], []
+    for _ in range(11):
+        before, members = search.mean_weights, search.ask()
+        tracks += search.next_tracks()
+        one_quiet_generation(search)
+        changed = [name for name in config.ACTIONS if (search.mean_weights != before)[arch.decides_on(name)].any()]
+        varied = [name for name in config.ACTIONS if np.ptp(members, axis=0)[arch.decides_on(name)].any()]
+        assert changed == varied
+        moved.append("+".join(changed))
+        search.save()
+        search = ControllerSearch.load(state_path(NAME))
+    turns = ["gas", "gas", "brake", "brake", "steer", "steer", "gas", "gas"]
+    assert moved == ["steer+gas+brake"] * 3 + turns
+    assert len(set(tracks)) == len(tracks) == 3 * 3 + 8 * 4
+    assert search.rows[:, -1].tolist() == [3 * 8] * 3 + [4 * 8] * 8
+    np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 12))
+
+
+def test_a_turn_begins_where_the_search_was_and_as_wide_as_turns_are() -> None:
+    turned, twin = new_search(joint_steps=3, turn_sigma=0.02), new_search()
+    for _ in range(3):
+        for search in (turned, twin):
+            one_quiet_generation(search)
+    np.testing.assert_array_equal(turned.mean_weights, twin.mean_weights)
+    assert (turned.actions, twin.actions) == (("gas",), config.ACTIONS)
+    assert turned.optimizer.sigma == pytest.approx(0.04, rel=1e-3)
+    for _ in range(2):
+        one_quiet_generation(turned)
+    assert turned.actions == ("brake",)
+    assert turned.optimizer.sigma == pytest.approx(0.02, rel=1e-3)
+
+
+def test_a_search_may_begin_with_a_turn() -> None:
+    search = new_search(joint_steps=0, turn_sigma=0.02)
+    assert search.actions == ("gas",)
+    assert search.optimizer.sigma == pytest.approx(0.04, rel=1e-3)
+    one_quiet_generation(search)
+    search.save()
+    np.testing.assert_array_equal(ControllerSearch.load(state_path(NAME)).ask(), search.ask())
+
+
+def test_retrain_in_a_turn_searches_on_from_the_best_of_that_action_alone() -> None:
+    search = new_search(retrain=1, joint_steps=4, turn_steps=5)
+    for _ in range(6):
+        one_generation(search)  # the fourth is evaluated best
+    assert (search.start_generation, search.actions) == (6, ("gas",))
+    np.testing.assert_allclose(search.mean_u, search.road.best_u, rtol=0, atol=0)
+    varied = np.ptp(search.ask(), axis=0) > 0
+    assert varied.any()
+    assert not varied[~arch.decides_on("gas")].any()
+
+
+def test_what_decides_on_an_action_is_its_row_of_w_and_its_bias() -> None:
+    """By acting: other weights than these may be anything."""
+    rng = np.random.default_rng(0)
+    weights, others, x = *rng.normal(size=(2, arch.NUM_WEIGHTS)), rng.normal(size=arch.FEATURES)
+    for i, name in enumerate(config.ACTIONS):
+        mine = arch.decides_on(name)
+        (W, b), (W2, b2) = arch.unpack(weights), arch.unpack(np.where(mine, weights, others))
+        same = np.isclose(W @ x + b, W2 @ x + b2)
+        assert mine.sum() == arch.FEATURES + 1
+        assert same.tolist() == [j == i for j in range(3)]
