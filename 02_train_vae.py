@@ -2,6 +2,7 @@
 
     python 02_train_vae.py --start_batch 0 --max_batch 9 --new_model
     python 02_train_vae.py --new_model --N 2000 --epochs 10
+    python 02_train_vae.py --new_model --init_weights ../vae/weights.h5 --steps 1000    # goes on, with more data
 
 Reads data/obs_*; leaves vae/weights.h5 (the best by validation), vae/state.h5 (to go on from) and vae/log.csv.
 The same command without --new_model goes on where training stopped; after a larger --epochs or --steps it goes further.
@@ -18,17 +19,17 @@ import cli
 import config
 from rollouts import Batch, UserError, combined_hash, open_batches, real_steps, split_episodes
 
+WEIGHTS = config.VAE_DIR / "weights.h5"
 PATIENCE = 5  # epochs without a better validation loss
 VALIDATION_FRAMES = 5000  # spread over the held-out episodes; more would only take time
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    cli.add_training_arguments(parser)
     parser.add_argument("--epochs", type=cli.positive_int, default=10, help="passes over the frames")
     parser.add_argument("--steps", type=cli.positive_int, help="stop after this many gradient steps, all told")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="frames a gradient step")
-    return parser.parse_args()
+    return cli.parse_training(parser, WEIGHTS)
 
 
 def find_frames(batches: list[Batch], episodes: np.ndarray) -> np.ndarray:
@@ -68,21 +69,30 @@ def main() -> None:
     from vae.arch import VAE, VAETrainer
 
     seed_everything(args.seed)
-    trainer = VAETrainer(VAE(), args.seed)
+    vae = VAE()
+    init_weights = args.init_weights and vae.load(args.init_weights)
+    trainer = VAETrainer(vae, args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    settings = {
+        "data": combined_hash(batches),
+        "N": args.N,
+        "batch_size": args.batch_size,
+        "seed": args.seed,
+        "init_weights": init_weights,
+    }
     read = partial(read_frames, batches)
     print(f"{len(train)} frames of {len(train_episodes)} episodes to train on, {len(held_out)} to validate")
     training.fit(
         trainer,
         config.VAE_DIR,
-        settings={"data": combined_hash(batches), "N": args.N, "batch_size": args.batch_size, "seed": args.seed},
+        settings=settings,
         schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps),
         new_model=args.new_model,
         training=lambda epoch: map(read, training.shuffled(train, args.batch_size, args.seed, epoch)),
         validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
         patience=PATIENCE,
     )
-    print(f"best weights in {config.VAE_DIR}/weights.h5")
+    print(f"best weights in {WEIGHTS}")
 
 
 if __name__ == "__main__":

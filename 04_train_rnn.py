@@ -2,7 +2,7 @@
 
     python 04_train_rnn.py --start_batch 0 --max_batch 9 --new_model
     python 04_train_rnn.py --new_model --batch_size 100 --steps 4000
-    python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # of the same V, on more data
+    python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # goes on, with more data
 
 Reads data/rnn_*; leaves rnn/weights.h5 (the best by validation), rnn/state.h5 (to go on from) and rnn/log.csv.
 The same command without --new_model goes on where training stopped; after a larger --steps it goes further. Every
@@ -12,7 +12,6 @@ likelihood in nats a latent, reward_loss the binary cross-entropy of "something 
 
 import argparse
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
@@ -27,15 +26,10 @@ EPOCH_STEPS = 100  # gradient steps an epoch at most: only after an epoch is eve
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    cli.add_training_arguments(parser)
     parser.add_argument("--epochs", type=cli.positive_int, help="passes over the episodes, each 100 steps at most")
     parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps, all told")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes a gradient step")
-    parser.add_argument("--init_weights", type=Path, help="start from an earlier M's weights, not from random ones")
-    args = parser.parse_args()
-    if args.init_weights and args.init_weights.resolve() == WEIGHTS.resolve():
-        parser.error(f"--init_weights {args.init_weights} would be overwritten: copy it to another name")
-    return args
+    return cli.parse_training(parser, WEIGHTS)
 
 
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
@@ -78,7 +72,7 @@ def main() -> None:
 
     seed_everything(args.seed)
     rnn = RNN()
-    init_weights = args.init_weights and rnn.load(args.init_weights, vae)
+    init_weights = args.init_weights and rnn.load(args.init_weights)
     trainer = RNNTrainer(rnn, args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
     settings = {

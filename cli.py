@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -109,13 +110,18 @@ def check_environment(parser: argparse.ArgumentParser, name: str) -> None:
         parser.error(f"unknown environment '{name}': config.py knows {', '.join(config.ENVIRONMENTS)}")
 
 
-def add_training_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that the trainings of 02 and 04 share."""
+def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.Namespace:
+    """Parse the command line of a training that writes `weights`: its own flags, and those that 02 and 04 share."""
     parser.add_argument("--start_batch", type=count, default=0, help="first batch to learn from")
     parser.add_argument("--max_batch", type=count, help="last batch to learn from; all there are when not given")
     parser.add_argument("--N", type=positive_int, help="learn from this many episodes; from all when not given")
     parser.add_argument("--new_model", action="store_true", help="start from scratch; what was trained before is lost")
+    parser.add_argument("--init_weights", type=Path, help="start from these weights, learned earlier, not random ones")
     parser.add_argument("--seed", type=seed, default=0, help="of the initial weights, the batch order and the noise")
+    args = parser.parse_args()
+    if args.init_weights and args.init_weights.resolve() == weights.resolve():
+        parser.error(f"--init_weights {args.init_weights} would be overwritten: copy it to another name")
+    return args
 
 
 @contextmanager

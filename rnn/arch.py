@@ -115,15 +115,18 @@ class RNN:
     def save(self, path: Path, about: dict) -> None:
         save_weights(self.model, path, about)
 
-    def load(self, path: Path, vae: str) -> str:
+    def load(self, path: Path, vae: str | None = None) -> str:
         """Load weights; returns their hash.
 
+        Args:
+            vae: hash of the VAE that they must have learned from; None: any, for what learns on may change its V.
+
         Raises:
-            UserError: they are missing, of another architecture, or learned from another VAE than that of hash `vae`.
+            UserError: they are missing, of another architecture, or learned from another VAE.
         """
         digest = load_weights(self.model, path, MAKER)
         taught = training_settings(path).get("vae", vae)
-        if taught != vae:
+        if vae is not None and taught != vae:
             what = f"{path.parent}/ learned from VAE {taught}, {config.VAE_DIR}/ holds {vae}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER}")
         return digest

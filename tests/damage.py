@@ -106,6 +106,11 @@ def json_edit(change: Callable[[object], object]) -> Damage:
     return lambda path: path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
+def edit(path: Path, **settings: object) -> None:
+    """Change settings of a record at once."""
+    json_edit(lambda record: record | {"settings": record["settings"] | settings})(path)
+
+
 def without(key: str) -> Damage:
     return json_edit(lambda content: {k: v for k, v in content.items() if k != key})
 

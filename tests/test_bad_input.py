@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import SEARCH, STAGES, full_disk, limit, run_script, snapshot
-from damage import flipped, forged, json_edit, with_one, zip_bomb
+from damage import edit, flipped, forged, json_edit, with_one, zip_bomb
 
 from rollouts import only_one
 
@@ -50,7 +50,7 @@ COUNTS = {
 }
 OTHER_FLAGS = {
     GENERATE: ("--start_batch", "--run_all_envs", "--render", "--seed", "--controller", "--exploration"),
-    VAE: ("--start_batch", "--max_batch", "--new_model", "--seed"),
+    VAE: ("--start_batch", "--max_batch", "--new_model", "--seed", "--init_weights"),
     SERIES: ("--start_batch", "--max_batch"),
     RNN: ("--start_batch", "--max_batch", "--new_model", "--seed", "--init_weights"),
     CONTROLLER: (
@@ -98,6 +98,7 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (GENERATE, "car_racing --controller a.json --render 1", "--render 1 shows the random driver"),
         (GENERATE, "car_racing --controller a.json", "cannot read a.json"),
         (VAE, "--no_such_flag", "unrecognized arguments"),
+        (VAE, "--new_model --init_weights vae/../vae/weights.h5", "weights.h5 would be overwritten: copy it"),
         (RNN, "--new_model --init_weights rnn/weights.h5", "rnn/weights.h5 would be overwritten: copy it"),
         (CONTROLLER, "car_racing -n 1 -t 1", "must be at least 2"),
         (CONTROLLER, "car_racing --subspace 288", "has 288 components"),
@@ -138,12 +139,6 @@ def test_two_at_once_are_kept_apart(copy_of: Copy, name: str, lock: str) -> None
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
-
-
-def edit(path: Path, **settings: object) -> None:
-    record = json.loads(path.read_text())
-    record["settings"] |= settings
-    path.write_text(json.dumps(record))
 
 
 def damage_driver(folder: Path) -> None:
@@ -255,10 +250,10 @@ FILES = {
         None,
         "none.h5 is not there",
     ),
-    "--init_weights of another VAE": (
-        *(RNN, f"{STAGES[RNN]} --init_weights earlier/weights.h5", ("data", *NETWORKS)),
-        lambda f: (edit(f / "rnn/weights.json", vae="another"), (f / "rnn").rename(f / "earlier")),
-        "earlier/ learned from VAE another, vae/ holds",
+    "--init_weights of another network": (
+        *(VAE, f"{STAGES[VAE]} --init_weights rnn/weights.h5", ("data", *NETWORKS)),
+        None,
+        "rnn/weights.h5 does not fit this vae",
     ),
     "--init_opt that is not there": (
         *(CONTROLLER, f"{ONE_RANK} --init_opt none.es.npz", ("data", *NETWORKS)),

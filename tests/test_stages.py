@@ -19,6 +19,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from conftest import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
+from damage import edit
 
 from rollouts import file_hash, real_steps, write_batch
 
@@ -249,9 +250,22 @@ def test_training_stopped_and_gone_on(
     assert log_of(folder, network)[0]["loss"] != log_of(finished, network)[0]["loss"]
 
 
-def test_04_goes_on_from_the_weights_of_an_earlier_M(finished: Path, copy_of: Copy) -> None:
+def test_02_goes_on_from_the_weights_of_an_earlier_V(finished: Path, copy_of: Copy) -> None:
+    folder = copy_of("data")
+    shutil.copytree(finished / "vae", folder / "earlier")
+    run_script(folder, VAE, STAGES[VAE], "--epochs 1 --init_weights earlier/weights.h5")
+    [learned], scratch = log_of(folder, "vae"), log_of(finished, "vae")
+    assert learned["val_loss"] < scratch[-1]["val_loss"]
+    assert learned["loss"] < scratch[0]["loss"]
+
+
+@pytest.mark.parametrize("its_vae", ["the same", "an earlier one"])
+def test_04_goes_on_from_the_weights_of_an_earlier_M(finished: Path, copy_of: Copy, its_vae: str) -> None:
+    """Also where V has gone on too, after which M must learn what has moved."""
     folder = copy_of("data", "vae/weights.h5")
     shutil.copytree(finished / "rnn", folder / "earlier")
+    if its_vae != "the same":
+        edit(folder / "earlier" / "weights.json", vae=its_vae)
     run_script(folder, RNN, STAGES[RNN], "--epochs 1 --init_weights earlier/weights.h5")
     [learned], scratch = log_of(folder, "rnn"), log_of(finished, "rnn")
     assert learned["val_z_loss"] < scratch[-1]["val_z_loss"]
