@@ -1,5 +1,5 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
-# make train   two rounds of everything, two hours, resumable; leaves its files in train/; make -n train shows them
+# make train   three rounds of everything, two hours, resumable; leaves its files in train/; make -n train shows them
 # make dream   after make train: a driver that learns in dreams alone, half an hour; leaves its files in train/*/dream*
 # make drive   the driver of pretrained/ in a window; without a display, in a video
 # make compare every driver that there is on the same 100 tracks, in one table
@@ -44,24 +44,31 @@ demo: $(VENV)/.complete
 	@echo "Next:         make train    # two rounds at full scale, in train/; or let this search go on:"
 	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --eval_steps 4 --eval_episode 8 -s $(SEED)"
 
-# Two rounds, as the paper proposes: first a small one on random driving, then V and M learn anew from its driver too.
+# Rounds, as the paper proposes: a small one on random driving; then V, M and C learn anew, from its driver too; then all three
+# learn on, from the second driver too, which goes where the first has hardly been: fast.
 # Running it again goes on where it stopped, which is why nothing here says --new_model once a stage has begun.
 train: $(VENV)/.complete
-	mkdir -p $(TRAIN)/round1
+	mkdir -p $(TRAIN)/round1 $(TRAIN)/round2
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 400 --batch_size 100 --seed $(SEED)
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/02_train_vae.py $(call new,round1/vae) --steps 1000 --seed $(SEED)
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/04_train_rnn.py $(call new,round1/rnn) --batch_size 32 --steps 300 --seed $(SEED)
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 12 --eval_steps 4 --eval_episode 16 -s $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 5 --seed $(SEED) --controller round1/controller/$(DRIVER)
-	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --steps 4000 --seed $(SEED)
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --seed $(SEED)
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 5 --seed $(SEED) --controller ../round1/controller/$(DRIVER)
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/02_train_vae.py $(call new,round2/vae) --steps 4000 --seed $(SEED)
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/03_generate_rnn_data.py
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/04_train_rnn.py $(call new,round2/rnn) --batch_size 64 --steps 1000 --seed $(SEED)
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 24 --eval_steps 4 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN) && test -d data || { rm -rf .data && cp -al round2/data .data && mv .data data; }
+	cd $(TRAIN) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 10 --seed $(SEED) --controller round2/controller/$(DRIVER)
+	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --init_weights round2/vae/weights.h5 --steps 1500 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
-	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --batch_size 64 --steps 1000 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 62 --eval_steps 4 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --init_weights round2/rnn/weights.h5 --batch_size 64 --steps 600 --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt round2/controller/$(ENV).cma.2.64.es.npz --sigma_init 0.05 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
 
-# One round of dreams after the other. A dream's driver is fast where M has never been, so every round shows M what really
+# One round of dreams after the other, on V and M of the second round. A dream's driver is fast where M has never been, so every round shows M what really
 # comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
 # $(1) is the round, $(2) the folder before it, $(3) and $(4) the numbers of its two batches.
 dream_driver = controller/$(ENV)_dream.cma.2.64.$(1).json
@@ -77,8 +84,8 @@ define dream_round
 endef
 
 dream: $(VENV)/.complete
-	$(call dream_search,.)
-	$(call dream_round,1,.,10,11)
+	$(call dream_search,round2)
+	$(call dream_round,1,round2,10,11)
 	$(call dream_round,2,dream1,12,13)
 	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,best) --final_mode --seed $(SEED)
 	cd $(TRAIN)/dream2 && $(PY) $(CURDIR)/model.py $(ENV) --filename $(call dream_driver,dream_best) --final_mode --seed $(SEED)

@@ -25,7 +25,7 @@ from controller.search import EVALUATION, ROW, name_of
 from lanes import Task
 from model import Agent, Simulator, folder_of, load_agent
 from pictures.page import Pictures, write_page
-from rollouts import Batch, UserError, open_batches_of, write_json
+from rollouts import Batch, UserError, file_hash, open_batches_of, write_json
 
 
 def parse_args() -> argparse.Namespace:
@@ -33,6 +33,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("what", choices=(*SECTIONS, "all"), help="the stage to look at, or all of them")
     parser.add_argument("env_name", nargs="?", default="car_racing", help=f"one of {', '.join(config.ENVIRONMENTS)}")
     parser.add_argument("--filename", type=Path, help="controller of stage 05; may be left out where there is only one")
+    parser.add_argument("--init_opt", type=Path, help="the search that this one went on from, for its curve")
     parser.add_argument("--num_episode", type=cli.tracks, default=16, help="tracks to score each driver on")
     parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks")
     args = parser.parse_args()
@@ -82,15 +83,19 @@ def report_rnn(args: argparse.Namespace) -> Pictures:
 
 
 def report_controller(args: argparse.Namespace) -> Pictures:
-    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, read_rows, read_settings
+    from pictures.controller import draw_beside_paper, draw_learning_curve, draw_weights, joined, read_settings
 
     filename = args.filename or only_driver(args.env_name)
     agent, weights = load_agent(filename)
     # Files that are missing are missed now, not after minutes of driving.
     search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
-    tables = {"hist": ROW, "log": EVALUATION}
-    history = [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
-    settings = read_settings(log_dir / f"{search}.json")
+    history, settings = read_history(log_dir, search), read_settings(log_dir / f"{search}.json")
+    begun = not settings.get("init_opt")  # from nothing, as the paper's
+    if args.init_opt:
+        if file_hash(args.init_opt) != settings.get("init_opt"):
+            raise UserError(f"--init_opt {args.init_opt} is not the search that {search} went on from")
+        earlier = folder_of(args.init_opt) / config.LOG_DIR
+        history, begun = joined(read_history(earlier, args.init_opt.name.removesuffix(".es.npz")), history), True
     draw_weights(weights, config.REPORT_DIR / "weights.png")
     scores = score_drivers(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(filename), "seed": args.seed, "scores": scores})
@@ -101,10 +106,18 @@ def report_controller(args: argparse.Namespace) -> Pictures:
         "learning_curve.png": f"The search. Scores over {args.num_episode} fresh tracks: {table}.",
         "weights.png": "What the controller looks at.",
     }
-    if settings["env_name"] == "car_racing" and not settings.get("dream_mode") and not settings.get("init_opt"):
+    if settings["env_name"] == "car_racing" and not settings.get("dream_mode") and begun:
         draw_beside_paper(search, *history, config.REPORT_DIR / "beside_paper.png")
         pictures["beside_paper.png"] = "The search, and the paper's."
     return pictures
+
+
+def read_history(log_dir: Path, search: str) -> list[list[dict]]:
+    """The rows and the evaluations of a search."""
+    from pictures.controller import read_rows
+
+    tables = {"hist": ROW, "log": EVALUATION}
+    return [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
 
 
 def report_dream(args: argparse.Namespace) -> Pictures:

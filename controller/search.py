@@ -13,7 +13,7 @@ import numpy as np
 import config
 import controller.arch as arch
 from es import load_search, replay, save_search
-from rollouts import UserError, check_same, check_vae, first_line, open_batches_of, write_json
+from rollouts import UserError, check_same, check_vae, first_line, open_batches_of, training_settings, write_json
 
 if TYPE_CHECKING:
     from rnn.arch import RNN
@@ -191,10 +191,10 @@ class ControllerSearch:
 
     def next_tracks(self) -> list[int]:
         """Seeds of the tracks of the next generation: new ones, but for a half that are hard if there are such."""
-        count = tracks_at(self.settings, self.generation)
+        count = self.settings["num_episode"]
         half = count // 2 if len(self.hard_tracks) else 0
         hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
-        first = self.generation * max(self.settings["num_episode"], self.settings["turn_episode"])
+        first = self.generation * count
         return config.track_seeds("search", self.settings["seed"], first, count - len(hard)) + hard
 
     def note_hard_tracks(self, seeds: list[int], scores: np.ndarray) -> None:
@@ -242,12 +242,13 @@ class ControllerSearch:
 
     def _rebuilt(self) -> object:
         """The optimizer as its history makes it."""
+        in_turn = actions_at(self.settings, self.start_generation) != config.ACTIONS
         settings = {
             "num_params": int(self.free.sum()),
             "popsize": self.fitness.shape[1],
             "seed": [self.settings["seed"], self.start_generation],
             "sigma_init": self.start_sigma,
-            "sigma_decay": self.settings["sigma_decay"],
+            "sigma_decay": 1.0 if in_turn else self.settings["sigma_decay"],  # a turn is too short to narrow
             "x0": self.start_u[self.free],
         }
         return replay(self.settings["optimizer"], settings, self.fitness)
@@ -271,11 +272,6 @@ def turn_begins(settings: dict, generation: int) -> bool:
     return actions_at(settings, generation) != actions_at(settings, generation - 1)
 
 
-def tracks_at(settings: dict, generation: int) -> int:
-    """Tracks of the generation after so many: what one action gains is less than what all do, and takes more to see."""
-    return settings["num_episode" if actions_at(settings, generation) == config.ACTIONS else "turn_episode"]
-
-
 def first_sigma(settings: dict, generation: int) -> float:
     """How wide an optimizer begins that is started after so many generations, unless --retrain starts it."""
     actions = actions_at(settings, generation)
@@ -283,12 +279,17 @@ def first_sigma(settings: dict, generation: int) -> float:
 
 
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
-    """The mean (867,) of a saved search; UserError when it is the one to be replaced, or of other networks."""
+    """The mean (867,) of a saved search; UserError when it is the one to be replaced, or of other networks.
+
+    It may be of the networks that these have learned on from: z and h have moved a little, and so must the weights.
+    """
     if path.resolve() == state_path(name).resolve():
         raise UserError(f"--init_opt {path} would be overwritten by this search: copy it to another name")
     earlier = ControllerSearch.load(path)
-    networks = {key: settings[key] for key in ("vae", "rnn")}
-    check_same(str(path), earlier.settings, networks, "its weights mean nothing to these networks")
+    folders = {"vae": config.VAE_DIR, "rnn": config.RNN_DIR}
+    before = {key: training_settings(folder / "weights.h5").get("init_weights") for key, folder in folders.items()}
+    same = {key: settings[key] for key in folders if earlier.settings[key] != before[key]}
+    check_same(str(path), earlier.settings, same, "its weights mean nothing to these networks")
     return earlier.mean_weights
 
 

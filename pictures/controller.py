@@ -79,6 +79,15 @@ def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path
     save_figure(figure, path)
 
 
+def joined(earlier: list[list[dict]], later: list[list[dict]]) -> list[list[dict]]:
+    """Rows and evaluations of a search and of the one that went on from it, as one: generations and seconds run on."""
+    if not earlier[0]:
+        return later
+    before = {name: earlier[0][-1][name] for name in ("generation", "seconds")}
+    moved = [[row | {key: row[key] + before[key] for key in before if key in row} for row in rows] for rows in later]
+    return [first + then for first, then in zip(earlier, moved, strict=True)]
+
+
 def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
     """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
     rows = read_json(path)

@@ -46,7 +46,6 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
             "--joint_steps": BAD_COUNT,
             "--turn_steps": BAD_SIZE,
             "--turn_sigma": BAD_FLOAT,
-            "--turn_episode": BAD_TRACKS,
         },
     },
     MODEL: {

@@ -58,7 +58,7 @@ OTHER_FLAGS = {
         *("--dream_mode", "--temperature", "--z_only", "--sample_z", "--previous_action"),
     ),
     MODEL: ("--filename", "--final_mode", "--render_mode", "--record_video", "--generate_data_mode", "--seed"),
-    REPORT: ("--filename", "--seed"),
+    REPORT: ("--filename", "--seed", "--init_opt"),
 }
 
 

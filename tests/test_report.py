@@ -16,7 +16,9 @@ from conftest import LIMIT, SEARCH, run_script, snapshot
 import config
 from dreams import dream_on
 from pictures.canvas import GAP, PAPER, grid
+from pictures.controller import joined
 from rnn.arch import RNN
+from rollouts import file_hash
 
 PICTURES = {
     "data": ("frames.png", "actions.png"),
@@ -75,6 +77,28 @@ def test_a_stage_is_reported_without_the_later_ones(copy_of: Callable[..., Path]
     done = run_script(folder, "report.py", "rnn", ok=False)
     assert done.returncode == 2
     assert "rnn/weights.h5 is not there" in done.stderr
+
+
+def test_the_curve_of_a_search_that_went_on_has_the_earlier_one_in_it(copy_of: Callable[..., Path]) -> None:
+    """Without the earlier one it is not drawn beside the paper's, which began from nothing; another one is refused."""
+    folder = copy_of("vae", "rnn", "controller", "log")
+    settings, earlier = folder / "log" / f"{SEARCH}.json", Path("controller") / f"{SEARCH}.es.npz"
+    controller = "controller --num_episode 1"
+    done = run_script(folder, "report.py", f"{controller} --init_opt {earlier}", ok=False)
+    assert done.returncode == 2
+    assert f"{earlier} is not the search that {SEARCH} went on from" in done.stderr
+    settings.write_text(json.dumps(json.loads(settings.read_text()) | {"init_opt": file_hash(folder / earlier)}))
+    run_script(folder, "report.py", controller)
+    assert set(snapshot(folder / "report")) == {*PICTURES["controller"]} - {"beside_paper.png"}
+    run_script(folder, "report.py", f"{controller} --init_opt {earlier}")
+    assert set(snapshot(folder / "report")) == {*PICTURES["controller"]}
+
+
+def test_generations_and_seconds_of_joined_searches_run_on() -> None:
+    rows = [{"generation": n, "seconds": 10.0 * n, "mean": float(n), "episodes": 8.0} for n in (1, 2, 3)]
+    joint = joined([rows, [{"generation": 2, "mean": 5.0}]], [rows[:1], [{"generation": 1, "mean": 7.0}]])
+    assert joint[0] == [*rows, {"generation": 4, "seconds": 40.0, "mean": 1.0, "episodes": 8.0}]
+    assert joint[1] == [{"generation": 2, "mean": 5.0}, {"generation": 4, "mean": 7.0}]
 
 
 def test_of_several_searches_one_must_be_named(copy_of: Callable[..., Path]) -> None:

@@ -21,10 +21,11 @@ from controller.search import (
     new_coordinates,
     state_path,
     weights_path,
+    weights_to_start_from,
 )
 from es import OPTIMIZERS
 from lanes import Result, Task
-from rollouts import UserError
+from rollouts import UserError, file_hash, write_json
 
 NAME = "car_racing.cma.2.8"
 
@@ -48,7 +49,6 @@ def new_search(**changes: object) -> ControllerSearch:
         "joint_steps": 100,
         "turn_steps": 2,
         "turn_sigma": 0.05,
-        "turn_episode": 4,
     }
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
     settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
@@ -331,3 +331,19 @@ def test_init_opt_starts_from_the_mean_of_another_search() -> None:
     assert started.coordinates.T.shape == (867, 867)
     with pytest.raises(UserError, match=r"was made with rnn = .*, now it is another"):
         stage.start_or_resume(arguments, other.settings | {"rnn": "another"}, agent)
+
+
+def test_init_opt_may_be_of_the_networks_that_these_have_learned_on_from() -> None:
+    other = new_search()
+    one_generation(other)
+    other.save()
+    settings = other.settings | {"vae": "v2", "rnn": "r2"}
+    for network, earlier in {"vae": "v", "rnn": "r"}.items():
+        with pytest.raises(UserError, match=f"was made with {network} = "):
+            weights_to_start_from(state_path(NAME), "another", settings)
+        weights = Path(network) / "weights.h5"
+        weights.parent.mkdir()
+        weights.write_bytes(b"weights")
+        about = {"settings": {"init_weights": earlier}, "weights_sha256": file_hash(weights)}
+        write_json(weights.with_suffix(".json"), about)
+    np.testing.assert_array_equal(weights_to_start_from(state_path(NAME), "another", settings), other.mean_weights)

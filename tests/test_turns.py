@@ -38,8 +38,8 @@ def test_gas_brake_and_steering_take_turns() -> None:
         search = ControllerSearch.load(state_path(NAME))
     turns = ["gas", "gas", "brake", "brake", "steer", "steer", "gas", "gas"]
     assert moved == ["steer+gas+brake"] * 3 + turns
-    assert len(set(tracks)) == len(tracks) == 3 * 3 + 8 * 4
-    assert search.rows[:, -1].tolist() == [3 * 8] * 3 + [4 * 8] * 8
+    assert len(set(tracks)) == len(tracks) == 11 * 3
+    assert search.rows[:, -1].tolist() == [3 * 8] * 11
     np.testing.assert_array_equal(search.rows[:, 0], np.arange(1, 12))
 
 
@@ -55,6 +55,19 @@ def test_a_turn_begins_where_the_search_was_and_as_wide_as_turns_are() -> None:
         one_quiet_generation(turned)
     assert turned.actions == ("brake",)
     assert turned.optimizer.sigma == pytest.approx(0.02, rel=1e-3)
+
+
+def test_sigma_decays_in_the_joint_search_alone() -> None:
+    """Two searches that are told the same, but for their decay."""
+    narrowing, twin = (new_search(joint_steps=2, turn_steps=9, sigma_decay=decay) for decay in (0.5, 1.0))
+    rng, sigmas = np.random.default_rng(0), []
+    for _ in range(4):
+        scores = rng.normal(size=(8, 3))
+        for search in (narrowing, twin):
+            search.ask()
+            search.tell(scores, np.ones(scores.shape), 0.0)
+        sigmas.append(narrowing.rows[-1, 6] / twin.rows[-1, 6])
+    np.testing.assert_allclose(sigmas, [0.5, 0.25, 1.0, 1.0])
 
 
 def test_a_search_may_begin_with_a_turn() -> None:
