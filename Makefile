@@ -65,7 +65,7 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --init_weights round2/vae/weights.h5 --steps 1500 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --init_weights round2/rnn/weights.h5 --batch_size 64 --steps 600 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt round2/controller/$(ENV).cma.2.64.es.npz --sigma_init 0.05 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt round2/controller/$(ENV).cma.2.64.es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
 
 # One round of dreams after the other, on V and M of the second round. A dream's driver is fast where M has never been, so every round shows M what really
