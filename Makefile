@@ -16,6 +16,7 @@ PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 TRAIN = train/seed$(SEED)
 DRIVER = $(ENV).cma.2.64.best.json
+LAST_DRIVER = $(ENV).cma.4.64.best.json
 new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
 .PHONY: setup demo train dream drive compare test bench faults clean
@@ -66,7 +67,7 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --init_weights round2/rnn/weights.h5 --batch_size 64 --steps 600 --seed $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt round2/controller/$(ENV).cma.2.64.es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --final_mode --seed $(SEED)
+	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(LAST_DRIVER) --final_mode --seed $(SEED)
 
 # One round of dreams after the other, on V and M of the second round. A dream's driver is fast where M has never been, so every round shows M what really
 # comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
