@@ -69,8 +69,9 @@ train: $(VENV)/.complete
 	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt round2/controller/$(ENV).cma.2.64.es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
 	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(LAST_DRIVER) --final_mode --seed $(SEED)
 
-# One round of dreams after the other, on V and M of the second round. A dream's driver is fast where M has never been, so every round shows M what really
-# comes of it: 200 episodes of the best driver so far and 200 of the last one, which had learned to fool the dream.
+# One round of dreams after the other, from V and M of the second round on. A dream's driver is fast where M has never been,
+# so every round shows M what really comes of it: 200 episodes of the best driver so far and 200 of the last one, which had
+# learned to fool the dream.
 # $(1) is the round, $(2) the folder before it, $(3) and $(4) the numbers of its two batches.
 dream_driver = controller/$(ENV)_dream.cma.2.64.$(1).json
 dream_search = cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --dream_mode --generations 10 --eval_steps 1 -s $(SEED)
