@@ -29,7 +29,7 @@ VIDEO_DIR = Path("videos")
 REPORT_DIR = Path("report")
 BASELINES_DIR = Path("baselines")
 PRETRAINED_DIR = Path(__file__).parent / "pretrained"  # comes with the project; the same folders again below it
-PRETRAINED = "car_racing.cma.2.64.best.json"
+PRETRAINED = "car_racing.cma.4.64.best.json"
 
 # --- seeds ------------------------------------------------------------------------------------------------------------
 # Every run seed has a range of track seeds for each purpose: no track is shared by exploring, searching, evaluating
