@@ -99,6 +99,8 @@ class ControllerSearch:
             search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
+            if not kept.settings["sigma_decay"] > 0:  # a turn does not ask for it
+                raise ValueError("its sigma_decay is not above 0")
             wide = first_sigma(kept.settings, search.start_generation)
             if search.start_sigma != wide and not (kept.settings["retrain"] and search.start_generation):
                 raise ValueError(f"its sigma was {wide} or {search.start_sigma} at first")
