@@ -42,7 +42,7 @@ demo: $(VENV)/.complete
 	@echo
 	@echo "The video:    $(DEMO)/videos/$(ENV).cma.2.64.best.seed$(SEED).mp4"
 	@echo "The pictures: $(DEMO)/report/index.html"
-	@echo "Next:         make train    # two rounds at full scale, in train/; or let this search go on:"
+	@echo "Next:         make train    # three rounds, at full scale, in train/; or let this search go on:"
 	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --eval_steps 4 --eval_episode 8 -s $(SEED)"
 
 # Rounds, as the paper proposes: a small one on random driving; then V, M and C learn anew, from its driver too; then all three

@@ -196,8 +196,7 @@ class ControllerSearch:
         count = self.settings["num_episode"]
         half = count // 2 if len(self.hard_tracks) else 0
         hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
-        first = self.generation * count
-        return config.track_seeds("search", self.settings["seed"], first, count - len(hard)) + hard
+        return config.track_seeds("search", self.settings["seed"], self.generation * count, count - len(hard)) + hard
 
     def note_hard_tracks(self, seeds: list[int], scores: np.ndarray) -> None:
         """Keep the seeds of the tracks on which the mean scored worst; scores (tracks,) of an evaluation.
