@@ -1,5 +1,5 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
-# make train   three rounds of everything, an hour and a half, resumable; leaves its files in train/; make -n train shows them
+# make train   three rounds of everything, less than two hours, resumable; leaves its files in train/; make -n train shows them
 # make dream   after make train: a driver that learns in dreams alone, half an hour; leaves its files in train/*/dream*
 # make drive   the driver of pretrained/ in a window; without a display, in a video
 # make compare every driver that there is on the same 100 tracks, in one table
