@@ -81,7 +81,9 @@ def run_on_screen(program: str, folder: Path, *arguments: str) -> subprocess.Com
     """Runs a program on a virtual screen of 1400 x 900 whose pixels are in the file that sys.argv[1] names."""
     if not shutil.which("xvfb-run"):
         pytest.skip("xvfb-run is not installed: apt install xvfb xauth libgl1-mesa-dri")
-    screen = ("xvfb-run", "-a", "-s", f"-screen 0 1400x900x24 -fbdir {folder}")
+    # -noreset: a server whose last client leaves starts anew and turns away who comes meanwhile, and xdotool comes and
+    # goes while it looks for a window.
+    screen = ("xvfb-run", "-a", "-s", f"-screen 0 1400x900x24 -noreset -fbdir {folder}")
     return run(program, *screen, arguments=(folder / "Xvfb_screen0", *arguments))
 
 
