@@ -76,7 +76,7 @@ def parse_args() -> argparse.Namespace:
     add("--hard_tracks", type=int, choices=(0, 1), default=1, help="1: every second track is one it drove badly")
     add("--cap_time", type=int, choices=(0, 1), default=0, help="1: no episode longer than twice the last mean")
     add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation search on from the best")
-    add("--init_opt", type=Path, help="start from the mean of this .es.npz, of these V and M or earlier ones")
+    add("--init_opt", type=Path, help="start from the best mean of this .es.npz, of these V and M or earlier ones")
     add("-s", "--seed_start", type=cli.seed, default=111, help="seed: another one, other tracks and another search")
     add("--new_model", action="store_true", help="start over; the search of that name is lost")
     args = parser.parse_args()

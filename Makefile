@@ -1,5 +1,6 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   three rounds of everything, less than two hours, resumable; leaves its files in train/; make -n train shows them
+# make more    after make train: a fourth round, an hour more; leaves its files in train/*/round4
 # make dream   after make train: a driver that learns in dreams alone, half an hour; leaves its files in train/*/dream*
 # make drive   the driver of pretrained/ in a window; without a display, in a video
 # make compare every driver that there is on the same 100 tracks, in one table
@@ -15,11 +16,13 @@ VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
 DEMO = demo/seed$(SEED)
 TRAIN = train/seed$(SEED)
-DRIVER = $(ENV).cma.2.64.best.json
-LAST_DRIVER = $(ENV).cma.4.64.best.json
+# num_episode.population: tracks a generation and members
+DEMO_SEARCH = $(ENV).cma.1.64
+EARLY_SEARCH = $(ENV).cma.2.64
+LATE_SEARCH = $(ENV).cma.4.64
 new = $(if $(wildcard $(TRAIN)/$(1)/state.h5),,--new_model)
 
-.PHONY: setup demo train dream drive compare test bench faults clean
+.PHONY: setup demo train more dream drive compare test bench faults clean
 
 setup: $(VENV)/.complete
 
@@ -36,14 +39,27 @@ demo: $(VENV)/.complete
 	cd $(DEMO) && $(PY) $(CURDIR)/02_train_vae.py --new_model --steps 1000 --seed $(SEED)
 	cd $(DEMO) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(DEMO) && $(PY) $(CURDIR)/04_train_rnn.py --new_model --batch_size 32 --steps 300 --seed $(SEED)
-	cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 12 --eval_steps 4 --eval_episode 8 -s $(SEED) --new_model
-	cd $(DEMO) && $(PY) $(CURDIR)/report.py all $(ENV) --filename controller/$(DRIVER) --num_episode 16 --seed $(SEED)
-	cd $(DEMO) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DRIVER) --seed $(SEED) --record_video
+	cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 1 --generations 20 --eval_steps 4 --eval_episode 8 -s $(SEED) --new_model
+	cd $(DEMO) && $(PY) $(CURDIR)/report.py all $(ENV) --filename controller/$(DEMO_SEARCH).best.json --num_episode 16 --seed $(SEED)
+	cd $(DEMO) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(DEMO_SEARCH).best.json --seed $(SEED) --record_video
 	@echo
-	@echo "The video:    $(DEMO)/videos/$(ENV).cma.2.64.best.seed$(SEED).mp4"
+	@echo "The video:    $(DEMO)/videos/$(DEMO_SEARCH).best.seed$(SEED).mp4"
 	@echo "The pictures: $(DEMO)/report/index.html"
 	@echo "Next:         make train    # three rounds, at full scale, in train/; or let this search go on:"
-	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --eval_steps 4 --eval_episode 8 -s $(SEED)"
+	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 1 --eval_steps 4 --eval_episode 8 -s $(SEED)"
+
+# A round that learns on from the one before: data of that one's driver besides, then V, M and C from where they were.
+# $(1) is its folder, $(2) the one before, $(3) the search before, $(4) the first new batch, $(5) and $(6) steps of V and M.
+define learn_on
+	mkdir -p $(TRAIN)/$(1)
+	cd $(TRAIN)/$(1) && test -d data || { rm -rf .data && cp -al $(2)/data .data && mv .data data; }
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch $(4) --seed $(SEED) --controller $(2)/controller/$(3).best.json
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/02_train_vae.py $(call new,$(1)/vae) --init_weights $(2)/vae/weights.h5 --steps $(5) --seed $(SEED)
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/03_generate_rnn_data.py
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,$(1)/rnn) --init_weights $(2)/rnn/weights.h5 --batch_size 64 --steps $(6) --seed $(SEED)
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt $(2)/controller/$(3).es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(LATE_SEARCH).best.json --final_mode --seed $(SEED)
+endef
 
 # Rounds, as the paper proposes: a small one on random driving; then V, M and C learn anew, from its driver too; then all three
 # learn on, from the second driver too, which goes where the first has hardly been: fast.
@@ -56,18 +72,16 @@ train: $(VENV)/.complete
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/04_train_rnn.py $(call new,round1/rnn) --batch_size 32 --steps 300 --seed $(SEED)
 	cd $(TRAIN)/round1 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 12 --eval_steps 4 --eval_episode 16 -s $(SEED)
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --seed $(SEED)
-	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 5 --seed $(SEED) --controller ../round1/controller/$(DRIVER)
+	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 5 --seed $(SEED) --controller ../round1/controller/$(EARLY_SEARCH).best.json
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/02_train_vae.py $(call new,round2/vae) --steps 4000 --seed $(SEED)
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/04_train_rnn.py $(call new,round2/rnn) --batch_size 64 --steps 1000 --seed $(SEED)
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 24 --eval_steps 4 --eval_episode 64 -s $(SEED)
-	cd $(TRAIN) && test -d data || { rm -rf .data && cp -al round2/data .data && mv .data data; }
-	cd $(TRAIN) && $(PY) $(CURDIR)/01_generate_data.py $(ENV) --total_episodes 1000 --start_batch 10 --seed $(SEED) --controller round2/controller/$(DRIVER)
-	cd $(TRAIN) && $(PY) $(CURDIR)/02_train_vae.py $(call new,vae) --init_weights round2/vae/weights.h5 --steps 1500 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/03_generate_rnn_data.py
-	cd $(TRAIN) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,rnn) --init_weights round2/rnn/weights.h5 --batch_size 64 --steps 600 --seed $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt round2/controller/$(ENV).cma.2.64.es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
-	cd $(TRAIN) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(LAST_DRIVER) --final_mode --seed $(SEED)
+	$(call learn_on,.,round2,$(EARLY_SEARCH),10,1500,600)
+
+# The search of round 4 begins where that of make train ended.
+more: $(VENV)/.complete
+	$(call learn_on,round4,..,$(LATE_SEARCH),15,2500,800)
 
 # One round of dreams after the other, from V and M of the second round on. A dream's driver is fast where M has never been,
 # so every round shows M what really comes of it: 200 episodes of the best driver so far and 200 of the last one, which had

@@ -181,6 +181,15 @@ class ControllerSearch:
         return self.coordinates.weights(self.mean_u)
 
     @property
+    def best_weights(self) -> np.ndarray:
+        """The 867 weights that scored best when evaluated, in dreams if it dreams; the mean's if none were."""
+        return self.coordinates.weights(self._led_by.best_u) if len(self._led_by.rows) else self.mean_weights
+
+    @property
+    def _led_by(self) -> Evaluations:
+        return self.dream if self.settings["dream_mode"] else self.road  # the road must not lead a search that dreams
+
+    @property
     def free(self) -> np.ndarray:
         """Which coordinates the optimizer searches, bool (k,); the others stay as they are in start_u."""
         return self.coordinates.that_move(actions_at(self.settings, self.start_generation))
@@ -230,9 +239,8 @@ class ControllerSearch:
         better = self.road.note(self.generation, scores, self.mean_u)
         if dreamt is not None:
             self.dream.note(self.generation, dreamt, self.mean_u)
-        led_by = self.road if dreamt is None else self.dream  # the road must not lead a search that dreams
-        if self.settings["retrain"] and led_by.best < len(led_by.rows) - 1:
-            self._start_anew(led_by.best_u, self.optimizer.sigma)
+        if self.settings["retrain"] and self._led_by.best < len(self._led_by.rows) - 1:
+            self._start_anew(self._led_by.best_u, self.optimizer.sigma)
         return better
 
     def _start_anew(self, u: np.ndarray, sigma: float) -> None:
@@ -280,7 +288,7 @@ def first_sigma(settings: dict, generation: int) -> float:
 
 
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
-    """The mean (867,) of a saved search; UserError when it is the one to be replaced, or of other networks.
+    """The best mean (867,) of a saved search; UserError when it is the one to be replaced, or of other networks.
 
     It may be of the networks that these have learned on from: z and h have moved a little, and so must the weights.
     """
@@ -291,7 +299,7 @@ def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
     before = {key: training_settings(folder / "weights.h5").get("init_weights") for key, folder in folders.items()}
     same = {key: settings[key] for key in folders if earlier.settings[key] != before[key]}
     check_same(str(path), earlier.settings, same, "its weights mean nothing to these networks")
-    return earlier.mean_weights
+    return earlier.best_weights
 
 
 def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:

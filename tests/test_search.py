@@ -317,10 +317,9 @@ def test_weights_say_which_search_they_are_of() -> None:
     assert name_of(Path("elsewhere/mine.json")) == "mine"
 
 
-def test_init_opt_starts_from_the_mean_of_another_search() -> None:
+def test_init_opt_starts_from_the_mean_of_another_search_before_it_was_evaluated() -> None:
     stage, other = importlib.import_module("05_train_controller"), new_search()
-    for _ in range(3):
-        one_generation(other)
+    one_generation(other)
     other.save()
     before = other.mean_weights
     arguments = stage_05(init_opt=state_path(NAME), num_episode=9)  # another name, so another search
@@ -331,6 +330,18 @@ def test_init_opt_starts_from_the_mean_of_another_search() -> None:
     assert started.coordinates.T.shape == (867, 867)
     with pytest.raises(UserError, match=r"was made with rnn = .*, now it is another"):
         stage.start_or_resume(arguments, other.settings | {"rnn": "another"}, agent)
+
+
+@pytest.mark.parametrize(("dream_mode", "best"), [(0, 1), (1, 2)])
+def test_init_opt_starts_from_the_best_mean_of_another_search(dream_mode: int, best: int) -> None:
+    """The best on the road or, of a search that dreams, the best in dreams: generation 1 or 2 of three."""
+    other, means = new_search(dream_mode=dream_mode), {}
+    for on_the_road, in_dreams in ((9.0, 1.0), (5.0, 7.0), (6.0, 3.0)):
+        other.tell(scores_of(other.ask(), 0)[:, None], np.full((8, 1), 30), seconds=0.0)
+        means[other.generation] = other.mean_weights
+        other.evaluated(np.full(5, on_the_road), np.full(5, in_dreams) if dream_mode else None)
+    other.save()
+    np.testing.assert_array_equal(weights_to_start_from(state_path(NAME), "another", other.settings), means[best])
 
 
 def test_init_opt_may_be_of_the_networks_that_these_have_learned_on_from() -> None:
