@@ -1,6 +1,6 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   three rounds of everything, less than two hours, resumable; leaves its files in train/; make -n train shows them
-# make more    after make train: a fourth round, an hour more; leaves its files in train/*/round4
+# make more    after make train: a fourth round, half an hour more, in train/*/round4; then make more ROUND=5 and so on
 # make dream   after make train: a driver that learns in dreams alone, half an hour; leaves its files in train/*/dream*
 # make drive   the driver of pretrained/ in a window; without a display, in a video
 # make compare every driver that there is on the same 100 tracks, in one table
@@ -11,6 +11,7 @@
 
 PYTHON ?= python3
 SEED ?= 0
+ROUND ?= 4
 ENV = car_racing
 VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
@@ -49,7 +50,8 @@ demo: $(VENV)/.complete
 	@echo "              cd $(DEMO) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 1 --eval_steps 4 --eval_episode 8 -s $(SEED)"
 
 # A round that learns on from the one before: data of that one's driver besides, then V, M and C from where they were.
-# $(1) is its folder, $(2) the one before, $(3) the search before, $(4) the first new batch, $(5) and $(6) steps of V and M.
+# $(1) is its folder, $(2) the one before, $(3) the search before, $(4) the first new batch, $(5) and $(6) steps of V and M,
+# $(7) generations and $(8) seed of the search.
 define learn_on
 	mkdir -p $(TRAIN)/$(1)
 	cd $(TRAIN)/$(1) && test -d data || { rm -rf .data && cp -al $(2)/data .data && mv .data data; }
@@ -57,7 +59,7 @@ define learn_on
 	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/02_train_vae.py $(call new,$(1)/vae) --init_weights $(2)/vae/weights.h5 --steps $(5) --seed $(SEED)
 	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/04_train_rnn.py $(call new,$(1)/rnn) --init_weights $(2)/rnn/weights.h5 --batch_size 64 --steps $(6) --seed $(SEED)
-	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt $(2)/controller/$(3).es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations 36 --eval_steps 4 --eval_episode 64 -s $(SEED)
+	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 4 --init_opt $(2)/controller/$(3).es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 --generations $(7) --eval_steps 4 --eval_episode 64 -s $(8)
 	cd $(TRAIN)/$(1) && $(PY) $(CURDIR)/model.py $(ENV) --filename controller/$(LATE_SEARCH).best.json --final_mode --seed $(SEED)
 endef
 
@@ -77,11 +79,13 @@ train: $(VENV)/.complete
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/03_generate_rnn_data.py
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/04_train_rnn.py $(call new,round2/rnn) --batch_size 64 --steps 1000 --seed $(SEED)
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 24 --eval_steps 4 --eval_episode 64 -s $(SEED)
-	$(call learn_on,.,round2,$(EARLY_SEARCH),10,1500,600)
+	$(call learn_on,.,round2,$(EARLY_SEARCH),10,1500,600,36,$(SEED))
 
-# The search of round 4 begins where that of make train ended.
+# Every round has five batches, and its search a seed of its own: other tracks than those of the rounds before.
+BEFORE = $(if $(filter 4,$(ROUND)),..,../round$(shell expr $(ROUND) - 1))
+BATCH = $(shell expr $(ROUND) '*' 5 - 5)
 more: $(VENV)/.complete
-	$(call learn_on,round4,..,$(LATE_SEARCH),15,2500,800)
+	$(call learn_on,round$(ROUND),$(BEFORE),$(LATE_SEARCH),$(BATCH),2000,600,12,$(SEED)$(ROUND))
 
 # One round of dreams after the other, from V and M of the second round on. A dream's driver is fast where M has never been,
 # so every round shows M what really comes of it: 200 episodes of the best driver so far and 200 of the last one, which had
