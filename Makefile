@@ -1,6 +1,6 @@
 # make demo    everything at a small scale, in minutes; leaves its files in demo/
 # make train   three rounds of everything, less than two hours, resumable; leaves its files in train/; make -n train shows them
-# make more    after make train: a fourth round, half an hour more, in train/*/round4; then make more ROUND=5 and so on
+# make more    after make train: a fourth round; leaves its files in train/*/round4
 # make dream   after make train: a driver that learns in dreams alone, half an hour; leaves its files in train/*/dream*
 # make drive   the driver of pretrained/ in a window; without a display, in a video
 # make compare every driver that there is on the same 100 tracks, in one table
@@ -11,7 +11,6 @@
 
 PYTHON ?= python3
 SEED ?= 0
-ROUND ?= 4
 ENV = car_racing
 VENV = .venv
 PY = $(CURDIR)/$(VENV)/bin/python
@@ -81,11 +80,9 @@ train: $(VENV)/.complete
 	cd $(TRAIN)/round2 && $(PY) $(CURDIR)/05_train_controller.py $(ENV) -n 16 -t 4 -e 2 --generations 24 --eval_steps 4 --eval_episode 64 -s $(SEED)
 	$(call learn_on,.,round2,$(EARLY_SEARCH),10,1500,600,36,$(SEED))
 
-# Every round has five batches, and its search a seed of its own: other tracks than those of the rounds before.
-BEFORE = $(if $(filter 4,$(ROUND)),..,../round$(shell expr $(ROUND) - 1))
-BATCH = $(shell expr $(ROUND) '*' 5 - 5)
+# The search of the fourth round has a seed of its own: other tracks than those of the third.
 more: $(VENV)/.complete
-	$(call learn_on,round$(ROUND),$(BEFORE),$(LATE_SEARCH),$(BATCH),2000,600,12,$(SEED)$(ROUND))
+	$(call learn_on,round4,..,$(LATE_SEARCH),15,2500,800,12,$(SEED)4)
 
 # One round of dreams after the other, from V and M of the second round on. A dream's driver is fast where M has never been,
 # so every round shows M what really comes of it: 200 episodes of the best driver so far and 200 of the last one, which had
