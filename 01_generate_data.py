@@ -17,14 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-import cli
 import config
-import env as environments
-import screen
-import workers
-from drivers import drive_episodes, explore_episode
-from model import folder_of
-from rollouts import check_same, claim_batch, file_hash, read_record, record_path, write_batch
+from display.window import open_window
+from pipeline import cli
+from pipeline.batches import claim_batch, read_record, record_path, write_batch
+from pipeline.files import check_same, file_hash
+from pipeline.seeds import env_seed_range
+from simulation import environments, workers
+from simulation.agent import folder_of
+from simulation.collect import drive_episodes, explore_episode
 
 MAX_BATCHES = 2**16
 EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
@@ -100,16 +101,16 @@ def is_complete(job: Job) -> bool:
 
 def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
     """Yield the episodes of a batch, one after the other."""
-    tracks = config.track_seeds("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
+    tracks = env_seed_range("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
     if job.controller:
         for row in drive_episodes(job.controller, tracks, job.settings):
             yield row
             workers.tick()
         return
     env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
-    with screen.window("--render 1", 600, 400) if job.render else nullcontext() as show:
-        for track in tracks:
-            yield explore_episode(env, track, job.settings, show)
+    with open_window("--render 1", 600, 400) if job.render else nullcontext() as show:
+        for env_seed in tracks:
+            yield explore_episode(env, env_seed, job.settings, show)
             workers.tick()
     env.close()
 
@@ -135,7 +136,7 @@ def main() -> None:
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
     if args.render and todo:
-        with screen.window("--render 1", 600, 400):  # without a display, fail here, before any work
+        with open_window("--render 1", 600, 400):  # without a display, fail here, before any work
             pass
     if todo:
         episodes = sum(job.episodes for job in todo)

@@ -15,9 +15,10 @@ from functools import partial
 
 import numpy as np
 
-import cli
 import config
-from rollouts import Batch, UserError, combined_hash, open_batches, real_steps, split_episodes
+from pipeline import cli
+from pipeline.batches import Batch, combined_hash, open_batches, real_steps, split_episodes
+from pipeline.errors import UserError
 
 WEIGHTS = config.VAE_DIR / "weights.h5"
 PATIENCE = 5  # epochs without a better validation loss
@@ -64,8 +65,8 @@ def main() -> None:
     if len(train) < args.batch_size:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} frames there are to train on")
 
-    import training  # imports TensorFlow, which --help and mistakes need not wait for
-    from nets import keras, seed_everything
+    from pipeline import training  # imports TensorFlow, which --help and mistakes need not wait for
+    from pipeline.networks import keras, seed_everything
     from vae.arch import VAE, VAETrainer
 
     seed_everything(args.seed)

@@ -14,19 +14,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-import cli
 import config
-from rollouts import (
+from pipeline import cli
+from pipeline.batches import (
     Batch,
-    UserError,
-    atomic_write,
     claim_batch,
     find_batches,
+    is_positive,
     open_batch,
     read_record,
     real_steps,
     write_batch,
 )
+from pipeline.errors import UserError
+from pipeline.files import atomic_write
 
 if TYPE_CHECKING:
     from vae.arch import VAE
@@ -44,7 +45,7 @@ def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.n
     for episode in range(batch.episodes):
         frames = batch["obs_data"][episode]
         mu, log_var = vae.encode(frames, rows=len(frames))
-        gained = config.adjust_reward(batch["reward_data"][episode])[:, None]
+        gained = is_positive(batch["reward_data"][episode])[:, None]
         action = batch["action_data"][episode]
         yield {
             "rnn_input": np.concatenate([mu, action, gained], axis=1)[:-1],

@@ -15,9 +15,11 @@ from functools import partial
 
 import numpy as np
 
-import cli
 import config
-from rollouts import Batch, UserError, check_vae, combined_hash, open_batches, split_episodes, vae_hash
+from pipeline import cli
+from pipeline.batches import Batch, check_vae, combined_hash, open_batches, split_episodes
+from pipeline.errors import UserError
+from pipeline.weights import vae_hash
 
 PATIENCE = 40  # epochs without a better validation loss; an epoch is short here
 WEIGHTS = config.RNN_DIR / "weights.h5"
@@ -66,8 +68,8 @@ def main() -> None:
     if len(train) < args.batch_size:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} episodes there are to train on")
 
-    import training  # imports TensorFlow, which --help and mistakes need not wait for
-    from nets import keras, seed_everything
+    from pipeline import training  # imports TensorFlow, which --help and mistakes need not wait for
+    from pipeline.networks import keras, seed_everything
     from rnn.arch import RNN, RNNTrainer
 
     seed_everything(args.seed)

@@ -1,1 +1,1 @@
-"""C: see controller/arch.py."""
+"""C and the search for it: see controller/arch.py."""

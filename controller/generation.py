@@ -1,53 +1,55 @@
-"""What a search asks its drivers for: the episodes of a generation, and of an evaluation of its mean."""
+"""One generation of a search, and one evaluation of its mean, given a function that scores candidates."""
 
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
-import config
 from controller.search import ROW, ControllerSearch
-from lanes import Result, Task, summary
+from pipeline.scores import summary
+from pipeline.seeds import env_seed_range
 
 MEAN_STEPS = ROW.index("mean steps")
 
-Drive = Callable[[list[Task]], list[Result]]
+
+class Evaluate(Protocol):
+    """What a search is handed: a function that scores candidates, each on the same environment seeds."""
+
+    def __call__(
+        self, candidates: np.ndarray, env_seeds: list[int], max_length: int, dream: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return scores and steps, both (n, seeds), of candidates (n, 867); `dream`: the seeds are those of dreams."""
 
 
-def drive_generation(search: ControllerSearch, drive: Drive, started: float) -> tuple:
-    """Ask, drive, tell, save; returns the generation's row. `started` is when generation 0 was, by time.monotonic."""
+def run_generation(search: ControllerSearch, evaluate: Evaluate, started: float) -> tuple:
+    """Ask, evaluate, tell, save; returns the generation's row. `started` is the time.monotonic() of generation 0."""
     settings = search.settings
-    tracks = search.next_tracks()
-    max_length, dream = settings["max_length"], bool(settings["dream_mode"])
+    max_length = settings["max_length"]
     if settings["cap_time"] and search.generation:
         max_length = min(max_length, 2 * int(search.rows[-1, MEAN_STEPS]))
-    tasks = [Task(weights, track, max_length, dream=dream) for weights in search.ask() for track in tracks]
-    results = drive(tasks)
-    scores = np.array([result.score for result in results]).reshape(-1, len(tracks))
-    steps = np.array([result.steps for result in results]).reshape(-1, len(tracks))
+    scores, steps = evaluate(search.ask(), search.next_env_seeds(), max_length, bool(settings["dream_mode"]))
     row = search.tell(scores, steps, time.monotonic() - started)
     search.save()
     return row
 
 
-def evaluate(search: ControllerSearch, drive: Drive) -> None:
-    """Score the mean of the search on tracks that it has not met, keep it if it is the best so far, save, and say so.
+def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
+    """Score the mean of the search on unseen tracks, keep it if it is the best so far, save, and print the result.
 
-    A search that dreams is scored in dreams that it has not dreamt, too.
+    The mean of a search in dreams is scored in unseen dreams as well.
     """
-    first = search.generation * search.settings["eval_episode"]
-    seeds = config.track_seeds("evaluate", search.settings["seed"], first, search.settings["eval_episode"])
+    settings = search.settings
+    first = search.generation * settings["eval_episode"]
+    env_seeds = env_seed_range("evaluate", settings["seed"], first, settings["eval_episode"])
 
     def score(dream: bool) -> np.ndarray:
-        max_length = search.settings["max_length"]
-        results = drive([Task(search.mean_weights, seed, max_length, dream=dream) for seed in seeds])
-        return np.array([result.score for result in results])
+        return evaluate(search.mean_weights[None], env_seeds, settings["max_length"], dream)[0][0]
 
     scores = score(dream=False)
-    dreamt = score(dream=True) if search.settings["dream_mode"] else None
-    mark = ", the best so far" if search.evaluated(scores, dreamt) else ""
-    search.note_hard_tracks(seeds, scores)
+    dream_scores = score(dream=True) if settings["dream_mode"] else None
+    mark = ", the best so far" if search.evaluated(scores, dream_scores) else ""
+    search.note_hard_tracks(env_seeds, scores)
     search.save()
-    print(f"evaluation: {summary(scores, 'fresh tracks')}{mark}")
-    if dreamt is not None:
-        print(f"    dreamt: {summary(dreamt, 'fresh dreams')}")
+    print(f"evaluation: {summary(scores, 'unseen tracks')}{mark}")
+    if dream_scores is not None:
+        print(f"  in dreams: {summary(dream_scores, 'unseen dreams')}")

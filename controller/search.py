@@ -6,56 +6,25 @@ is rebuilt from it by telling it all again.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
 import controller.arch as arch
-from es import load_search, replay, save_search
-from rollouts import UserError, check_same, check_vae, first_line, open_batches_of, training_settings, write_json
-
-if TYPE_CHECKING:
-    from rnn.arch import RNN
+from controller import files as controller_files
+from controller.coordinates import Coordinates
+from controller.evaluations import EVALUATION, Evaluations
+from controller.files import state_path, weights_path
+from controller.saved_search import load_search, save_search
+from controller.schedule import actions_at, first_sigma, turn_begins
+from es import replay
+from pipeline.errors import UserError, first_line
+from pipeline.files import check_same, write_json
+from pipeline.seeds import env_seed_range
+from pipeline.weights import training_settings
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "episodes")
 HARD_TRACKS = 8  # of an evaluation
-SUBSPACE_EPISODES = 200  # enough to see what z and h vary by
-TURNS = {"gas": 2.0, "brake": 1.0, "steer": 1.0}  # one after the other, each so many times as wide as --turn_sigma
-EVALUATION = ("generation", "mean", "std", "min")
-
-
-class Evaluations:
-    """What the mean of a search scored on the road, or in dreams, and the best of it.
-
-    Attributes:
-        rows: float64 (evaluations, 4), see EVALUATION.
-        best, best_u: the index of the evaluation that scored highest, and the coordinates (k,) that were evaluated.
-    """
-
-    def __init__(self, dimensions: int) -> None:
-        self.rows, self.best, self.best_u = np.zeros((0, len(EVALUATION))), 0, np.zeros(dimensions)
-
-    def note(self, generation: int, scores: np.ndarray, u: np.ndarray) -> bool:
-        """Note the scores (tracks,) of coordinates u (k,); returns whether they are the best so far."""
-        self.rows = np.vstack([self.rows, (generation, scores.mean(), scores.std(), scores.min())])
-        better = len(self.rows) == 1 or bool(scores.mean() > self.rows[self.best, 1])
-        if better:
-            self.best, self.best_u = len(self.rows) - 1, u
-        return better
-
-    def arrays(self, prefix: str) -> dict[str, np.ndarray]:
-        """What a file keeps of it."""
-        return {f"{prefix}evaluations": self.rows, f"{prefix}best": np.array(self.best), f"{prefix}best_u": self.best_u}
-
-    def restore(self, arrays: dict[str, np.ndarray], prefix: str) -> None:
-        """Take what `arrays` gave; ValueError when nothing could have left it."""
-        rows, best, best_u = (arrays[prefix + name] for name in ("evaluations", "best", "best_u"))
-        if rows.shape[1:] != self.rows.shape[1:] or best_u.shape != self.best_u.shape:
-            raise ValueError(f"its {prefix}evaluations have shapes {rows.shape} and {best_u.shape}")
-        if not 0 <= best < max(len(rows), 1):
-            raise ValueError(f"the best of {len(rows)} evaluations is said to be number {best}")
-        self.rows, self.best, self.best_u = rows, int(best), best_u
 
 
 class ControllerSearch:
@@ -70,13 +39,13 @@ class ControllerSearch:
             every turn, and with --retrain.
     """
 
-    def __init__(self, name: str, settings: dict, coordinates: arch.Coordinates) -> None:
+    def __init__(self, name: str, settings: dict, coordinates: Coordinates) -> None:
         """A new search from u = 0; `settings` are what a later resume must share."""
         self.name, self.settings, self.coordinates = name, settings, coordinates
         dimensions = coordinates.T.shape[1]
         self.fitness = np.zeros((0, settings["population"]))
         self.rows = np.zeros((0, len(ROW)))
-        self.road, self.dream = Evaluations(dimensions), Evaluations(dimensions)
+        self.real, self.dream = Evaluations(dimensions), Evaluations(dimensions)
         self.hard_tracks = np.zeros(0, np.int64)
         self.start_generation, self.start_u, self.start_sigma = 0, np.zeros(dimensions), first_sigma(settings, 0)
         self.optimizer = self._rebuilt()
@@ -89,12 +58,12 @@ class ControllerSearch:
         try:
             _check_shapes(arrays, len(kept.fitness))
             _check_turns(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
-            coordinates = arch.Coordinates(arrays["w0"], arrays["T"])
+            coordinates = Coordinates(arrays["w0"], arrays["T"])
             search = cls(path.name.removesuffix(".es.npz"), kept.settings, coordinates)
             search.fitness, search.rows = kept.fitness, arrays["rows"]
             if (np.sum([coordinates.that_move((action,)) for action in config.ACTIONS], axis=0) != 1).any():
                 raise ValueError("its coordinates move several actions, or none")
-            search.road.restore(arrays, "")
+            search.real.restore(arrays, "")
             search.dream.restore(arrays, "dream_")
             search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
@@ -126,32 +95,32 @@ class ControllerSearch:
             "start_sigma": np.array(self.start_sigma),
             "mean_u": self.mean_u,
         }
-        arrays |= self.road.arrays("") | self.dream.arrays("dream_")
+        arrays |= self.real.arrays("") | self.dream.arrays("dream_")
         save_search(state_path(self.name), self.settings, arrays, self.fitness)
         self.write_reports()
 
     def write_reports(self) -> None:
         """The files for people and for model.py: weights, history, evaluations, settings."""
         names = ("vae", "rnn", "seed", "max_length", "sample_z", "previous_action")
-        about = {key: self.settings[key] for key in names}
+        metadata = {key: self.settings[key] for key in names}
         if self.generation:
-            current = about | {"generation": self.generation, "score_is": "mean of the population"}
-            arch.save(weights_path(self.name, "current"), self.mean_weights, self.rows[-1, 2], current)
-        self._write_best("best", self.road, about | {"score_is": "mean over fresh tracks"})
-        self._write_best("dream_best", self.dream, about | {"score_is": "mean over fresh dreams"})
+            current = metadata | {"generation": self.generation, "score_is": "mean of the population"}
+            controller_files.save(weights_path(self.name, "current"), self.mean_weights, self.rows[-1, 2], current)
+        self._write_best("best", self.real, metadata | {"score_is": "mean over unseen tracks"})
+        self._write_best("dream_best", self.dream, metadata | {"score_is": "mean over unseen dreams"})
         write_json(config.LOG_DIR / f"{self.name}.hist.json", _table(ROW, self.rows))
-        write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.road.rows))
+        write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.real.rows))
         if self.settings["dream_mode"]:
             write_json(config.LOG_DIR / f"{self.name}.dream_log.json", _table(EVALUATION, self.dream.rows))
         write_json(config.LOG_DIR / f"{self.name}.json", self.settings)
 
-    def _write_best(self, which: str, evaluations: Evaluations, about: dict) -> None:
+    def _write_best(self, which: str, evaluations: Evaluations, metadata: dict) -> None:
         path = weights_path(self.name, which)
         if not len(evaluations.rows):
             return path.unlink(missing_ok=True)  # of a search that --new_model replaced
         generation, mean, std, low = evaluations.rows[evaluations.best].tolist()
-        about = about | {"generation": int(generation), "std": std, "min": low}
-        arch.save(path, self.coordinates.weights(evaluations.best_u), mean, about)
+        metadata = metadata | {"generation": int(generation), "std": std, "min": low}
+        controller_files.save(path, self.coordinates.weights(evaluations.best_u), mean, metadata)
 
     # --- one generation -----------------------------------------------------------------------------------------------
     @property
@@ -162,7 +131,7 @@ class ControllerSearch:
     @property
     def evaluation_due(self) -> bool:
         """Whether the last generation is one to be evaluated, and has not been."""
-        evaluated = self.generation in self.road.rows[:, 0]
+        evaluated = self.generation in self.real.rows[:, 0]
         return self.generation > 0 and self.generation % self.settings["eval_steps"] == 0 and not evaluated
 
     @property
@@ -187,7 +156,7 @@ class ControllerSearch:
 
     @property
     def _led_by(self) -> Evaluations:
-        return self.dream if self.settings["dream_mode"] else self.road  # the road must not lead a search that dreams
+        return self.dream if self.settings["dream_mode"] else self.real  # the road must not lead a search that dreams
 
     @property
     def free(self) -> np.ndarray:
@@ -200,12 +169,12 @@ class ControllerSearch:
         u[..., self.free] = free
         return u
 
-    def next_tracks(self) -> list[int]:
+    def next_env_seeds(self) -> list[int]:
         """Seeds of the tracks of the next generation: new ones, but for a half that are hard if there are such."""
         count = self.settings["num_episode"]
         half = count // 2 if len(self.hard_tracks) else 0
         hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
-        return config.track_seeds("search", self.settings["seed"], self.generation * count, count - len(hard)) + hard
+        return env_seed_range("search", self.settings["seed"], self.generation * count, count - len(hard)) + hard
 
     def note_hard_tracks(self, seeds: list[int], scores: np.ndarray) -> None:
         """Keep the seeds of the tracks on which the mean scored worst; scores (tracks,) of an evaluation.
@@ -232,11 +201,11 @@ class ControllerSearch:
         return tuple(map(float, row))
 
     def evaluated(self, scores: np.ndarray, dreamt: np.ndarray | None = None) -> bool:
-        """Note the scores (tracks,) of the mean on fresh tracks, and perhaps in fresh dreams (dreams,).
+        """Note the scores (tracks,) of the mean on unseen tracks, and perhaps in unseen dreams (dreams,).
 
         Returns whether it is the best so far on the road.
         """
-        better = self.road.note(self.generation, scores, self.mean_u)
+        better = self.real.note(self.generation, scores, self.mean_u)
         if dreamt is not None:
             self.dream.note(self.generation, dreamt, self.mean_u)
         if self.settings["retrain"] and self._led_by.best < len(self._led_by.rows) - 1:
@@ -263,30 +232,6 @@ class ControllerSearch:
         return replay(self.settings["optimizer"], settings, self.fitness)
 
 
-def actions_at(settings: dict, generation: int) -> tuple[str, ...]:
-    """The actions whose weights are searched after so many generations: all at first, then each in its turn.
-
-    Together they learn to drive soonest. A driver that stays on the road is then easily thrown off it by a change of
-    all three, and what a single one could gain is lost in the accidents; of one alone, a third of the numbers, members
-    may differ by more, and of the gas, which forgives much, by most.
-    """
-    turn = generation - settings["joint_steps"]
-    if turn < 0:
-        return config.ACTIONS
-    return (tuple(TURNS)[turn // settings["turn_steps"] % len(TURNS)],)
-
-
-def turn_begins(settings: dict, generation: int) -> bool:
-    """Whether other actions are searched after so many generations than before."""
-    return actions_at(settings, generation) != actions_at(settings, generation - 1)
-
-
-def first_sigma(settings: dict, generation: int) -> float:
-    """How wide an optimizer begins that is started after so many generations, unless --retrain starts it."""
-    actions = actions_at(settings, generation)
-    return settings["sigma_init"] if actions == config.ACTIONS else TURNS[actions[0]] * settings["turn_sigma"]
-
-
 def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
     """The best mean (867,) of a saved search; UserError when it is the one to be replaced, or of other networks.
 
@@ -300,52 +245,6 @@ def weights_to_start_from(path: Path, name: str, settings: dict) -> np.ndarray:
     same = {key: settings[key] for key in folders if earlier.settings[key] != before[key]}
     check_same(str(path), earlier.settings, same, "its weights mean nothing to these networks")
     return earlier.best_weights
-
-
-def new_coordinates(settings: dict, rnn: "RNN", w0: np.ndarray) -> arch.Coordinates:
-    """Where a search looks, by its settings `subspace` and `z_only`; u = 0 is w0 (867,)."""
-    if settings["subspace"] == 0:
-        return arch.all_weights(w0)
-    features, components = features_on_the_road(rnn, settings["env_name"], settings["vae"]), settings["subspace"]
-    if settings["z_only"]:
-        features[:, config.Z_DIM :], components = 0, min(components, config.Z_DIM)
-        w0 = arch.blind_to_h(w0)
-    return arch.principal_subspace(w0, features, components)
-
-
-def features_on_the_road(rnn: "RNN", env_name: str, vae: str) -> np.ndarray:
-    """[z, h] as met in the series of stage 03: float32 (n, 288).
-
-    The episodes are spread over all batches of the environment, for these may be of different drivers.
-    """
-    batches = list(open_batches_of(env_name, "rnn"))
-    check_vae(batches, vae)
-    share = max(1, SUBSPACE_EPISODES // len(batches))
-    features = []
-    for batch in batches:
-        h = rnn.hidden_states(batch["rnn_input"][:share])
-        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # z_{t+1} stands beside h_{t+1}
-        lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
-        features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
-    return np.concatenate(features)
-
-
-def state_path(name: str) -> Path:
-    return config.CONTROLLER_DIR / f"{name}.es.npz"
-
-
-WEIGHTS = ("best", "dream_best", "current")
-
-
-def weights_path(name: str, which: str) -> Path:
-    """Where the weights are, `which` being one of WEIGHTS."""
-    return config.CONTROLLER_DIR / f"{name}.{which}.json"
-
-
-def name_of(filename: Path) -> str:
-    """The search that weights are of: car_racing.cma.2.64 for controller/car_racing.cma.2.64.best.json."""
-    name, _, which = filename.name.removesuffix(".json").rpartition(".")
-    return name if which in WEIGHTS else filename.name.removesuffix(".json")
 
 
 def check_settings(search: ControllerSearch, settings: dict) -> None:

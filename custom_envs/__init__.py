@@ -1,19 +1,30 @@
-"""Our environments. Importing this package registers them with Gymnasium and loads nothing else."""
+"""Real environments. Importing this package registers them with Gymnasium and loads nothing else."""
 
 import sys
+from typing import NoReturn
 
-from gymnasium.envs.registration import register
+from gymnasium import error
+from gymnasium.envs.registration import register, registry
 
 ENTRY_POINTS = {
     "WorldModels/CarRacing-v0": "custom_envs.car_racing:CarRacing",
-    "WorldModels/CarRacingDream-v0": "custom_envs.car_racing_dream:CarRacingDream",
     "WorldModels/CarRacingOriginal-v0": "custom_envs.original:OriginalCarRacing",
 }
-for gymnasium_id, entry_point in ENTRY_POINTS.items():
-    # No max_episode_steps: how long an episode may last is the caller's decision, recorded with its data.
-    register(gymnasium_id, entry_point)
+DREAM_ID = "WorldModels/CarRacingDream-v0"
 
-if "gym" in sys.modules:  # somebody uses Gymnasium's predecessor and wants them there
+
+def moved_dream(**kwargs: object) -> NoReturn:
+    """Answer the id under which the dream was registered before it moved into simulation/."""
+    raise error.UnregisteredEnv(f"custom_envs:{DREAM_ID} has moved: gym.make('simulation:{DREAM_ID}')")
+
+
+for gymnasium_id, entry_point in ENTRY_POINTS.items():
+    # No max_episode_steps: the caller decides how long an episode may last, and records it with the data.
+    register(gymnasium_id, entry_point)
+if DREAM_ID not in registry:
+    register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)
+
+if "gym" in sys.modules:  # Gymnasium's predecessor is in use: register the environments there as well
     from custom_envs import legacy_gym
 
     for gymnasium_id in ENTRY_POINTS:

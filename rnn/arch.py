@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 import config
-from nets import keras, load_weights, save_weights, tf
-from rollouts import UserError, training_settings
-from training import Trainer
+from pipeline.errors import UserError
+from pipeline.networks import keras, load_weights, save_weights, tf
+from pipeline.training import Trainer
+from pipeline.weights import training_settings
 
 layers = keras.layers
 MAKER = "04_train_rnn.py --new_model"
@@ -112,8 +113,8 @@ class RNN:
         """h after each step: series (n, T, 36) -> float32 (n, T, 256)."""
         return np.concatenate([self.hidden_model(inputs[i : i + 50]).numpy() for i in range(0, len(inputs), 50)])
 
-    def save(self, path: Path, about: dict) -> None:
-        save_weights(self.model, path, about)
+    def save(self, path: Path, metadata: dict) -> None:
+        save_weights(self.model, path, metadata)
 
     def load(self, path: Path, vae: str | None = None) -> str:
         """Load weights; returns their hash.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-import mpi
+from simulation import launch as mpi
 
 # A shell starts what runs in the background with Ctrl-C ignored, and so would everything that tests start and stop.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -109,7 +109,7 @@ def copy_of(finished: Path, tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def one_thread() -> None:
     """TensorFlow on one thread, as agents use it: that has to be said before anything else is asked of it."""
-    import nets
+    from pipeline import networks as nets
 
     nets.set_threads(1)
     nets.seed_everything(0)

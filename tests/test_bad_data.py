@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import SEARCH
-from damage import (
+from helpers.damage import (
     ANY_FILE,
     BOMB_BYTES,
     FLIPS,
@@ -31,13 +31,17 @@ from damage import (
 )
 
 import controller.arch as controller
-import training
-from controller.search import EVALUATION, ROW, ControllerSearch
-from model import Agent
-from nets import keras
-from pictures.controller import read_rows, read_settings
+from controller import files as controller_files
+from controller.evaluations import EVALUATION
+from controller.search import ROW, ControllerSearch
+from experiments.plots.controller import read_rows, read_settings
+from pipeline import training, training_state
+from pipeline.batches import KINDS, check_vae, open_batches
+from pipeline.errors import UserError
+from pipeline.networks import keras
+from pipeline.weights import vae_hash
 from rnn.arch import RNN, RNNTrainer
-from rollouts import KINDS, UserError, check_vae, open_batches, vae_hash
+from simulation.agent import Agent
 from vae.arch import VAE, VAETrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -95,7 +99,7 @@ def enter(agent: Agent, trainers: dict[str, training.Trainer]) -> Enter:
         elif name == SETTINGS:
             read_settings(path)
         elif name == DRIVER:
-            controller.load(path)
+            controller_files.load(path)
         elif name == STATE:
             ControllerSearch.load(path)
         else:
@@ -237,7 +241,7 @@ def in_hdf5(change: Callable[[h5py.File, str], None], alone: bool = True) -> Dam
     """`change(file, name)` of one of the datasets; a training state then gets a digest that vouches for it."""
 
     def damage(path: Path) -> None:
-        content = io.BytesIO(path.read_bytes() if alone else path.read_bytes()[: -training.DIGEST])
+        content = io.BytesIO(path.read_bytes() if alone else path.read_bytes()[: -training_state.DIGEST])
         with h5py.File(content, "r+") as file:
             names = []
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
@@ -315,7 +319,7 @@ FULL = [*W, 0.1]
 NOT_DRIVERS = (None, 3, "W", {}, [], [{}, 1], [FULL], [W, 1], [[FULL], 1], [["a"] * 867, 1], [[[]] * 867, 1])
 NOT_DRIVERS += tuple([[*W, number], 1] for number in (None, "one", [], float("nan"), float("inf"), 10**400))
 NOT_DRIVERS += tuple([FULL, score] for score in (None, "high", {}, 10**400))
-NOT_DRIVERS += tuple([FULL, 1, about] for about in (2, "seed", [[1, 2, 3]], [3]))
+NOT_DRIVERS += tuple([FULL, 1, metadata] for metadata in (2, "seed", [[1, 2, 3]], [3]))
 
 
 NOT_ROWS = [None, 3, {}, [3], [[]], [{}], [None]]

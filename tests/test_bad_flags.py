@@ -16,7 +16,7 @@ BAD_SHARE = ("", "-0.1", "1.1", "nan", "inf", "half")
 BAD_CHOICE = ("", "2", "-1", "yes", "True")
 
 GENERATE, VAE, SERIES, RNN = "01_generate_data", "02_train_vae", "03_generate_rnn_data", "04_train_rnn"
-CONTROLLER, MODEL, REPORT = "05_train_controller", "model", "report"
+CONTROLLER, MODEL, REPORT = "05_train_controller", "model", "experiments.report"
 FIRST = {
     **{GENERATE: ["car_racing"], CONTROLLER: ["car_racing"]},
     **{MODEL: ["car_racing", "--filename", "a.json"], REPORT: ["all", "car_racing", "--filename", "a.json"]},
@@ -38,7 +38,7 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--optimizer": ("", "sgd", "CMA"), "--num_worker": (*BAD_SIZE, str(2**14 + 1))},
         **{"--num_worker_trial": (*BAD_SIZE, str(2**12 + 1)), "--num_episode": BAD_TRACKS},
         **{"--max_length": BAD_SIZE, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
-        **{"--generations": BAD_SIZE, "--patience": BAD_COUNT, "--subspace": (*BAD_COUNT, "288")},
+        **{"--generations": BAD_SIZE, "--max_steps_without_progress": BAD_COUNT, "--subspace": (*BAD_COUNT, "288")},
         **{"--sigma_init": BAD_FLOAT, "--sigma_decay": BAD_FLOAT, "--cap_time": BAD_CHOICE},
         **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED, "--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
         **{"--z_only": BAD_CHOICE, "--sample_z": BAD_CHOICE, "--previous_action": BAD_CHOICE},
@@ -53,12 +53,21 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
     },
     REPORT: {"--num_episode": BAD_TRACKS, "--seed": BAD_SEED},
-    "baselines.random_car_racing": {"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
-    "baselines.dqn_cartpole": Q_LEARNING,
-    "baselines.dqn_car_racing": Q_LEARNING | {"--max_length": BAD_SIZE},
-    "baselines.ga_car_racing": {
+    "experiments.baselines.random_car_racing": {
+        "--num_episode": BAD_TRACKS,
+        "--max_length": BAD_SIZE,
+        "--seed": BAD_SEED,
+    },
+    "experiments.baselines.dqn_cartpole": Q_LEARNING,
+    "experiments.baselines.dqn_car_racing": Q_LEARNING | {"--max_length": BAD_SIZE},
+    "experiments.baselines.ga_car_racing": {
         **{"--num_worker": BAD_SIZE, "--generations": BAD_SIZE, "--population": (*BAD_TRACKS, "7")},
-        **{"--tracks": BAD_TRACKS, "--max_length": BAD_SIZE, "--patience": BAD_COUNT, "--crossover": BAD_SHARE},
+        **{
+            "--tracks": BAD_TRACKS,
+            "--max_length": BAD_SIZE,
+            "--max_steps_without_progress": BAD_COUNT,
+            "--crossover": BAD_SHARE,
+        },
         **{"--mutation": BAD_SHARE, "--sigma": BAD_FLOAT, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
         **{"--seed": BAD_SEED, "--num_episode": BAD_TRACKS},
     },

@@ -5,22 +5,30 @@ import math
 import numpy as np
 import pytest
 
-import config
-from baselines import ga, ga_car_racing, records
-from baselines.dqn_car_racing import EXPLORE, HOLD, PATIENCE, RECIPE, Greedy, Road, evaluate
-from baselines.dqn_cartpole import SOURCE, STABLE
-from baselines.recipe import epsilon_by_step, epsilon_by_update
-from baselines.replay import Replay
-from env import make_env
-from lanes import ROWS, Task
+from experiments.baselines import ga, ga_car_racing, records
+from experiments.baselines.dqn_car_racing import (
+    EXPLORE,
+    HOLD,
+    MAX_STEPS_WITHOUT_PROGRESS,
+    RECIPE,
+    Greedy,
+    Road,
+    evaluate,
+)
+from experiments.baselines.dqn_cartpole import SOURCE, STABLE
+from experiments.baselines.recipe import epsilon_by_step, epsilon_by_update
+from experiments.baselines.replay import Replay
+from pipeline.seeds import ENV_SEED_RANGES, env_seed_range
+from simulation.environments import make_env
+from simulation.rollout import ROWS, Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 # --- Deep Q-Learning --------------------------------------------------------------------------------------------------
 def test_smooth_l1_is_the_integral_of_a_clipped_error() -> None:
-    from baselines.q_network import smooth_l1
-    from nets import keras
+    from experiments.baselines.q_network import smooth_l1
+    from pipeline.networks import keras
 
     errors = np.linspace(-5, 5, 41).astype(np.float32)
     integrals = []
@@ -34,7 +42,7 @@ def test_smooth_l1_is_the_integral_of_a_clipped_error() -> None:
 
 @pytest.mark.parametrize("double", [False, True])
 def test_bellman_targets_one_by_one(double: bool) -> None:
-    from baselines.q_network import bellman_targets
+    from experiments.baselines.q_network import bellman_targets
 
     rng = np.random.default_rng(0)
     reward, terminal = rng.normal(size=7).astype(np.float32), (np.arange(7) % 3 == 0).astype(np.float32)
@@ -63,8 +71,8 @@ def chain_q() -> np.ndarray:
 @pytest.mark.parametrize("recipe", [{"own_target": True, "double": True}, {"own_target": False, "double": False}])
 def test_it_learns_what_value_iteration_says(recipe: dict[str, bool]) -> None:
     """From random transitions alone, by a network that is a table: one weight a room and action."""
-    from baselines.q_network import Learner
-    from nets import keras
+    from experiments.baselines.q_network import Learner
+    from pipeline.networks import keras
 
     rooms = np.eye(CHAIN, dtype=np.float32)
     table = keras.Sequential([keras.Input((CHAIN,)), keras.layers.Dense(2, use_bias=False)])
@@ -181,7 +189,7 @@ def test_a_car_that_stands_is_given_up_and_charged() -> None:
         _, learned, terminal, ended = road.step(4)
         steps += 1
     assert terminal
-    assert PATIENCE <= steps * HOLD <= PATIENCE + 2 * HOLD
+    assert MAX_STEPS_WITHOUT_PROGRESS <= steps * HOLD <= MAX_STEPS_WITHOUT_PROGRESS + 2 * HOLD
     assert road.score == pytest.approx(evaluate(lambda states: np.eye(5)[np.full(len(states), 4)], [5])[0])
     forever = sum(-0.1 * HOLD * 0.1 * RECIPE.gamma**t for t in range(2000))
     assert learned == pytest.approx(forever, rel=1e-3)
@@ -195,12 +203,12 @@ def test_greedy_lanes_see_what_the_replay_memory_shows() -> None:
         return states.reshape(len(states), -1)[:, 1500:1505].astype(np.float32)
 
     seen: list[np.ndarray] = []
-    [result, *_] = Greedy(q).run([Task(None, track, 60) for track in range(7, 7 + ROWS)])
-    lanes = np.array([states[0] for states in seen])
+    [result, *_] = Greedy(q).run([Task(None, env_seed, 60) for env_seed in range(7, 7 + ROWS)])
+    slots = np.array([states[0] for states in seen])
     road = Road(max_length=60)
     replay = Replay(100, road.shape, road.dtype, road.stack)
     replay.begin(road.reset(7))
-    for states in lanes:
+    for states in slots:
         np.testing.assert_array_equal(replay.newest()[0], states)
         action = int(q(replay.newest())[0].argmax())
         replay.add(action, 0.0, False, road.step(action)[0])
@@ -304,5 +312,5 @@ def test_running_mean() -> None:
 
 
 def test_no_two_purposes_share_a_track() -> None:
-    ranges = [set(config.track_seeds(purpose, 3, 0, 500)) for purpose in config.TRACK_RANGES]
+    ranges = [set(env_seed_range(purpose, 3, 0, 500)) for purpose in ENV_SEED_RANGES]
     assert len(set.union(*ranges)) == 500 * len(ranges)

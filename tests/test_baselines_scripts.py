@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 from conftest import ROOT, command, environment, run_script, snapshot
 
-from baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, q_training, random_car_racing
-from baselines.ga_search import GASearch, best_genes
-from es import load_search
-from rollouts import UserError
+from controller.saved_search import load_search
+from experiments.baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, q_training, random_car_racing
+from experiments.baselines.ga_search import GASearch, best_genes
+from pipeline.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 RANDOM, CARTPOLE, CAR, GA = (
-    f"baselines/{name}.py" for name in ("random_car_racing", "dqn_cartpole", "dqn_car_racing", "ga_car_racing")
+    f"experiments/baselines/{name}.py"
+    for name in ("random_car_racing", "dqn_cartpole", "dqn_car_racing", "ga_car_racing")
 )
 TINY = {
     RANDOM: "--num_episode 2 --max_length 20",
@@ -57,7 +58,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
 
 def rows_of(name: str) -> np.ndarray:
     """The rows of a Q training in this folder, without the seconds."""
-    from training import read_state
+    from pipeline.training_state import read_state
 
     _, groups = read_state(Path(f"baselines/{name}.state.h5"), "")
     return np.delete(groups["rows"][0], q_training.SECONDS, axis=1)
@@ -130,7 +131,7 @@ def test_the_same_seed_learns_the_same_and_another_seed_something_else(here: Her
 
 
 def test_it_goes_on_from_weights_optimizer_and_steps(here: Here) -> None:
-    from baselines.q_state import load, new_learner, save
+    from experiments.baselines.q_state import load, new_learner, save
 
     out = here(CARTPOLE, f"{TINY[CARTPOLE]} --stable --episodes 40 --eval_steps 40")
     before = rows_of("cartpole_stable")
@@ -172,7 +173,7 @@ def test_best_weights_follow_from_the_state_and_score_the_same(here: Here) -> No
     scores = []
     for _ in range(2):
         out = here(CARTPOLE, "--final_mode --num_episode 4")
-        assert re.search(r"\d ± .* over 4 episodes, lowest .*: not solved, which takes 475", out)
+        assert re.search(r"\d ± .* over 4 episodes, min .*: not solved, which takes 475", out)
         scores.append(json.loads(Path("baselines/cartpole.scores.json").read_text())["scores"])
     assert scores[0] == scores[1]
     here(CARTPOLE, "--final_mode --num_episode 4 --seed 3")

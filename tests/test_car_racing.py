@@ -14,10 +14,10 @@ import Box2D
 import gymnasium as gym
 import numpy as np
 import pytest
-import slow_raster
 from gymnasium.envs.box2d.car_dynamics import SIZE, WHEELPOS
 from gymnasium.envs.box2d.car_racing import PLAYFIELD, TRACK_WIDTH
 from gymnasium.utils.env_checker import check_env
+from helpers import slow_raster
 
 from custom_envs.car_racing import CarRacing
 from custom_envs.raster import TEXELS_PER_UNIT
@@ -75,11 +75,11 @@ def test_gymnasium_accepts_it() -> None:
 
 
 def test_same_seed_same_episode() -> None:
-    env, fresh = CarRacing(), CarRacing()
+    env, unseen = CarRacing(), CarRacing()
     first = play(env, 3)
     play(env, 4, steps=200)
     env.reset()
-    assert play(env, 3) == first == play(fresh, 3)
+    assert play(env, 3) == first == play(unseen, 3)
 
 
 def test_same_seed_same_episode_in_another_process() -> None:

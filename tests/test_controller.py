@@ -9,7 +9,9 @@ import pytest
 
 import config
 import controller.arch as arch
-from rollouts import UserError
+from controller import files as controller_files
+from controller.coordinates import all_weights, principal_subspace
+from pipeline.errors import UserError
 
 NAME = "car_racing.cma.2.8"
 
@@ -69,18 +71,20 @@ def test_an_action_does_not_depend_on_its_neighbours() -> None:
 
 def test_a_controller_comes_back_as_it_was_saved() -> None:
     weights = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
-    arch.save(Path("controller/a.json"), weights, 12.5, {"vae": "1234"})
-    loaded, score, about = arch.load(Path("controller/a.json"))
+    controller_files.save(Path("controller/a.json"), weights, 12.5, {"vae": "1234"})
+    loaded, score, metadata = controller_files.load(Path("controller/a.json"))
     np.testing.assert_array_equal(loaded, weights)
-    assert (score, about) == (12.5, {"vae": "1234"})
-    assert json.loads(Path("controller/a.json").read_text())[0] == weights.tolist()
+    assert (score, metadata) == (12.5, {"vae": "1234", "layout": "tutorial"})
+    W, b = arch.unpack(weights)
+    kept = json.loads(Path("controller/a.json").read_text())[0]  # the tutorial's order: W (288, 3) row by row, then b
+    assert kept == [W[action, feature] for feature in range(288) for action in range(3)] + b.tolist()
 
 
 def test_the_tutorials_file_of_two_elements_loads() -> None:
     Path("a.json").write_text(json.dumps([[0.5] * 867, 900.1]))
-    weights, score, about = arch.load(Path("a.json"))
+    weights, score, metadata = controller_files.load(Path("a.json"))
     assert weights.tolist() == [0.5] * 867
-    assert (score, about) == (900.1, {})
+    assert (score, metadata) == (900.1, {})
 
 
 BAD_CONTROLLERS = {
@@ -104,10 +108,10 @@ BAD_CONTROLLERS = {
 def test_another_file_is_refused_in_one_line(content: str) -> None:
     Path("a.json").write_text(BAD_CONTROLLERS[content], errors="surrogateescape")
     with pytest.raises(UserError, match=r"a\.json") as error:
-        arch.load(Path("a.json"))
+        controller_files.load(Path("a.json"))
     assert "\n" not in str(error.value)
     with pytest.raises(UserError, match=r"missing\.json is not there"):
-        arch.load(Path("missing.json"))
+        controller_files.load(Path("missing.json"))
 
 
 # --- the subspace --------------------------------------------------------------------------------------------------
@@ -115,7 +119,7 @@ def test_another_file_is_refused_in_one_line(content: str) -> None:
 
 def test_coordinates_of_all_weights() -> None:
     w0, u = np.random.default_rng(0).normal(size=(2, arch.NUM_WEIGHTS))
-    np.testing.assert_allclose(arch.all_weights(w0).weights(u), w0 + u, rtol=1e-12)
+    np.testing.assert_allclose(all_weights(w0).weights(u), w0 + u, rtol=1e-12)
 
 
 def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
@@ -123,7 +127,7 @@ def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
     k, rng = 6, np.random.default_rng(1)
     features, w0 = some_features(500), rng.normal(size=arch.NUM_WEIGHTS)
     u = rng.normal(size=3 * (k + 1))
-    coordinates = arch.principal_subspace(w0, features, k)
+    coordinates = principal_subspace(w0, features, k)
     mean = features.astype(np.float64).mean(axis=0)
     _, s, Vt = np.linalg.svd(features - mean, full_matrices=False)
     V = Vt[:k] * np.sign(Vt[np.arange(k), np.abs(Vt[:k]).argmax(axis=1)])[:, None]
@@ -137,7 +141,7 @@ def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
 
 
 def test_many_coordinates_at_once_are_the_same_as_one_by_one() -> None:
-    coordinates = arch.principal_subspace(np.zeros(arch.NUM_WEIGHTS), some_features(100), 4)
+    coordinates = principal_subspace(np.zeros(arch.NUM_WEIGHTS), some_features(100), 4)
     u = np.random.default_rng(0).normal(size=(7, 15))
     np.testing.assert_allclose(coordinates.weights(u), [coordinates.weights(row) for row in u], rtol=1e-12, atol=1e-15)
 
@@ -145,5 +149,5 @@ def test_many_coordinates_at_once_are_the_same_as_one_by_one() -> None:
 def test_features_that_never_vary_do_no_harm() -> None:
     features = some_features(50)
     features[:, 10:] = 0.25
-    T = arch.principal_subspace(np.zeros(arch.NUM_WEIGHTS), features, 20).T
+    T = principal_subspace(np.zeros(arch.NUM_WEIGHTS), features, 20).T
     assert np.isfinite(T).all()

@@ -11,11 +11,11 @@ from gymnasium.utils.env_checker import check_env
 
 import config
 import controller.arch as controller
-from dreams import IDLE_REWARD, LAP, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
-from lanes import Task
-from nets import seed_everything
+from pipeline.errors import UserError
+from pipeline.networks import seed_everything
 from rnn.arch import RNN, dream_noise, split_mixture
-from rollouts import UserError
+from simulation.dream import LAP, NO_PROGRESS_REWARD, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
+from simulation.rollout import Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HASH = "0123456789abcdef"  # of the VAE that is said to have encoded the first frames
@@ -155,17 +155,17 @@ def test_a_dream_ends_after_a_lap_and_is_not_charged_for_the_rest(rnn: RNN, here
 
 def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) -> None:
     [task] = tasks(1, steps=50)
-    [given_up] = DreamSimulator(with_reward_logit(rnn, -99), HASH, 1.0, patience=10).run([task])
+    [given_up] = DreamSimulator(with_reward_logit(rnn, -99), HASH, 1.0, max_steps_without_progress=10).run([task])
     assert given_up.steps == 10
-    assert given_up.score == pytest.approx(50 * IDLE_REWARD)
-    [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0, patience=10).run([task])
+    assert given_up.score == pytest.approx(50 * NO_PROGRESS_REWARD)
+    [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0, max_steps_without_progress=10).run([task])
     assert result.steps == 50
-    assert result.score == pytest.approx(50 * (TILE_REWARD + IDLE_REWARD))
+    assert result.score == pytest.approx(50 * (TILE_REWARD + NO_PROGRESS_REWARD))
 
 
 # --- as an environment ---------------------------------------------------------------------------------------------
 
-ID = "custom_envs:WorldModels/CarRacingDream-v0"
+ID = "simulation:WorldModels/CarRacingDream-v0"
 
 
 @pytest.fixture

@@ -60,13 +60,13 @@ def test_the_record_says_who_drove(folder: Path) -> None:
     run_script(folder, GENERATE, arguments)
     assert "1 of 1 batches are complete and kept" in run_script(folder, GENERATE, arguments).stdout
     driver = folder / f"controller/{SEARCH}.best.json"
-    weights, score, about = json.loads(driver.read_text())
-    driver.write_text(json.dumps([weights[::-1], score, about]))
+    weights, score, metadata = json.loads(driver.read_text())
+    driver.write_text(json.dumps([weights[::-1], score, metadata]))
     done = run_script(folder, GENERATE, arguments, ok=False)
     assert done.returncode == 2
     assert "batch 2 was made with controller = " in done.stderr
-    driver.write_text(json.dumps([weights, score, about | {"vae": "0" * 16}]))
+    driver.write_text(json.dumps([weights, score, metadata | {"vae": "0" * 16}]))
     done = run_script(folder, GENERATE, arguments.replace("_batch 2", "_batch 3"), ok=False)
     assert done.returncode == 2
-    assert "learned with vae 0000000000000000" in done.stderr
+    assert "was trained with vae 0000000000000000" in done.stderr
     assert "Traceback" not in done.stderr

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from es import OPTIMIZERS, Optimizer, Search, centred_ranks, load_search, replay, save_search
-from rollouts import UserError
+from controller.saved_search import Search, load_search, save_search
+from es import OPTIMIZERS, Optimizer, centred_ranks, replay
+from pipeline.errors import UserError
 
 NAMES = sorted(OPTIMIZERS)
 DIMENSIONS = 147

@@ -8,10 +8,11 @@ import pytest
 from conftest import snapshot
 
 import config
-import training
-from nets import keras, seed_everything, tf
+from pipeline import training
+from pipeline.batches import is_positive
+from pipeline.errors import UserError
+from pipeline.networks import keras, seed_everything, tf
 from rnn.arch import RNN, RNNTrainer
-from rollouts import UserError
 from vae.arch import VAE, VAETrainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,7 +33,7 @@ def series(mu: float = 0, log_var: float = 0, action: float = 0, reward: float =
         "mu": np.full((EPISODES, STEPS + 1, config.Z_DIM), mu, np.float32),
         "log_var": np.full((EPISODES, STEPS + 1, config.Z_DIM), log_var, np.float32),
         "action": np.full((EPISODES, STEPS, config.ACTION_DIM), action, np.float32),
-        "reward": config.adjust_reward(np.full((EPISODES, STEPS + 1), reward, np.float32)),
+        "reward": is_positive(np.full((EPISODES, STEPS + 1), reward, np.float32)),
         "real": np.ones((EPISODES, STEPS), bool),
     }
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from conftest import LIMIT, ROOT, environment
 
-PROGRAM = Path(__file__).with_name("legacy_gym_program.py")
+PROGRAM = Path(__file__).with_name("helpers") / "legacy_gym_program.py"
 
 
 def test_gym_knows_the_same_ids() -> None:

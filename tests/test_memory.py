@@ -12,8 +12,10 @@ import pytest
 from conftest import ROOT, STAGES, command, environment, snapshot
 
 import config
-import mpi
-from rollouts import KINDS, UserError, array_shape, file_hash, write_batch
+from pipeline.batches import KINDS, array_shape, write_batch
+from pipeline.errors import UserError
+from pipeline.files import file_hash
+from simulation import launch as mpi
 
 BATCHES = 20
 # kind -> episodes a batch, steps an episode: 18 batches more hold some 130 MB more, a third of what TensorFlow takes
@@ -80,7 +82,7 @@ def test_twenty_batches_take_no_more_than_two(
 RESETS = """
 import sys
 sys.path[:0] = {path!r}
-from env import make_env
+from simulation.environments import make_env
 from test_memory import anonymous_megabytes
 env = make_env("car_racing")
 for track in range(1100):
@@ -110,7 +112,7 @@ def without_memory(*arguments: object, **names: object) -> None:
 
 def exhausted(trainer: object, *arguments: object) -> dict:
     """Losses that take TensorFlow more memory than there is."""
-    from nets import tf
+    from pipeline.networks import tf
 
     size = trainer.optimizer.iterations * 0 + 2**24
     weights = tf.add_n([tf.reduce_sum(weight) for weight in trainer.network.trainable_variables])

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-import mpi
-from rollouts import UserError
+from pipeline.errors import UserError
+from simulation import launch as mpi
+from simulation.ranks import Ranks
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = Path(__file__).parent / "mpi_programs"
@@ -99,7 +100,7 @@ def test_results_do_not_depend_on_the_number_of_ranks(start: Start, ranks: int) 
     assert told["threads"] == dict.fromkeys(mpi.ONE_THREAD, "1")
 
 
-def test_mpirun_decides_on_the_number_of_ranks(start: Start) -> None:
+def test_mpirun_is_weight_of_the_number_of_ranks(start: Start) -> None:
     mpirun = Path(sys.executable).with_name("mpirun")
     told = last_line(start("squares.py", 5, before=(mpirun, "-np", "2")))
     assert told["size"] == 2
@@ -127,7 +128,7 @@ def test_waiting_costs_next_to_no_processor_time(start: Start) -> None:
 
 def test_the_wrong_number_of_results_is_refused() -> None:
     with pytest.raises(RuntimeError, match="3 tasks gave 1 results"):
-        mpi.Ranks().map(lambda tasks: [sum(tasks)], [1, 2, 3])
+        Ranks().map(lambda tasks: [sum(tasks)], [1, 2, 3])
 
 
 # --- failure -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
-"""An environment of one's own, exactly as the README shows it, through all five stages; and what is refused.
+"""An environment of one's own, exactly as the documentation shows it, through all five stages; and what is refused.
 
-The project is copied, the README's code is put where the README says, and the scripts of that copy are run.
+The project is copied, the code of docs/your_own_environment.md is put where it says, and its scripts are run.
 """
 
 import json
@@ -14,13 +14,12 @@ import numpy as np
 import pytest
 from conftest import ROOT, run_script
 
-PACKAGES = ("custom_envs", "vae", "rnn", "controller")
+PACKAGES = ("custom_envs", "pipeline", "vae", "rnn", "controller", "simulation", "display")
 
 
-def readme_blocks() -> list[str]:
-    """The Python of the README's section: the class, its registration, its entry in config.py."""
-    section = (ROOT / "README.md").read_text().split("\n## Your own environment\n")[1].split("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+def documented_blocks() -> list[str]:
+    """The Python of docs/your_own_environment.md: the class, its registration, its entry in config.py."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_environment.md").read_text(), re.DOTALL)
 
 
 def append(path: Path, text: str) -> None:
@@ -28,12 +27,12 @@ def append(path: Path, text: str) -> None:
 
 
 def copy_project(folder: Path) -> Path:
-    """The project with the README's environment in it."""
+    """The project with the environment of the documentation in it."""
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.h5", "*.json", "*.npz"))
-    environment, registration, entry = readme_blocks()
+    environment, registration, entry = documented_blocks()
     (folder / "custom_envs" / "dot.py").write_text(environment)
     append(folder / "custom_envs" / "__init__.py", registration)
     append(folder / "config.py", entry)

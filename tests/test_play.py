@@ -10,8 +10,8 @@ from conftest import SEARCH, command, run_script
 from test_viewer import run_on_screen
 
 import config
-import play
-from env import make_env
+from display import play
+from simulation.environments import make_env
 
 # Xvfb's screen file: see test_viewer.py. The gauge of the gas pedal is the one thing of exactly this green.
 PERSON = """

@@ -14,11 +14,11 @@ import pytest
 from conftest import LIMIT, SEARCH, run_script, snapshot
 
 import config
-from dreams import dream_on
-from pictures.canvas import GAP, PAPER, grid
-from pictures.controller import joined
+from experiments.plots.canvas import GAP, PAPER, grid
+from experiments.plots.controller import joined
+from pipeline.files import file_hash
 from rnn.arch import RNN
-from rollouts import file_hash
+from simulation.dream import dream_on
 
 PICTURES = {
     "data": ("frames.png", "actions.png"),
@@ -35,7 +35,7 @@ def report(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pa
     folder = tmp_path_factory.mktemp("report")
     for part in ("data", "vae", "rnn", "controller", "log"):
         (folder / part).symlink_to(finished / part)
-    return folder / "report", run_script(folder, "report.py", "all --num_episode 1", DISPLAY=None).stdout
+    return folder / "report", run_script(folder, "experiments/report.py", "all --num_episode 1", DISPLAY=None).stdout
 
 
 def test_every_picture_is_there_and_shows_something(report: tuple[Path, str]) -> None:
@@ -72,9 +72,9 @@ def test_the_page_needs_no_other_file(report: tuple[Path, str]) -> None:
 def test_a_stage_is_reported_without_the_later_ones(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("data", "vae/weights.h5")
     for what in ("data", "vae"):
-        run_script(folder, "report.py", what)
+        run_script(folder, "experiments/report.py", what)
     assert set(snapshot(folder / "report")) == {*PICTURES["data"], *PICTURES["vae"]}
-    done = run_script(folder, "report.py", "rnn", ok=False)
+    done = run_script(folder, "experiments/report.py", "rnn", ok=False)
     assert done.returncode == 2
     assert "rnn/weights.h5 is not there" in done.stderr
 
@@ -84,13 +84,13 @@ def test_the_curve_of_a_search_that_went_on_has_the_earlier_one_in_it(copy_of: C
     folder = copy_of("vae", "rnn", "controller", "log")
     settings, earlier = folder / "log" / f"{SEARCH}.json", Path("controller") / f"{SEARCH}.es.npz"
     controller = "controller --num_episode 1"
-    done = run_script(folder, "report.py", f"{controller} --init_opt {earlier}", ok=False)
+    done = run_script(folder, "experiments/report.py", f"{controller} --init_opt {earlier}", ok=False)
     assert done.returncode == 2
     assert f"{earlier} is not the search that {SEARCH} went on from" in done.stderr
     settings.write_text(json.dumps(json.loads(settings.read_text()) | {"init_opt": file_hash(folder / earlier)}))
-    run_script(folder, "report.py", controller)
+    run_script(folder, "experiments/report.py", controller)
     assert set(snapshot(folder / "report")) == {*PICTURES["controller"]} - {"beside_paper.png"}
-    run_script(folder, "report.py", f"{controller} --init_opt {earlier}")
+    run_script(folder, "experiments/report.py", f"{controller} --init_opt {earlier}")
     assert set(snapshot(folder / "report")) == {*PICTURES["controller"]}
 
 
@@ -107,7 +107,7 @@ def test_of_several_searches_one_must_be_named(copy_of: Callable[..., Path]) -> 
     driver.with_name("car_racing.cma.9.4.best.json").write_bytes(driver.read_bytes())
     driver.with_name("car_racing.cma.9.4.dream_best.json").write_bytes(driver.read_bytes())
     driver.with_name("dot.cma.9.4.best.json").write_bytes(driver.read_bytes())
-    done = run_script(folder, "report.py", "controller", ok=False)
+    done = run_script(folder, "experiments/report.py", "controller", ok=False)
     assert done.returncode == 2
     assert f"controller/{SEARCH}.best.json, controller/car_racing.cma.9.4.best.json\n" in done.stderr
 

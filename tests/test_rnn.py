@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import config
-from nets import keras, seed_everything, tf
+from pipeline.errors import UserError
+from pipeline.networks import keras, seed_everything, tf
 from rnn.arch import INPUTS, MIXTURE_OUTPUTS, RNN, RNNTrainer, mixture_nll, split_mixture
-from rollouts import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -1,7 +1,6 @@
 """The files between the stages: that they are whole or not there, and that what is not what it should be is refused."""
 
 import json
-import os
 import subprocess
 import sys
 import tracemalloc
@@ -10,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, full_disk, snapshot
+from conftest import ROOT, environment, full_disk, snapshot
 
 import config
-import rollouts
-from rollouts import UserError, atomic_write, claim_batch, find_batches, open_batch, open_batches, write_batch
+from pipeline import batches
+from pipeline.batches import claim_batch, find_batches, open_batch, open_batches, write_batch
+from pipeline.errors import UserError
+from pipeline.files import atomic_write, check_same
+from pipeline.seeds import ENV_SEED_RANGES, MAX_SEED, env_seed_range
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +31,7 @@ def episodes(kind: str, count: int, time_steps: int = 5, seed: int = 0) -> Itera
     for _ in range(count):
         yield {
             name: rng.integers(0, 2 if dtype is np.bool_ else 256, (time_steps - fewer, *tail)).astype(dtype)
-            for name, (dtype, fewer, tail) in rollouts.KINDS[kind].items()
+            for name, (dtype, fewer, tail) in batches.KINDS[kind].items()
         }
 
 
@@ -90,7 +92,6 @@ def test_episodes_that_stop_coming_leave_no_batch(here: Path) -> None:
 
 KILLED_AT = """
 import os, sys
-sys.path[:0] = {path!r}
 from test_rollouts import write
 count = 0
 def die(event, arguments):
@@ -107,18 +108,20 @@ write(0, seed=1)
 def test_a_batch_killed_between_two_renames_is_old_or_new_or_not_there(here: Path, renames: int) -> None:
     """Its record goes before the first array and comes after the last: old arrays never stand beside new ones."""
     write(0, seed=0)
-    program = KILLED_AT.format(path=[str(ROOT), str(ROOT / "tests")], renames=renames)
-    status = subprocess.run([sys.executable, "-c", program], cwd=here).returncode
+    program = KILLED_AT.format(renames=renames)
+    status = subprocess.run(
+        [sys.executable, "-c", program], cwd=here, env=environment(PYTHONPATH=str(ROOT / "tests"))
+    ).returncode
     assert status == (9 if renames < 5 else 0)
     if renames < 5:
-        assert rollouts.read_record("obs", 0) is None
+        assert batches.read_record("obs", 0) is None
         write(0, seed=1)  # what the killed one left is no obstacle
     assert open_batch("obs", 0).record["settings"] == {"seed": 1}
     assert len(snapshot(here)) == 5
 
 
 def test_a_batch_comes_back_as_it_was_written() -> None:
-    for kind in rollouts.KINDS:
+    for kind in batches.KINDS:
         write(7, kind=kind)
         batch = open_batch(kind, 7)
         assert (batch.number, batch.episodes, batch.record["time_steps"]) == (7, 3, 5)
@@ -137,7 +140,7 @@ def test_a_plain_numpy_reads_the_arrays() -> None:
 def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
     size = 60 * 50 * 64 * 64 * 3
     frame = np.zeros((50, *config.FRAME_SHAPE), np.uint8)
-    row = {name: np.zeros((50, *tail), dtype) for name, (dtype, _, tail) in rollouts.KINDS["obs"].items()}
+    row = {name: np.zeros((50, *tail), dtype) for name, (dtype, _, tail) in batches.KINDS["obs"].items()}
     tracemalloc.start()
     write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), {})
     assert open_batch("obs", 0)["obs_data"].nbytes == size
@@ -152,7 +155,7 @@ def test_hashes_tell_batches_apart() -> None:
     same, other = open_batch("obs", 0).hash == open_batch("obs", 1).hash, open_batch("obs", 2).hash
     assert same
     assert other != open_batch("obs", 0).hash
-    pairs = [rollouts.combined_hash(open_batches("obs", *span)) for span in ((0, 1), (1, 2))]
+    pairs = [batches.combined_hash(open_batches("obs", *span)) for span in ((0, 1), (1, 2))]
     assert pairs[0] != pairs[1]
 
 
@@ -248,22 +251,22 @@ def test_open_batches_opens_as_many_as_hold_the_episodes() -> None:
 
 def test_series_of_another_vae_are_refused() -> None:
     write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here", "lengths": [5]})
-    rollouts.check_vae(open_batches("rnn"), "here")
+    batches.check_vae(open_batches("rnn"), "here")
     with pytest.raises(UserError, match=r"by VAE here, vae/ holds there: run 03"):
-        rollouts.check_vae(open_batches("rnn"), "there")
+        batches.check_vae(open_batches("rnn"), "there")
     write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here", "lengths": [5, 5]})
     with pytest.raises(UserError, match=r"rnn_0.json lacks the episodes' lengths: run 03"):
-        rollouts.check_vae(open_batches("rnn"), "here")
+        batches.check_vae(open_batches("rnn"), "here")
 
 
 def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
     with claim_batch("obs", 0) as first, claim_batch("obs", 0) as second, claim_batch("obs", 1) as other:
         assert (first, second, other) == (True, False, True)
-    program = "import os, rollouts\nwith rollouts.claim_batch('obs', 0) as ours: print(ours); os.kill(os.getpid(), 9)"
+    program = "import os\nfrom pipeline.batches import claim_batch\n"
+    program += "with claim_batch('obs', 0) as ours: print(ours); os.kill(os.getpid(), 9)"
     done = subprocess.run(
         [sys.executable, "-uc", program],
         cwd=here,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
     )
     assert (done.stdout, done.returncode) == (b"True\n", -9)
@@ -276,40 +279,40 @@ def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
 
 def test_real_steps_end_with_the_first_done() -> None:
     done = np.array([[0, 0, 0, 0], [0, 0, 1, 1], [0, 0, 0, 1], [1, 1, 1, 1]], bool)
-    assert rollouts.real_steps(done).sum(axis=1).tolist() == [4, 3, 4, 1]
-    np.testing.assert_array_equal(rollouts.real_steps(done)[1], [True, True, True, False])
+    assert batches.real_steps(done).sum(axis=1).tolist() == [4, 3, 4, 1]
+    np.testing.assert_array_equal(batches.real_steps(done)[1], [True, True, True, False])
 
 
 def test_a_split_is_by_episode_and_by_seed() -> None:
     for count in (2, 5, 6, 100, 1001):
-        train, held_out = rollouts.split_episodes(count, seed=3)
+        train, held_out = batches.split_episodes(count, seed=3)
         np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(count))
         assert len(held_out) == max(1, round(count / 10))
-    np.testing.assert_array_equal(rollouts.split_episodes(100, 3)[1], rollouts.split_episodes(100, 3)[1])
-    assert not np.array_equal(rollouts.split_episodes(100, 3)[1], rollouts.split_episodes(100, 4)[1])
+    np.testing.assert_array_equal(batches.split_episodes(100, 3)[1], batches.split_episodes(100, 3)[1])
+    assert not np.array_equal(batches.split_episodes(100, 3)[1], batches.split_episodes(100, 4)[1])
     with pytest.raises(UserError, match="1 episode is too few"):
-        rollouts.split_episodes(1, 0)
+        batches.split_episodes(1, 0)
 
 
 def test_no_track_serves_two_purposes() -> None:
     """Nor two run seeds, nor two places in a run; the corners of the ranges included."""
-    corners = [(seed, start) for seed in (0, 1, config.MAX_SEED - 1) for start in (0, 2**32 - 50)]
+    corners = [(seed, start) for seed in (0, 1, MAX_SEED - 1) for start in (0, 2**32 - 50)]
     tracks = [
-        track
-        for purpose in config.TRACK_RANGES
+        env_seed
+        for purpose in ENV_SEED_RANGES
         for seed, start in corners
-        for track in config.track_seeds(purpose, seed, start, 50)
+        for env_seed in env_seed_range(purpose, seed, start, 50)
     ]
-    assert len(set(tracks)) == len(config.TRACK_RANGES) * len(corners) * 50
+    assert len(set(tracks)) == len(ENV_SEED_RANGES) * len(corners) * 50
     assert min(tracks) >= 0
-    for seed, start in ((-1, 0), (config.MAX_SEED, 0), (0, 2**32)):
-        with pytest.raises(ValueError, match=f"there are no tracks {start}..{start} of seed {seed}"):
-            config.track_seeds("search", seed, start, 1)
+    for seed, start in ((-1, 0), (MAX_SEED, 0), (0, 2**32)):
+        with pytest.raises(ValueError, match=f"there are no environment seeds {start}..{start} of seed {seed}"):
+            env_seed_range("search", seed, start, 1)
 
 
 def test_changed_settings_name_both_values() -> None:
-    rollouts.check_same("it", {"seed": 1, "more": 2}, {"seed": 1}, "change nothing")
+    check_same("it", {"seed": 1, "more": 2}, {"seed": 1}, "change nothing")
     with pytest.raises(UserError, match="it was made with seed = 1, now it is 2: change it back"):
-        rollouts.check_same("it", {"seed": 1}, {"seed": 2}, "change it back")
+        check_same("it", {"seed": 1}, {"seed": 2}, "change it back")
     with pytest.raises(UserError, match="new = None, now it is 2"):
-        rollouts.check_same("it", {"seed": 1}, {"new": 2}, "")
+        check_same("it", {"seed": 1}, {"new": 2}, "")

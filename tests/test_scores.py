@@ -16,38 +16,41 @@ from conftest import LIMIT, SEARCH, STAGES, command, environment
 import config
 import controller.arch as controller
 import model
+from controller import files as controller_files
 from controller.search import ControllerSearch
-from env import make_env
-from lanes import ROWS, Result, Task
-from model import Agent, Simulator
+from pipeline.seeds import env_seed_range
+from simulation.agent import Agent
+from simulation.environments import make_env
+from simulation.rollout import ROWS, Result, Task
+from simulation.simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PATIENCE, MAX_LENGTH, SEED = 12, 45, 7
+MAX_STEPS_WITHOUT_PROGRESS, MAX_LENGTH, SEED = 12, 45, 7
 CONTROLLER = "05_train_controller.py"
 ARGUMENTS = STAGES[CONTROLLER].replace("--max_length 30", f"--max_length {MAX_LENGTH}").replace("-e 1", "-e 2")
-ARGUMENTS = f"{ARGUMENTS} --patience {PATIENCE} -s {SEED}"
+ARGUMENTS = f"{ARGUMENTS} --max_steps_without_progress {MAX_STEPS_WITHOUT_PROGRESS} -s {SEED}"
 NAME = SEARCH.replace(".1.", ".2.")
 Copy = Callable[..., Path]
 
 
-def plain_loop(agent: Agent, task: Task, patience: float = np.inf) -> Result:
+def plain_loop(agent: Agent, task: Task, max_steps_without_progress: float = np.inf) -> Result:
     """One episode, one step after the other. Networks see it in the first of ROWS rows, the others are zeros."""
     env, entry = make_env("car_racing"), config.ENVIRONMENTS["car_racing"]
-    frame, _ = env.reset(seed=task.track)
+    frame, _ = env.reset(seed=task.env_seed)
     x = np.zeros((ROWS, config.Z_DIM + config.ACTION_DIM + 1), np.float32)
     h, c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
     W, b = controller.unpack(task.weights)
-    score, reward, idle, steps, ended = 0.0, 0.0, 0, 0, False
-    while not ended and steps < task.max_length and idle < patience:
+    score, reward, steps_without_progress, steps, ended = 0.0, 0.0, 0, 0, False
+    while not ended and steps < task.max_length and steps_without_progress < max_steps_without_progress:
         z = agent.vae.encode(frame[None], ROWS)[0][0]
         action = controller.squash((W * np.concatenate([z, h[0]])).sum(axis=1) + b).astype(np.float32)
         x[0] = [*z, *action, reward > 0]
         h, c = agent.rnn.step(x, h, c)
         frame, reward, terminated, truncated, _ = env.step(action)
         score, steps, ended = score + float(reward), steps + 1, terminated or truncated
-        idle = 0 if reward > 0 else idle + 1
-    return Result(score + (0 if ended else task.max_length - steps) * entry.idle_reward, steps)
+        steps_without_progress = 0 if reward > 0 else steps_without_progress + 1
+    return Result(score + (0 if ended else task.max_length - steps) * entry.no_progress_reward, steps)
 
 
 @pytest.fixture(scope="module")
@@ -69,12 +72,12 @@ def tasks(count: int) -> list[Task]:
 @pytest.fixture(scope="module")
 def plainly(agent: Agent) -> list[Result]:
     """What a plain loop says of twenty tasks."""
-    return [plain_loop(agent, task, PATIENCE) for task in tasks(20)]
+    return [plain_loop(agent, task, MAX_STEPS_WITHOUT_PROGRESS) for task in tasks(20)]
 
 
-@pytest.mark.parametrize("lanes", [1, 8, ROWS, 64])
-def test_any_number_of_lanes_is_the_plain_loop(agent: Agent, plainly: list[Result], lanes: int) -> None:
-    assert Simulator(agent, "car_racing", PATIENCE, lanes=lanes).run(tasks(20)) == plainly
+@pytest.mark.parametrize("slots", [1, 8, ROWS, 64])
+def test_any_number_of_lanes_is_the_plain_loop(agent: Agent, plainly: list[Result], slots: int) -> None:
+    assert Simulator(agent, "car_racing", MAX_STEPS_WITHOUT_PROGRESS, slots=slots).run(tasks(20)) == plainly
     given_up = [result.steps < MAX_LENGTH - 3 for result in plainly]
     assert any(given_up)
     assert not all(given_up)
@@ -85,7 +88,7 @@ def test_64_lanes_are_all_driven(agent: Agent) -> None:
     """More than ROWS at a time, whichever neighbours they have."""
     many = tasks(64)
     lengths = []
-    results = Simulator(agent, "car_racing", lanes=64).run(many, lambda i, result: lengths.append(result.steps))
+    results = Simulator(agent, "car_racing", slots=64).run(many, lambda i, result: lengths.append(result.steps))
     assert lengths == sorted(lengths)  # side by side: the short ones end first, whatever their index
     for first in (0, 17, 45):
         assert Simulator(agent, "car_racing").run(many[first : first + 3]) == results[first : first + 3]
@@ -95,7 +98,7 @@ def test_64_lanes_are_all_driven(agent: Agent) -> None:
 def test_what_stage_05_keeps_is_the_plain_loop(
     agent: Agent, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, ranks: int
 ) -> None:
-    """The population's scores, and those of its mean on fresh tracks."""
+    """The population's scores, and those of its mean on unseen tracks."""
     folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
     population = {1: "-n 1 -t 4", 2: "-n 2 -t 2", 3: "-n 4 -t 1"}[ranks]
     arguments = (ARGUMENTS.replace("-n 2 -t 2", population), "--generations 1")
@@ -105,15 +108,19 @@ def test_what_stage_05_keeps_is_the_plain_loop(
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(folder)
     kept = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
-    [fitness], [row], [evaluation] = kept.fitness, kept.rows, kept.road.rows
+    [fitness], [row], [evaluation] = kept.fitness, kept.rows, kept.real.rows
     replayed = ControllerSearch(NAME, kept.settings, kept.coordinates)
-    tracks = config.track_seeds("search", SEED, 0, 2)
-    members = [[plain_loop(agent, Task(w, t, MAX_LENGTH), PATIENCE) for t in tracks] for w in replayed.ask()]
+    tracks = env_seed_range("search", SEED, 0, 2)
+    members = [
+        [plain_loop(agent, Task(w, t, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS) for t in tracks] for w in replayed.ask()
+    ]
     scores, steps = (np.array([[getattr(r, name) for r in m] for m in members]) for name in ("score", "steps"))
     assert replayed.tell(scores, steps, row[1]) == tuple(row)
     np.testing.assert_array_equal(replayed.fitness[-1], fitness)
-    tracks = config.track_seeds("evaluate", SEED, 2, 2)
-    scores = [plain_loop(agent, Task(replayed.mean_weights, t, MAX_LENGTH), PATIENCE).score for t in tracks]
+    tracks = env_seed_range("evaluate", SEED, 2, 2)
+    scores = [
+        plain_loop(agent, Task(replayed.mean_weights, t, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS).score for t in tracks
+    ]
     assert tuple(evaluation) == (1, np.mean(scores), np.std(scores), min(scores))
 
 
@@ -133,10 +140,10 @@ def test_final_mode_is_the_plain_loop_and_another_seed_is_another_score(
     agent: Agent, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {}
-    weights, *_ = controller.load(finished / "controller" / f"{SEARCH}.best.json")
+    weights, *_ = controller_files.load(finished / "controller" / f"{SEARCH}.best.json")
     for seed in (0, 1):
-        tracks = config.track_seeds("report", seed, 0, 3)
+        tracks = env_seed_range("report", seed, 0, 3)
         scores[seed] = final_mode(monkeypatch, finished, seed)
-        assert scores[seed] == [plain_loop(agent, Task(weights, track, 40)) for track in tracks]
+        assert scores[seed] == [plain_loop(agent, Task(weights, env_seed, 40)) for env_seed in tracks]
         assert final_mode(monkeypatch, finished, seed) == scores[seed]
     assert scores[0] != scores[1]

@@ -12,8 +12,9 @@ from test_viewer import run, run_on_screen
 WINDOW = """
 import multiprocessing, sys, time
 import numpy as np
-import nets, screen
-from rollouts import UserError
+from pipeline import networks as nets
+from display.window import open_window
+from pipeline.errors import UserError
 
 nets.tf.reduce_sum(nets.tf.ones(3))
 
@@ -27,7 +28,7 @@ def appears(colour):
             return True
         time.sleep(0.01)
 
-with screen.window("--flag", 120, 80) as show:
+with open_window("--flag", 120, 80) as show:
     for colour in ((12, 200, 77), (90, 3, 250)):
         show(np.full((40, 60, 3), colour, np.uint8))
         assert appears(colour)
@@ -54,10 +55,10 @@ def test_a_window_beside_tensorflow(what: str, said: str, tmp_path: Path) -> Non
 
 def test_without_a_display_the_flag_is_named() -> None:
     program = """
-import screen
-from rollouts import UserError
+from display.window import open_window
+from pipeline.errors import UserError
 try:
-    with screen.window("--flag"):
+    with open_window("--flag"):
         pass
 except UserError as error:
     print(error)

@@ -13,19 +13,15 @@ from test_controller import some_features
 
 import config
 import controller.arch as arch
-from controller.generation import drive_generation, evaluate
-from controller.search import (
-    ControllerSearch,
-    check_settings,
-    name_of,
-    new_coordinates,
-    state_path,
-    weights_path,
-    weights_to_start_from,
-)
+from controller import files as controller_files
+from controller.coordinates import new_coordinates, principal_subspace
+from controller.files import name_of, state_path, weights_path
+from controller.generation import evaluate_mean, run_generation
+from controller.search import ControllerSearch, check_settings, weights_to_start_from
 from es import OPTIMIZERS
-from lanes import Result, Task
-from rollouts import UserError, file_hash, write_json
+from pipeline.errors import UserError
+from pipeline.files import file_hash, write_json
+from simulation.rollout import Result, Task, evaluator
 
 NAME = "car_racing.cma.2.8"
 
@@ -53,12 +49,12 @@ def new_search(**changes: object) -> ControllerSearch:
     settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
     settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
-    return ControllerSearch(NAME, settings, arch.principal_subspace(w0, some_features(100), 4))
+    return ControllerSearch(NAME, settings, principal_subspace(w0, some_features(100), 4))
 
 
-def scores_of(weights: np.ndarray, track: int) -> np.ndarray:
+def scores_of(weights: np.ndarray, env_seed: int) -> np.ndarray:
     """A score that is a function of weights (..., 867) and track alone; (...,)."""
-    return -np.square(weights - np.sin(np.arange(arch.NUM_WEIGHTS) + track)).sum(axis=-1)
+    return -np.square(weights - np.sin(np.arange(arch.NUM_WEIGHTS) + env_seed)).sum(axis=-1)
 
 
 def one_generation(search: ControllerSearch) -> None:
@@ -119,11 +115,11 @@ def test_what_is_written_is_the_mean_that_was_evaluated_best() -> None:
         if search.generation == 4:
             best = search.mean_weights
     search.save()
-    weights, score, about = arch.load(weights_path(NAME, "best"))
+    weights, score, metadata = controller_files.load(weights_path(NAME, "best"))
     np.testing.assert_array_equal(weights, best)
-    assert score == search.road.rows[1, 1]
-    assert (about["vae"], about["rnn"], about["generation"]) == ("v", "r", 4)
-    weights, score, about = arch.load(weights_path(NAME, "current"))
+    assert score == search.real.rows[1, 1]
+    assert (metadata["vae"], metadata["rnn"], metadata["generation"]) == ("v", "r", 4)
+    weights, score, metadata = controller_files.load(weights_path(NAME, "current"))
     np.testing.assert_array_equal(weights, search.mean_weights)
     assert score == search.fitness[-1].mean()
     rows = json.loads(Path(f"log/{NAME}.hist.json").read_text())
@@ -197,17 +193,17 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
 
 def test_every_second_track_is_one_that_the_mean_drove_badly(here: Path) -> None:
     search = new_search(num_episode=4, hard_tracks=1)
-    fresh, hard = search.next_tracks(), []
+    unseen, hard = search.next_env_seeds(), []
     search.note_hard_tracks([900 + i for i in range(32)], np.arange(32.0)[::-1])
     for _ in range(5):
         search.ask()
         search.tell(np.tile(np.arange(8.0)[:, None], 4), np.full((8, 4), 30), seconds=0.0)
-        tracks = search.next_tracks()
-        fresh, hard = [*fresh, *tracks[:2]], [*hard, *tracks[2:]]
+        tracks = search.next_env_seeds()
+        unseen, hard = [*unseen, *tracks[:2]], [*hard, *tracks[2:]]
     assert set(hard) == set(range(924, 932))  # in turn
-    assert len(set(fresh)) == 4 + 5 * 2
+    assert len(set(unseen)) == 4 + 5 * 2
     search.save()
-    assert ControllerSearch.load(state_path(NAME)).next_tracks() == search.next_tracks()
+    assert ControllerSearch.load(state_path(NAME)).next_env_seeds() == search.next_env_seeds()
 
 
 @pytest.mark.parametrize(("wishes", "kept"), [({}, 8), ({"hard_tracks": 0}, 0), ({"dream_mode": 1}, 0)])
@@ -216,12 +212,12 @@ def test_the_last_evaluation_says_which_tracks_are_hard(here: Path, wishes: dict
     search, driven = new_search(**{"hard_tracks": 1, "eval_episode": 32} | wishes), []
 
     def drive(tasks: list[Task]) -> list[Result]:
-        driven.append([task.track for task in tasks])
-        return [Result(float(-(task.track % 1000)), steps=20) for task in tasks]
+        driven.append([task.env_seed for task in tasks])
+        return [Result(float(-(task.env_seed % 1000)), steps=20) for task in tasks]
 
-    drive_generation(search, drive, started=0.0)
-    evaluate(search, drive)
-    assert search.hard_tracks.tolist() == sorted(driven[1], key=lambda track: -(track % 1000))[:kept]
+    run_generation(search, evaluator(drive), started=0.0)
+    evaluate_mean(search, evaluator(drive))
+    assert search.hard_tracks.tolist() == sorted(driven[1], key=lambda env_seed: -(env_seed % 1000))[:kept]
 
 
 # --- what stage 05 asks for ----------------------------------------------------------------------------------------
@@ -241,9 +237,9 @@ def stage_05(**changes: object) -> argparse.Namespace:
     return argparse.Namespace(**arguments)
 
 
-def test_z_only_searches_where_c_is_blind_to_h(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_z_only_searches_where_c_is_without_h(monkeypatch: pytest.MonkeyPatch) -> None:
     z_columns = np.tile(np.arange(arch.FEATURES) < config.Z_DIM, config.ACTION_DIM)
-    monkeypatch.setattr("controller.search.features_on_the_road", lambda *_: some_features(500).astype(np.float32))
+    monkeypatch.setattr("controller.coordinates.real_features", lambda *_: some_features(500).astype(np.float32))
     settings = {"subspace": 48, "z_only": 1, "env_name": "car_racing", "vae": "v"}
     T = new_coordinates(settings, None, np.zeros(arch.NUM_WEIGHTS)).T
     assert T.shape == (867, 99)
@@ -263,15 +259,15 @@ def test_all_members_drive_the_same_tracks_and_no_track_comes_twice() -> None:
 
     for _ in range(2):
         population = search.ask()
-        row = drive_generation(search, drive, started=0.0)
+        row = run_generation(search, evaluator(drive), started=0.0)
         np.testing.assert_array_equal([task.weights for task in asked[-1][::3]], population)
         assert row[2] == pytest.approx(scores_of(population, 0).mean())
-        evaluate(search, drive)
+        evaluate_mean(search, evaluator(drive))
         assert all((task.weights == search.mean_weights).all() for task in asked[-1])
-    generations = [[task.track for task in tasks] for tasks in asked]
+    generations = [[task.env_seed for task in tasks] for tasks in asked]
     assert [len(tracks) for tracks in generations] == [24, 5, 24, 5]
     assert all(tracks == tracks[:3] * 8 for tracks in generations[::2])
-    assert len({track for tracks in generations for track in tracks}) == 3 + 5 + 3 + 5
+    assert len({env_seed for tracks in generations for env_seed in tracks}) == 3 + 5 + 3 + 5
     assert {task.max_length for tasks in asked for task in tasks} == {1000}
 
 
@@ -280,10 +276,10 @@ def test_cap_time_is_twice_the_last_mean() -> None:
 
     def drive(tasks: list[Task]) -> list[Result]:
         lengths.append({task.max_length for task in tasks})
-        return [Result(0.0, steps=100 + task.track % 3) for task in tasks]
+        return [Result(0.0, steps=100 + task.env_seed % 3) for task in tasks]
 
     for _ in range(2):
-        drive_generation(search, drive, started=0.0)
+        run_generation(search, evaluator(drive), started=0.0)
     assert lengths == [{1000}, {202}]
 
 
@@ -297,17 +293,17 @@ def test_a_dreaming_search_dreams_and_is_scored_on_the_road_too() -> None:
         return [Result(sign * float(10 * search.generation + task.weights[0]), steps=20) for task in tasks]
 
     for _ in range(3):
-        drive_generation(search, drive, started=0.0)
-        evaluate(search, drive)
+        run_generation(search, evaluator(drive), started=0.0)
+        evaluate_mean(search, evaluator(drive))
     assert asked == [{True}, {False}, {True}] * 3
-    assert (search.road.best, search.dream.best) == (0, 2)
+    assert (search.real.best, search.dream.best) == (0, 2)
     loaded = ControllerSearch.load(state_path(NAME))
     np.testing.assert_array_equal(loaded.dream.rows, search.dream.rows)
-    for which, evaluations in {"best": search.road, "dream_best": search.dream}.items():
-        weights, score, about = arch.load(weights_path(NAME, which))
+    for which, evaluations in {"best": search.real, "dream_best": search.dream}.items():
+        weights, score, metadata = controller_files.load(weights_path(NAME, which))
         np.testing.assert_array_equal(weights, search.coordinates.weights(evaluations.best_u))
         assert score == evaluations.rows[:, 1].max()
-        assert about["score_is"] == f"mean over fresh {'dreams' if which == 'dream_best' else 'tracks'}"
+        assert metadata["score_is"] == f"mean over unseen {'dreams' if which == 'dream_best' else 'tracks'}"
     assert len(json.loads((config.LOG_DIR / f"{NAME}.dream_log.json").read_text())) == 3
 
 
@@ -323,7 +319,7 @@ def test_init_opt_starts_from_the_mean_of_another_search_before_it_was_evaluated
     other.save()
     before = other.mean_weights
     arguments = stage_05(init_opt=state_path(NAME), num_episode=9)  # another name, so another search
-    agent = argparse.Namespace(rnn=None)  # searching all weights asks for no features
+    agent = argparse.Namespace(rnn=argparse.Namespace(hidden_states=None))  # searching all weights asks for no features
     started = stage.start_or_resume(arguments, other.settings, agent)
     assert (started.generation, started.name) == (0, "car_racing.cma.9.8")
     np.testing.assert_array_equal(started.mean_weights, before)
@@ -355,6 +351,6 @@ def test_init_opt_may_be_of_the_networks_that_these_have_learned_on_from() -> No
         weights = Path(network) / "weights.h5"
         weights.parent.mkdir()
         weights.write_bytes(b"weights")
-        about = {"settings": {"init_weights": earlier}, "weights_sha256": file_hash(weights)}
-        write_json(weights.with_suffix(".json"), about)
+        metadata = {"settings": {"init_weights": earlier}, "weights_sha256": file_hash(weights)}
+        write_json(weights.with_suffix(".json"), metadata)
     np.testing.assert_array_equal(weights_to_start_from(state_path(NAME), "another", settings), other.mean_weights)

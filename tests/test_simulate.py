@@ -8,12 +8,13 @@ import pytest
 
 import config
 import controller.arch as controller
-import drivers
-import model
-from env import make_env
-from lanes import ROWS, Lane, Result, Task
-from model import Agent, Simulator
-from nets import seed_everything
+from pipeline.errors import UserError
+from pipeline.networks import seed_everything
+from simulation import collect as drivers
+from simulation.agent import Agent
+from simulation.environments import make_env
+from simulation.rollout import ROWS, Result, Slot, Task
+from simulation.simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,7 +33,9 @@ def agent(one_thread: None) -> Agent:
 @pytest.fixture
 def dot(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of an environment whose episodes end by themselves, after 20 to 30 steps; idling is free."""
-    entry = config.Environment(id="dot:WorldModels/Dot-v0", explore=config.explore_car_racing)
+    entry = config.Environment(
+        id="helpers.dot:WorldModels/Dot-v0", explore="custom_envs.exploration:explore_car_racing"
+    )
     monkeypatch.setitem(config.ENVIRONMENTS, "dot", entry)
     return "dot"
 
@@ -59,7 +62,7 @@ def tasks(count: int, first_track: int = 0) -> list[Task]:
 def drive(agent: Agent, task: Task) -> tuple[Result, list[list[float]]]:
     """A result of the simulator, and the actions that led to it."""
     actions = []
-    simulator = Simulator(agent, "car_racing", watch=lambda env, lane, frame, z: actions.append(lane.action.tolist()))
+    simulator = Simulator(agent, "car_racing", watch=lambda env, slot, frame, z: actions.append(slot.action.tolist()))
     [result] = simulator.run([task])
     return result, actions[:-1]  # the last time it is the frame at the end that is watched
 
@@ -67,7 +70,7 @@ def drive(agent: Agent, task: Task) -> tuple[Result, list[list[float]]]:
 def drive_slowly(agent: Agent, task: Task, previous_action: bool = False) -> tuple[Result, list[list[float]]]:
     """The same, step by step. With `previous_action` M is fed as in the tutorial: the action before."""
     env = make_env("car_racing")
-    frame, _ = env.reset(seed=task.track)
+    frame, _ = env.reset(seed=task.env_seed)
     x = np.zeros((ROWS, config.Z_DIM + config.ACTION_DIM + 1), np.float32)
     h, c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
     W, b = task.weights[:864].reshape(3, 288), task.weights[864:]
@@ -88,7 +91,7 @@ def test_an_episode_is_that_of_a_slow_loop(agent: Agent) -> None:
 
     And the test sees the order: were M fed the action before, h and with it the third action would be another.
     """
-    task = Task(some_weights(1), track=5, max_length=STEPS)
+    task = Task(some_weights(1), env_seed=5, max_length=STEPS)
     result, actions = drive(agent, task)
     assert (result, actions) == drive_slowly(agent, task)
     _, other_actions = drive_slowly(agent, task, previous_action=True)
@@ -98,37 +101,37 @@ def test_an_episode_is_that_of_a_slow_loop(agent: Agent) -> None:
 
 def test_the_order_of_the_tutorial_is_that_of_its_slow_loop(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "previous_action", True)
-    task = Task(some_weights(1), track=5, max_length=STEPS)
+    task = Task(some_weights(1), env_seed=5, max_length=STEPS)
     assert drive(agent, task) == drive_slowly(agent, task, previous_action=True)
 
 
 def test_a_drawn_z_lies_around_its_mean_and_is_the_tracks_own(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, drawn = [], []
 
-    def watch(env: object, lane: Lane, frame: np.ndarray, z: np.ndarray) -> None:
-        if lane.steps == 0:
+    def watch(env: object, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
+        if slot.steps == 0:
             frames.append(frame.copy())
             drawn.append(z)
 
     monkeypatch.setattr(agent, "sample_z", True)
     simulator = Simulator(agent, "car_racing", watch=watch)
-    for track in range(30):
-        simulator.run([Task(some_weights(1), track, max_length=1)])
+    for env_seed in range(30):
+        simulator.run([Task(some_weights(1), env_seed, max_length=1)])
     mean, log_var = agent.vae.encode(np.stack(frames), ROWS)
     noise = (np.stack(drawn) - mean) / np.exp(log_var / 2)
     assert abs(noise.mean()) < 0.1 and noise.std() == pytest.approx(1, abs=0.1)  # of 960 numbers
 
-    task = Task(some_weights(1), track=5, max_length=STEPS)
+    task = Task(some_weights(1), env_seed=5, max_length=STEPS)
     assert drive(agent, task) == drive(agent, task)
     together = Simulator(agent, "car_racing").run([*tasks(20), task])
     assert together[-1] == drive(agent, task)[0]
 
 
-@pytest.mark.parametrize("track", [3, 4])
-def test_the_random_driver_is_stage_01s(agent: Agent, track: int) -> None:
+@pytest.mark.parametrize("env_seed", [3, 4])
+def test_the_random_driver_is_stage_01s(agent: Agent, env_seed: int) -> None:
     settings = {"env": "car_racing", "time_steps": STEPS + 1, "action_refresh_rate": config.ACTION_REFRESH_RATE}
-    episode = drivers.explore_episode(make_env("car_racing"), track, settings, show=None)
-    result, actions = drive(agent, Task(None, track, STEPS))
+    episode = drivers.explore_episode(make_env("car_racing"), env_seed, settings, show=None)
+    result, actions = drive(agent, Task(None, env_seed, STEPS))
     assert actions == episode["action_data"][:STEPS].tolist()
     assert result.score == pytest.approx(episode["reward_data"].sum(dtype=np.float64), abs=1e-4)
     assert len(np.unique(actions, axis=0)) > 3
@@ -157,8 +160,8 @@ def test_ended_episodes_do_not_depend_on_neighbours_either(agent: Agent, dot: st
 
 
 def test_same_task_same_episode_other_task_other_episode(agent: Agent) -> None:
-    base = Task(some_weights(1), track=5, max_length=STEPS)
-    variants = [base, base, replace(base, weights=some_weights(2)), replace(base, track=6)]
+    base = Task(some_weights(1), env_seed=5, max_length=STEPS)
+    variants = [base, base, replace(base, weights=some_weights(2)), replace(base, env_seed=6)]
     one, same, other_weights, other_track = (drive(agent, variant) for variant in variants)
     assert one == same
     assert one[1] != other_weights[1] != other_track[1] != one[1]  # actions: two drivers may meet as many tiles
@@ -179,9 +182,9 @@ def test_no_tasks_no_results(agent: Agent) -> None:
 
 
 def test_an_episode_given_up_is_charged_what_idling_would_have_cost(agent: Agent) -> None:
-    task = Task(parked(), track=1, max_length=70)
+    task = Task(parked(), env_seed=1, max_length=70)
     [patient] = Simulator(agent, "car_racing").run([task])
-    [given_up] = Simulator(agent, "car_racing", patience=10).run([task])
+    [given_up] = Simulator(agent, "car_racing", max_steps_without_progress=10).run([task])
     assert patient.steps == 70
     assert given_up.steps < 30
     assert given_up.score == pytest.approx(patient.score, abs=1e-9)
@@ -191,24 +194,24 @@ def test_patience_counts_steps_since_the_last_gain(agent: Agent, dot: str) -> No
     """A dot that is steered to the wall gains nothing from some step on; which, the environment itself says."""
     weights = parked()
     weights[-3] = 20  # full right
-    for track in range(5):
+    for env_seed in range(5):
         env = make_env(dot)
-        env.reset(seed=track)
+        env.reset(seed=env_seed)
         rewards, done = [], False
         while not done:
             _, reward, done, _, _ = env.step(np.array([1, 0, 1], np.float32))
             rewards.append(reward)
         last_gain = max((t for t, reward in enumerate(rewards, 1) if reward > 0), default=0)
-        [result] = Simulator(agent, dot, patience=4).run([Task(weights, track, 1000)])
+        [result] = Simulator(agent, dot, max_steps_without_progress=4).run([Task(weights, env_seed, 1000)])
         steps = min(last_gain + 4, len(rewards))
         assert result.steps == steps
         assert result.score == pytest.approx(sum(rewards[:steps]))
 
 
 def test_an_episode_that_ends_is_charged_no_idling(agent: Agent, dot: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task(some_weights(3), track=2, max_length=1000)
+    task = Task(some_weights(3), env_seed=2, max_length=1000)
     [free] = Simulator(agent, dot).run([task])
-    monkeypatch.setitem(config.ENVIRONMENTS, dot, replace(config.ENVIRONMENTS[dot], idle_reward=-5.0))
+    monkeypatch.setitem(config.ENVIRONMENTS, dot, replace(config.ENVIRONMENTS[dot], no_progress_reward=-5.0))
     assert Simulator(agent, dot).run([task]) == [free]
     [short] = Simulator(agent, dot).run([replace(task, max_length=7)])
     assert short.steps == 7
@@ -218,9 +221,9 @@ def test_an_episode_that_ends_is_charged_no_idling(agent: Agent, dot: str, monke
 def test_what_is_watched_is_the_first_lane(agent: Agent) -> None:
     seen = []
     simulator = Simulator(
-        agent, "car_racing", watch=lambda env, lane, frame, z: seen.append((lane.steps, frame.copy(), z, env.render()))
+        agent, "car_racing", watch=lambda env, slot, frame, z: seen.append((slot.steps, frame.copy(), z, env.render()))
     )
-    task = Task(some_weights(1), track=5, max_length=5)
+    task = Task(some_weights(1), env_seed=5, max_length=5)
     assert simulator.run([task]) == Simulator(agent, "car_racing").run([task])  # who watches changes nothing
     assert [steps for steps, *_ in seen] == [0, 1, 2, 3, 4, 5]
     for _, frame, z, picture in seen:
@@ -237,5 +240,5 @@ def test_networks_that_do_not_belong_together_are_refused(
     monkeypatch.chdir(tmp_path)
     agent.vae.save(Path("vae/weights.h5"), {})
     agent.rnn.save(Path("rnn/weights.h5"), {"settings": {"vae": "another"}})
-    with pytest.raises(model.UserError, match=r"rnn/ learned from VAE another, vae/ holds \w+: run 03"):
+    with pytest.raises(UserError, match=r"rnn/ learned from VAE another, vae/ holds \w+: run 03"):
         Agent().load()

@@ -19,9 +19,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 from conftest import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
-from damage import edit
+from helpers.damage import edit
 
-from rollouts import file_hash, real_steps, write_batch
+from pipeline.batches import real_steps, write_batch
+from pipeline.files import file_hash
 
 GENERATE = "01_generate_data.py"
 VAE, RNN, CONTROLLER = "02_train_vae.py", "04_train_rnn.py", "05_train_controller.py"
@@ -115,18 +116,18 @@ def test_the_losses_fall_and_are_written_beside_the_weights(
     assert second["val_loss"] < first["val_loss"]
     for split in ("", "val_"):
         assert second[f"{split}loss"] == pytest.approx(sum(second[split + part] for part in parts), rel=1e-5)
-    about = json.loads((finished / network / "weights.json").read_text())
-    assert about["losses"] == second
-    assert about["weights_sha256"] == file_hash(finished / network / "weights.h5")
+    metadata = json.loads((finished / network / "weights.json").read_text())
+    assert metadata["losses"] == second
+    assert metadata["weights_sha256"] == file_hash(finished / network / "weights.h5")
 
 
 def test_the_drivers(finished: Path) -> None:
     for which in ("best", "current"):
-        weights, score, about = json.loads((finished / "controller" / f"{SEARCH}.{which}.json").read_text())
+        weights, score, metadata = json.loads((finished / "controller" / f"{SEARCH}.{which}.json").read_text())
         assert len(weights) == 867
         assert np.isfinite([*weights, score]).all()
         for network in ("vae", "rnn"):
-            assert about[network] == file_hash(finished / network / "weights.h5")
+            assert metadata[network] == file_hash(finished / network / "weights.h5")
     rows = json.loads((finished / "log" / f"{SEARCH}.hist.json").read_text())
     assert [row["generation"] for row in rows] == [1, 2, 3]
     assert all(row["min"] <= row["mean"] <= row["max"] and row["max steps"] <= 30 for row in rows)
@@ -147,10 +148,10 @@ def test_model_scores_and_records(copy_of: Copy) -> None:
     out = run_script(folder, "model.py", driver, "--record_video --max_length 60", DISPLAY=None).stdout.splitlines()
     assert out[0].startswith(f"score {scores[0]:.1f} in 60 steps")  # the same first track
     reader = imageio_ffmpeg.read_frames(str(folder / out[1].removeprefix("video in ")))
-    about = next(reader)
-    assert about["codec"] == "h264"
-    assert about["size"][0] >= 600
-    assert about["size"][1] >= 400
+    metadata = next(reader)
+    assert metadata["codec"] == "h264"
+    assert metadata["size"][0] >= 600
+    assert metadata["size"][1] >= 400
     pictures = [np.frombuffer(picture, np.uint8) for picture in reader]
     assert len(pictures) == 61  # and the frame after the last step
     assert not np.array_equal(pictures[0], pictures[-1])
@@ -298,7 +299,7 @@ def test_05_stopped_and_gone_on_by_any_number_of_ranks(finished: Path, copy_of: 
     again = [*mpirun, *command(CONTROLLER, STAGES[CONTROLLER], "--generations", goal)]
     done = subprocess.run(again, cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
-    assert f"going on with controller/{SEARCH}.es.npz after generation {killed_at}\n" in done.stdout
+    assert f"resuming controller/{SEARCH}.es.npz after generation {killed_at}\n" in done.stdout
     assert "rank 2 = pid" in done.stdout
     ours, theirs = search_of(folder), search_of(finished)
     for key in ("fitness", "coordinates/rows", "coordinates/evaluations"):

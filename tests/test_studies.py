@@ -11,15 +11,15 @@ import pytest
 from conftest import LIMIT, command, environment, run_script
 
 from es import OPTIMIZERS
-from rollouts import file_hash
+from pipeline.files import file_hash
 
-study = importlib.import_module("studies.study")
+study = importlib.import_module("experiments.studies.study")
 SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --subspace 4"
 
 
 def run_study(folder: Path, script: str, flags: str) -> str:
     """Runs a study there; the search's flags are one argument, which `command` would take apart."""
-    words = [*command(f"studies/{script}", f"--folder . {flags}"), f"--search={SEARCH}"]
+    words = [*command(f"experiments/studies/{script}", f"--folder . {flags}"), f"--search={SEARCH}"]
     done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=2 * LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -98,10 +98,15 @@ def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
     (tmp_path / "controller").mkdir()
     for number in (2, 4):  # which of them is meant?
         (tmp_path / f"controller/car_racing.cma.{number}.64.best.json").touch()
-    printed = run_script(tmp_path, "studies/compare.py", "--folder", tmp_path).stdout
+    printed = run_script(tmp_path, "experiments/studies/compare.py", "--folder", tmp_path).stdout
     assert "| random | -30.0 ± 1.0 | -31.0 | 5 | 2.0 million | 2.0 |" in printed
-    assert "genetic algorithm is left out; to have it: python baselines/ga_car_racing.py and, when" in printed
-    assert f"World Models, z alone is left out; to have it: python studies/ablations.py --folder {tmp_path}" in printed
+    assert (
+        "genetic algorithm is left out; to have it: python experiments/baselines/ga_car_racing.py and, when" in printed
+    )
+    assert (
+        f"World Models, z alone is left out; to have it: python experiments/studies/ablations.py --folder {tmp_path}"
+        in printed
+    )
     assert "Deep Q-Learning is left out" in printed
     assert "World Models is left out; to have it: " in printed and "holds several drivers" in printed
     assert "World Models, learned in dreams is left out; to have it: make train, make dream" in printed
@@ -110,7 +115,7 @@ def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
 
 def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
     for _ in range(2):
-        done = run_script(tmp_path, "studies/ablations.py", "--folder nowhere", ok=False)
+        done = run_script(tmp_path, "experiments/studies/ablations.py", "--folder nowhere", ok=False)
         assert done.returncode == 2
         assert "nowhere/data is not there: run the stages 01 to 04 in nowhere first" in done.stderr
     assert list(tmp_path.iterdir()) == []

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from nets import keras, tf
-from training import Checkpoint, Progress, Trainer, load_state
+from pipeline.networks import keras, tf
+from pipeline.training import Checkpoint, Progress, Trainer, load_state
 
 
 class Line(Trainer):

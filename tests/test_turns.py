@@ -8,7 +8,8 @@ from test_search import NAME, new_search, one_generation, scores_of
 
 import config
 import controller.arch as arch
-from controller.search import ControllerSearch, state_path
+from controller.files import state_path
+from controller.search import ControllerSearch
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def one_quiet_generation(search: ControllerSearch) -> None:
     """A generation on tracks of its own that is not evaluated."""
     solutions = search.ask()
-    scores = np.stack([scores_of(solutions, track) for track in search.next_tracks()], axis=1)
+    scores = np.stack([scores_of(solutions, env_seed) for env_seed in search.next_env_seeds()], axis=1)
     search.tell(scores, np.ones(scores.shape), 0.0)
 
 
@@ -28,10 +29,10 @@ def test_gas_brake_and_steering_take_turns() -> None:
     search, moved, tracks = new_search(joint_steps=3, turn_steps=2), [], []
     for _ in range(11):
         before, members = search.mean_weights, search.ask()
-        tracks += search.next_tracks()
+        tracks += search.next_env_seeds()
         one_quiet_generation(search)
-        changed = [name for name in config.ACTIONS if (search.mean_weights != before)[arch.decides_on(name)].any()]
-        varied = [name for name in config.ACTIONS if np.ptp(members, axis=0)[arch.decides_on(name)].any()]
+        changed = [name for name in config.ACTIONS if (search.mean_weights != before)[arch.is_weight_of(name)].any()]
+        varied = [name for name in config.ACTIONS if np.ptp(members, axis=0)[arch.is_weight_of(name)].any()]
         assert changed == varied
         moved.append("+".join(changed))
         search.save()
@@ -84,18 +85,18 @@ def test_retrain_in_a_turn_searches_on_from_the_best_of_that_action_alone() -> N
     for _ in range(6):
         one_generation(search)  # the fourth is evaluated best
     assert (search.start_generation, search.actions) == (6, ("gas",))
-    np.testing.assert_allclose(search.mean_u, search.road.best_u, rtol=0, atol=0)
+    np.testing.assert_allclose(search.mean_u, search.real.best_u, rtol=0, atol=0)
     varied = np.ptp(search.ask(), axis=0) > 0
     assert varied.any()
-    assert not varied[~arch.decides_on("gas")].any()
+    assert not varied[~arch.is_weight_of("gas")].any()
 
 
-def test_what_decides_on_an_action_is_its_row_of_w_and_its_bias() -> None:
+def test_what_is_weight_of_an_action_is_its_row_of_w_and_its_bias() -> None:
     """By acting: other weights than these may be anything."""
     rng = np.random.default_rng(0)
     weights, others, x = *rng.normal(size=(2, arch.NUM_WEIGHTS)), rng.normal(size=arch.FEATURES)
     for i, name in enumerate(config.ACTIONS):
-        mine = arch.decides_on(name)
+        mine = arch.is_weight_of(name)
         (W, b), (W2, b2) = arch.unpack(weights), arch.unpack(np.where(mine, weights, others))
         same = np.isclose(W @ x + b, W2 @ x + b2)
         assert mine.sum() == arch.FEATURES + 1

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 
 import config
-import drivers
-from env import make_env
-from nets import keras, seed_everything, tf
-from rollouts import UserError
-from vae.arch import VAE, Conv2DTranspose, VAETrainer, kl_divergence, reconstruction_loss
+from pipeline.errors import UserError
+from pipeline.networks import keras, seed_everything, tf
+from simulation import collect as drivers
+from simulation.environments import make_env
+from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
+from vae.conv import Conv2DTranspose
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,7 +28,9 @@ def frames() -> np.ndarray:
     """Frames of the road: uint8 (100, 64, 64, 3), two episodes as stage 01 drives them."""
     settings = {"env": "car_racing", "time_steps": 50, "action_refresh_rate": 5}
     env = make_env("car_racing")
-    return np.concatenate([drivers.explore_episode(env, track, settings, show=None)["obs_data"] for track in (1, 2)])
+    return np.concatenate(
+        [drivers.explore_episode(env, env_seed, settings, show=None)["obs_data"] for env_seed in (1, 2)]
+    )
 
 
 # --- the losses ----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 # Xvfb keeps the screen in a file: an XWD header, which says its own length and that of a colour table, then B, G, R, 0.
 LOOK = """
 import sys, time, numpy as np, pyglet
-from custom_envs.viewer import Viewer
+from display.viewer import Viewer
 
 def screen(width, height):
     file = np.fromfile(sys.argv[1], np.uint8)
@@ -102,7 +102,7 @@ def test_refuses_what_is_not_a_picture(wrong: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("display", [None, ":98765"])
 def test_without_a_display_it_says_what_to_do(display: str | None) -> None:
     program = """
-from custom_envs.viewer import NoDisplay, Viewer
+from display.viewer import NoDisplay, Viewer
 try:
     Viewer("test", 120, 80)
 except NoDisplay as error:
@@ -115,5 +115,5 @@ except NoDisplay as error:
 
 
 def test_importing_it_opens_nothing() -> None:
-    done = run("import sys, custom_envs.viewer; print('pyglet' in sys.modules)")
+    done = run("import sys, display.viewer; print('pyglet' in sys.modules)")
     assert done.stdout == "False\n", done.stderr

@@ -10,7 +10,8 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from rollouts import file_hash, open_batch
+from pipeline.batches import open_batch
+from pipeline.files import file_hash
 
 
 @dataclass(frozen=True)

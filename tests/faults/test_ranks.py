@@ -17,7 +17,7 @@ from conftest import STAGES as ARGUMENTS
 from stages import STAGES
 from stages import finished as done_in
 
-import cli
+from pipeline import cli
 
 CONTROLLER = STAGES["05"]
 SOON = 10  # seconds within which a broken or stopped run must be over

@@ -7,9 +7,10 @@ in its work), late (rank 1, when rank 0 has nothing to map), busy (rank 0 in its
 import sys
 import time
 
-import cli
-import mpi
-from rollouts import UserError
+from pipeline import cli
+from pipeline.errors import UserError
+from simulation import launch as mpi
+from simulation.ranks import Ranks
 
 
 def fail() -> None:
@@ -22,7 +23,7 @@ def main() -> None:
     where = sys.argv[2]
     mpi.STOP_SECONDS = 1.0
     mpi.launch(int(sys.argv[1]))
-    with mpi.Ranks() as ranks:
+    with Ranks() as ranks:
 
         def work(tasks: list) -> list:
             if (where, ranks.rank) in (("task", 1), ("busy", 0)):

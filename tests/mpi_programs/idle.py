@@ -4,8 +4,9 @@ import json
 import sys
 import time
 
-import cli
-import mpi
+from pipeline import cli
+from simulation import launch as mpi
+from simulation.ranks import Ranks
 
 
 def processor_seconds(tasks: list) -> list:
@@ -14,7 +15,7 @@ def processor_seconds(tasks: list) -> list:
 
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
-    with mpi.Ranks() as ranks:
+    with Ranks() as ranks:
         if ranks.rank > 0:
             return ranks.serve(processor_seconds)
         before = ranks.map(processor_seconds, [None] * ranks.size)

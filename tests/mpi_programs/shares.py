@@ -5,8 +5,9 @@ import sys
 
 import numpy as np
 
-import cli
-import mpi
+from pipeline import cli
+from simulation import launch as mpi
+from simulation.ranks import Ranks
 
 
 def work(tasks: list) -> list:
@@ -17,7 +18,7 @@ def work(tasks: list) -> list:
 
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
-    with mpi.Ranks() as ranks:
+    with Ranks() as ranks:
         if ranks.rank > 0:
             return ranks.serve(work)
         shares = ranks.map(work, list(range(7)))

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 
-import cli
-import mpi
+from pipeline import cli
+from simulation import launch as mpi
+from simulation.ranks import Ranks
 
 
 def work(tasks: list) -> list:
@@ -14,7 +15,7 @@ def work(tasks: list) -> list:
 
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
-    with mpi.Ranks() as ranks:
+    with Ranks() as ranks:
         if ranks.rank > 0:
             return ranks.serve(work)
         results = [ranks.map(work, list(range(length))) for length in (0, 1, 2, 5, 40)]

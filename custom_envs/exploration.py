@@ -1,0 +1,35 @@
+"""Exploration policies: how stage 01 acts without a controller."""
+
+import numpy as np
+
+PUSH_STEPS = 20
+
+
+def explore_car_racing(t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int) -> np.ndarray:
+    """The tutorial's pseudo-random driver: a push, then one pedal or the wheel at a time, held for a while.
+
+    The push matters: without it the car barely leaves its first tile and every episode shows the same bend.
+
+    Args:
+        t: step of the episode, from 0.
+        action: float32 (3,), what was done at t-1.
+        rng: the episode's own generator.
+        refresh_rate: frames for which an action is held.
+    Returns: float32 (3,), what to do at t.
+    """
+    if t < PUSH_STEPS:
+        return np.array([-0.1, 1, 0], np.float32)
+    if t % refresh_rate:
+        return action
+    kind, strength = rng.integers(10), rng.random()
+    if kind == 0:
+        new = (0, 0, 0)  # coast
+    elif kind <= 4:
+        new = (0, strength, 0)
+    elif kind <= 6:
+        new = (-strength, 0, 0)
+    elif kind <= 8:
+        new = (strength, 0, 0)
+    else:
+        new = (0, 0, strength)
+    return np.array(new, np.float32)

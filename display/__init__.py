@@ -1,0 +1,1 @@
+"""What a person watches: overlay, videos, windows, driving by hand."""

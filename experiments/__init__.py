@@ -1,0 +1,1 @@
+"""Everything that compares or reports: report, baselines, studies, benchmarks."""

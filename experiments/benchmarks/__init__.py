@@ -1,0 +1,1 @@
+"""Benchmarks: speeds beside those of other implementations."""

@@ -1,0 +1,107 @@
+"""What stage 05 left: how the search went, and what the controller looks at."""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+import controller.arch as controller
+from experiments.plots.canvas import new_figure, save_figure
+from pipeline.errors import UserError
+from pipeline.files import read_json
+
+
+def draw_weights(weights: np.ndarray, path: Path) -> None:
+    """The controller's weights (867,) by input: z, then h."""
+    W, b = controller.unpack(weights)
+    figure, all_axes = new_figure(12, 7, 3)
+    for axes, name, row, bias in zip(all_axes, config.ACTIONS, W, b, strict=True):
+        colors = ["tab:orange"] * config.Z_DIM + ["tab:blue"] * config.HIDDEN_UNITS
+        axes.bar(range(controller.FEATURES), row, color=colors, width=1)
+        axes.set(ylabel=name, title=f"bias {bias:+.2f}")
+    all_axes[-1].set_xlabel("input: 32 latents z (orange), 256 hidden units h (blue)")
+    save_figure(figure, path)
+
+
+def draw_learning_curve(
+    name: str,
+    rows: list[dict],
+    evaluations: list[dict],
+    path: Path,
+    random_score: float | None = None,
+    evaluated: str = "mean of the search",
+) -> None:
+    """Population and evaluations of a search by generation; the random driver's score, if given, for comparison."""
+    figure, axes = new_figure(8, 5)
+    generation = [row["generation"] for row in rows]
+    axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
+    axes.plot(generation, [row["mean"] for row in rows], label="population: mean, and min to max")
+    axes.errorbar(
+        [row["generation"] for row in evaluations],
+        [row["mean"] for row in evaluations],
+        [row["std"] for row in evaluations],
+        fmt="o-",
+        capsize=3,
+        label=f"{evaluated} on unseen tracks ± std",
+    )
+    if random_score is not None:
+        axes.axhline(random_score, linestyle=":", color="grey", label="random driver")
+    axes.set(xlabel="generation", ylabel="score", title=name)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)
+
+
+# The paper's own search on 64 cores: generation, hours, score of its best. The scores are those of its curve (arXiv
+# 1803.10122), the hours of its authors' log, carracing/log/carracing.cma.16.64.hist.json of WorldModelsExperiments.
+PAPER_CURVE = np.array([(25, 15.1, 823), (50, 29.3, 867), (200, 114.1, 880), (1800, 1119, 900)])
+PAPER_EPISODES = 64 * 16  # a generation
+
+
+def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path: Path) -> None:
+    """Evaluations of a search of the car, and the paper's, by episodes driven and by hours."""
+    figure, all_axes = new_figure(11, 4, columns=2)
+    driven = np.cumsum([row["episodes"] for row in rows])
+    hours = np.array([row["seconds"] for row in rows]) / 3600
+    evaluations = [row for row in evaluations if 0 < row["generation"] <= len(rows)]
+    at = [int(row["generation"]) - 1 for row in evaluations]
+    means, stds = ([row[key] for row in evaluations] for key in ("mean", "std"))
+    generations, paper_hours, paper_scores = PAPER_CURVE.T
+    sides = (
+        ("episodes driven", driven[at], generations * PAPER_EPISODES),
+        ("hours of the search", hours[at], paper_hours),
+    )
+    for axes, (what, ours, papers) in zip(all_axes, sides, strict=True):
+        axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search ± std")
+        axes.plot(papers, paper_scores, "s--", color="grey", label="the paper, on 64 cores")
+        axes.set(xscale="log", xlabel=what, ylabel="score on unseen tracks")
+        axes.grid(alpha=0.3)
+    all_axes[0].legend(loc="lower right")
+    save_figure(figure, path)
+
+
+def joined(earlier: list[list[dict]], later: list[list[dict]]) -> list[list[dict]]:
+    """Rows and evaluations of a search and of the one that went on from it, as one: generations and seconds run on."""
+    if not earlier[0]:
+        return later
+    before = {name: earlier[0][-1][name] for name in ("generation", "seconds")}
+    moved = [[row | {key: row[key] + before[key] for key in before if key in row} for row in rows] for rows in later]
+    return [first + then for first, then in zip(earlier, moved, strict=True)]
+
+
+def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
+    """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
+    rows = read_json(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and names == tuple(row) for row in rows):
+        raise UserError(f"{path} is not the history of a search: need rows of {', '.join(names)}")
+    if not all(type(number) in (int, float) for row in rows for number in row.values()):
+        raise UserError(f"{path} is not the history of a search: it holds something that is not a number")
+    return rows
+
+
+def read_settings(path: Path) -> dict:
+    """The settings of a search; UserError when they are something else."""
+    settings = read_json(path)
+    if not isinstance(settings, dict) or type(settings.get("env_name")) is not str:
+        raise UserError(f"{path} does not hold the settings of a search: it does not say env_name")
+    return settings

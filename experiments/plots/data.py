@@ -1,0 +1,42 @@
+"""What stage 01 left: frames with what was done and gained at them, and how the actions are spread."""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+from experiments.plots.canvas import new_figure, save_figure, show_grid
+from pipeline.batches import Batch
+
+EPISODES, FRAMES = 4, 8
+
+
+def draw_frames(batches: list[Batch], path: Path) -> None:
+    """Some episodes of some batches, a row each: frames in their order, with action and reward below."""
+    chosen = [batches[i] for i in np.linspace(0, len(batches) - 1, EPISODES).astype(int)]
+    figure, all_axes = new_figure(1.3 * FRAMES, 1.75 * EPISODES, EPISODES)
+    for row, (axes, batch) in enumerate(zip(all_axes, chosen, strict=True)):
+        episode = row * 7 % batch.episodes
+        steps = np.linspace(0, batch.record["settings"]["time_steps"] - 1, FRAMES).astype(int)
+        captions = []
+        for step in steps:
+            steer, gas, brake = batch["action_data"][episode, step]
+            captions.append(
+                f"t={step}  reward {batch['reward_data'][episode, step]:.1f}\n{steer:+.2f} {gas:.2f} {brake:.2f}"
+            )
+        show_grid(axes, batch["obs_data"][episode, steps][None], [f"batch {batch.number}"], captions)
+    figure.suptitle("frames, with the reward on arriving there and the action taken there (steer, gas, brake)")
+    save_figure(figure, path)
+
+
+def draw_actions(batches: list[Batch], path: Path) -> None:
+    """How often each action was taken, and what the episodes gained."""
+    figure, all_axes = new_figure(12, 3, 1, config.ACTION_DIM + 1)
+    taken = [batch["action_data"][~batch["done_data"]] for batch in batches]  # none was, after an end
+    actions = np.concatenate(taken)[::7]
+    for axes, name, values in zip(all_axes, config.ACTIONS, actions.T, strict=False):
+        axes.hist(values, bins=40, log=True)
+        axes.set(title=name, ylabel="frames (every seventh)")
+    all_axes[-1].hist(np.concatenate([batch["reward_data"].sum(axis=1) for batch in batches]), bins=40)
+    all_axes[-1].set(title="sum of the rewards", ylabel="episodes")
+    save_figure(figure, path)

@@ -1,0 +1,58 @@
+"""What stage 04 left: what M expected of an episode beside what came."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+import config
+from experiments.plots.canvas import new_figure, save_figure
+from pipeline.batches import Batch, check_vae, find_batches_of, open_batch
+from pipeline.networks import tf
+from rnn.arch import RNN, split_mixture
+
+LATENTS = 4
+
+
+@cache  # opening hashes it
+def last_series(env_name: str, vae: str) -> Batch:
+    """The last batch of series of an environment, encoded with the VAE of this hash."""
+    batch = open_batch("rnn", find_batches_of(env_name, "rnn")[-1])
+    check_vae([batch], vae)
+    return batch
+
+
+def expected(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What M expects after each step of a series (T, 36).
+
+    Returns: mean and standard deviation of the next z (T, 32), the chance of a reward (T,), the mixture weights
+        (T, 5, 32).
+    """
+    log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(rnn.model(inputs[None])))
+    pi = np.exp(log_pi)
+    mean = (pi * mu).sum(axis=1)
+    variance = (pi * (np.exp(2 * log_sigma) + (mu - mean[:, None]) ** 2)).sum(axis=1)
+    return mean, np.sqrt(variance), tf.sigmoid(logit).numpy(), pi
+
+
+def draw_predictions(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
+    """The latents that vary most and the reward of one episode, one step ahead; and the weights of one mixture."""
+    batch = last_series(env_name, vae)
+    length = batch.record["settings"]["lengths"][0] - 1
+    inputs, outputs = batch["rnn_input"][0, :length], batch["rnn_output"][0, :length]
+    mean, std, reward, pi = expected(rnn, inputs)
+    latents = np.argsort(-outputs[:, : config.Z_DIM].var(axis=0))[:LATENTS]
+    figure, all_axes = new_figure(12, 2 * (LATENTS + 2), LATENTS + 2)
+    t = np.arange(1, length + 1)
+    for axes, latent in zip(all_axes, latents, strict=False):
+        axes.fill_between(t, (mean - std)[:, latent], (mean + std)[:, latent], alpha=0.3, label="expected ± std")
+        axes.plot(t, outputs[:, latent], linewidth=1, label="came")
+        axes.set_ylabel(f"z {latent}")
+    all_axes[0].legend(loc="upper right")
+    all_axes[-2].plot(t, reward, linewidth=1, label="expected")
+    all_axes[-2].plot(t, outputs[:, -1], ".", markersize=3, label="came")
+    all_axes[-2].set_ylabel("reward > 0")
+    all_axes[-1].stackplot(t, pi[:, :, latents[0]].T)
+    all_axes[-1].set(ylabel=f"mixture of z {latents[0]}", xlabel="step", ylim=(0, 1))
+    figure.suptitle("M's guess of the next step, told what came so far")
+    save_figure(figure, path)

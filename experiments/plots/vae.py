@@ -1,0 +1,59 @@
+"""What stage 02 left: how frames come back from 32 numbers, and what each of those numbers says."""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+from experiments.plots.canvas import new_figure, save_figure, show_grid
+from pipeline.batches import Batch, real_steps
+from vae.arch import VAE, kl_divergence
+
+PICTURES = 10
+SAMPLE = 2000  # frames to measure the latents by
+MOVED = np.linspace(-3, 3, 9)  # posterior values that a latent is given in the traversal
+TRAVERSED = 12  # latents, the most informative ones
+
+
+def some_frames(batches: list[Batch], count: int) -> np.ndarray:
+    """Real frames from all batches, uint8 (count, 64, 64, 3), the same ones each time."""
+    rng, frames = np.random.default_rng(0), []
+    for batch in batches:
+        episode, step = np.nonzero(real_steps(batch["done_data"]))
+        for i in np.sort(rng.choice(len(step), -(-count // len(batches)))):
+            frames.append(batch["obs_data"][episode[i], step[i]])
+    return np.stack(frames)[np.linspace(0, len(frames) - 1, count).astype(int)]
+
+
+def nats_per_latent(mu: np.ndarray, log_var: np.ndarray) -> np.ndarray:
+    """How much each latent tells of a frame: its KL divergence (32,) in nats, averaged over mu and log_var (n, 32)."""
+    return np.array([kl_divergence(mu[:, [i]], log_var[:, [i]]).numpy().mean() for i in range(config.Z_DIM)])
+
+
+def draw_reconstructions(vae: VAE, batches: list[Batch], path: Path) -> None:
+    """Frames, and below each what the decoder makes of its z."""
+    frames = some_frames(batches, PICTURES)
+    mu, _ = vae.encode(frames, PICTURES)
+    figure, axes = new_figure(PICTURES, 2.4)
+    show_grid(axes, np.stack([frames, vae.decode(mu)]), ["frame", "from z"], [])
+    save_figure(figure, path)
+
+
+def draw_latents(vae: VAE, batches: list[Batch], path: Path) -> None:
+    """Which latents are informative, and what moving each of the most informative ones draws."""
+    frames = some_frames(batches, SAMPLE)
+    mu, log_var = vae.encode(frames, 100)
+    nats = nats_per_latent(mu, log_var)
+    order = np.argsort(-nats)
+    figure, (bars, axes) = new_figure(9, 14, 2, height_ratios=(1, 5))
+    bars.bar(range(config.Z_DIM), nats[order])
+    bars.set_xticks(range(config.Z_DIM), order, fontsize=7)
+    informative = int((nats > 0.1).sum())
+    bars.set(xlabel="latent", ylabel="nats", title=f"KL divergence: {informative} of 32 tell more than 0.1 nats")
+    z = np.repeat(mu[:1], TRAVERSED * len(MOVED), axis=0).reshape(TRAVERSED, len(MOVED), config.Z_DIM)
+    for row, latent in enumerate(order[:TRAVERSED]):
+        z[row, :, latent] = MOVED
+    images = vae.decode(z.reshape(-1, config.Z_DIM)).reshape(TRAVERSED, len(MOVED), *config.FRAME_SHAPE)
+    show_grid(axes, images, [f"z {latent}" for latent in order[:TRAVERSED]], [f"{value:+.2g}" for value in MOVED])
+    axes.set_title("one frame, with one latent moved")
+    save_figure(figure, path)

@@ -1,0 +1,1 @@
+"""Studies: searches with one part changed, scored on the same tracks."""

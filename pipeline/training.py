@@ -1,0 +1,281 @@
+"""Training that can be stopped at any time: what stages 02 and 04 share.
+
+After every epoch the network is validated and everything is saved. state.h5 is the one commit point; the best weights
+and the log follow from it. Batch order and noise are functions of (seed, epoch, step), so a training that was stopped
+and resumed gives the same numbers as one that was not. (One that has reached its --steps within an epoch and is told to
+go further begins another epoch, as no unbroken one would.)
+"""
+
+import csv
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import UserError, first_line
+from pipeline.files import atomic_write, check_folder, check_same, only_one
+from pipeline.networks import are_saved, keras, save_weights, tf, versions
+from pipeline.training_state import check_arrays, read_state, restore, write_state
+
+
+class Trainer(keras.Model):
+    """Fits a network by a loss of several parts, each reported apart.
+
+    A subclass gives `parts`, the names of what `losses_of(data, step)` returns: "loss", the sum, and its summands.
+    """
+
+    parts: tuple[str, ...]
+
+    def __init__(self, network: keras.Model, seed: int):
+        super().__init__(name=f"{network.name}_trainer")
+        self.network, self.seed = network, seed
+        self.trackers = {name: keras.metrics.Mean(name) for name in self.parts}
+
+    @property
+    def metrics(self) -> list:
+        return list(self.trackers.values())
+
+    def losses_of(self, data: object, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        raise NotImplementedError
+
+    def noise_like(self, tensor: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        """Standard normal noise of the shape of `tensor`, always the same for one (seed, step)."""
+        return tf.random.stateless_normal(tf.shape(tensor), seed=[tf.constant(self.seed, tf.int64), step])
+
+    def train_step(self, data: object) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            losses = self.losses_of(data, tf.cast(self.optimizer.iterations, tf.int64))
+        weights = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(losses["loss"], weights), weights)
+        return self._track(losses, data)
+
+    def test_step(self, data: object) -> dict[str, tf.Tensor]:
+        no_step = tf.constant(-1, tf.int64)  # the same noise at every validation
+        return self._track(self.losses_of(data, no_step), data)
+
+    def _track(self, losses: dict[str, tf.Tensor], data: object) -> dict[str, tf.Tensor]:
+        rows = tf.shape(keras.tree.flatten(data)[0])[0]
+        for name, tracker in self.trackers.items():
+            tracker.update_state(losses[name], sample_weight=rows)  # the last batch of a validation may be short
+        return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+
+@dataclass
+class Progress:
+    """What a training has come to.
+
+    Attributes:
+        settings: what resuming must match.
+        history: one row of losses for every epoch done.
+        best: of the epoch with the lowest validation loss, what is said beside its weights; None before there is one.
+        best_weights: the weights of that epoch.
+    """
+
+    settings: dict
+    history: list[dict]
+    best: dict | None = None
+    best_weights: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def best_loss(self) -> float:
+        return self.best["losses"]["val_loss"] if self.best else float("inf")
+
+
+def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
+    """Write all that resuming needs: last weights, optimizer, and the progress, best weights and all."""
+    metadata = {"settings": progress.settings, "history": progress.history, "best": progress.best}
+    write_state(path, metadata, _state_variables(model) | {"best": progress.best_weights})
+
+
+def load_state(path: Path, model: keras.Model, start: str) -> Progress:
+    """Restore a compiled model from `save_state`; returns the progress it had made.
+
+    Raises:
+        UserError: there is nothing to go on from (`start` says how to start), or it does not fit.
+    """
+    metadata, groups = read_state(path, start)
+    try:
+        progress = Progress(metadata["settings"], metadata["history"], metadata["best"], groups.pop("best"))
+        progress.settings.items(), progress.history.copy().append(None)  # a table and a list
+        losses = [row["val_loss"] for row in progress.history]
+        if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
+            raise ValueError("its losses are not those of a training")
+    except Exception as error:  # nonsense in it is as good as damage
+        raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
+    variables = _state_variables(model)
+    check_arrays(path, variables["model"] if progress.best else [], progress.best_weights, start)
+    restore(path, variables, groups, start)
+    return progress
+
+
+def _state_variables(model: keras.Model) -> dict[str, list]:
+    if not model.optimizer.built:
+        model.optimizer.build(model.network.trainable_variables)
+    return {"model": model.network.weights, "optimizer": model.optimizer.variables}
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """After every epoch: the state to resume from, the best weights so far, the log; stops when nothing gets better.
+
+    Args:
+        folder: where state.h5, weights.h5 and log.csv live.
+        trainer: what is trained.
+        progress: where it stands.
+        patience: epochs without a better validation loss after which training stops.
+    """
+
+    def __init__(self, folder: Path, trainer: Trainer, progress: Progress, patience: int):
+        super().__init__()
+        self.folder, self.trainer, self.progress, self.patience = folder, trainer, progress, patience
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.progress.history) + 1}")
+
+    def check(self, loss: float, where: str) -> None:
+        """Stop at a loss that is not finite, before anything that it has spoilt is written."""
+        if not np.isfinite(loss):
+            raise UserError(f"the loss is {loss} at {where}: stopped; the last good weights are kept")
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
+        self.check(row["val_loss"], f"the validation of epoch {epoch + 1}")
+        progress = self.progress
+        progress.history.append(row)
+        if row["val_loss"] < progress.best_loss:
+            metadata = {"settings": progress.settings, "epochs": epoch + 1, "losses": row, "versions": versions()}
+            progress.best, progress.best_weights = metadata, self.trainer.network.get_weights()
+        save_state(self.folder / "state.h5", self.trainer, progress)
+        self.write_results()
+        if self.is_over():
+            self.trainer.stop_training = True
+
+    def write_results(self) -> None:
+        """What follows from the state: the best weights, unless they are there, and the log."""
+        progress, network, path = self.progress, self.trainer.network, self.folder / "weights.h5"
+        if progress.best and not are_saved(path, progress.best):
+            last = network.get_weights()
+            network.set_weights(progress.best_weights)
+            save_weights(network, path, progress.best)
+            network.set_weights(last)
+        with atomic_write(self.folder / "log.csv") as part, open(part, "w", newline="") as file:
+            writer = csv.DictWriter(file, progress.history[0])
+            writer.writeheader()
+            writer.writerows(progress.history)
+
+    def is_over(self) -> bool:
+        """Whether the last `patience` epochs brought no better validation loss."""
+        losses = [row["val_loss"] for row in self.progress.history]
+        return len(losses) > self.patience and min(losses[-self.patience :]) >= min(losses[: -self.patience])
+
+
+def shuffled(places: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Yield the places of each batch of an epoch, which has its own order: whole batches only."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(places))
+    for i in range(0, len(places) - batch_size + 1, batch_size):
+        yield places[order[i : i + batch_size]]
+
+
+def in_order(places: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield places as they come, the last batch shorter."""
+    for i in range(0, len(places), batch_size):
+        yield places[i : i + batch_size]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long to train: `epochs` of `steps_an_epoch` gradient steps, `steps` altogether; None is no such limit."""
+
+    steps_an_epoch: int
+    epochs: int | None
+    steps: int | None
+
+    def spans(self, epoch: int, step: int) -> list[tuple[int, int, int]]:
+        """What is left to do after `epoch` epochs and `step` steps: (first epoch, last epoch + 1, steps an epoch)."""
+        limits = []
+        if self.epochs is not None:
+            limits.append((self.epochs - epoch) * self.steps_an_epoch)
+        if self.steps is not None:
+            limits.append(self.steps - step)
+        whole, rest = divmod(max(0, min(limits)), self.steps_an_epoch)
+        spans = [(epoch, epoch + whole, self.steps_an_epoch), (epoch + whole, epoch + whole + 1, rest)]
+        return [span for span in spans if span[0] < span[1] and span[2]]
+
+
+def fit(
+    trainer: Trainer,
+    folder: Path,
+    settings: dict,
+    schedule: Schedule,
+    new_model: bool,
+    training: Callable[[int], Iterator],
+    validation: Callable[[], Iterator],
+    patience: int,
+) -> None:
+    """Train a compiled `trainer` from scratch or from where it stopped, by Keras' own `fit`.
+
+    Args:
+        settings: what a resumed training must share with the one it goes on from.
+        training: epoch -> iterator over its batches, of the schedule's steps_an_epoch; arrays or dicts of arrays.
+        validation: -> iterator over the validation batches.
+        patience: epochs without a better validation loss after which training stops.
+    """
+    with only_one(folder / ".training.lock", f"training {folder}/"):
+        checkpoint = _start_or_resume(trainer, folder, settings, new_model, patience)
+        done = len(checkpoint.progress.history)
+        spans = schedule.spans(done, int(trainer.optimizer.iterations))
+        if checkpoint.is_over():
+            print(f"{folder}/ is trained: {patience} of {done} epochs brought nothing better; --new_model starts over")
+            return
+        if not spans:
+            print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
+            return
+        check_folder(folder)
+        held_out = _dataset(validation, sum(1 for _ in validation()))
+        for first, stop, steps in spans:
+            if checkpoint.is_over():
+                break
+            stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
+            try:
+                trainer.fit(
+                    stream,
+                    initial_epoch=first,
+                    epochs=stop,
+                    steps_per_epoch=steps,
+                    validation_data=held_out,
+                    callbacks=[checkpoint],
+                    shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
+                    verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
+                )
+            except tf.errors.ResourceExhaustedError:
+                raise MemoryError("for a gradient step, or the data of one") from None
+        if checkpoint.is_over():
+            print(f"no better validation loss for {patience} epochs: stopped early")
+
+
+def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: bool, patience: int) -> Checkpoint:
+    """Where training stands: at the start, or where its state file says, which is then in `trainer` too."""
+    if new_model:
+        return Checkpoint(folder, trainer, Progress(settings, []), patience)
+    progress = load_state(folder / "state.h5", trainer, "add --new_model to start")
+    remedy = "give the settings of before, or --new_model to start over"
+    check_same(str(folder / "state.h5"), progress.settings, settings, remedy)
+    checkpoint = Checkpoint(folder, trainer, progress, patience)
+    checkpoint.write_results()  # it may have been killed before it could
+    return checkpoint
+
+
+def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: int) -> Iterator:
+    for epoch in range(first, stop):
+        yield from islice(training(epoch), steps)
+
+
+def _dataset(batches: Callable[[], Iterator], count: int) -> tf.data.Dataset:
+    """A tf.data stream, read ahead in the background, of the `count` batches that `batches()` yields."""
+    first = next(batches())
+    signature = keras.tree.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), first)
+    stream = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
+    return stream.apply(tf.data.experimental.assert_cardinality(count))

@@ -1,0 +1,73 @@
+"""The agent in memory: V and M loaded from the weights of stages 02 and 04, and C from a file of stage 05."""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+from controller import files as controller_files
+from pipeline.errors import UserError
+
+
+class Agent:
+    """V and M, shared by all controllers that are evaluated on them.
+
+    TensorFlow gets one thread: worker processes fill the cores, and results do not depend on the number of cores.
+
+    Attributes:
+        vae, rnn: the networks (vae.arch.VAE, rnn.arch.RNN).
+        hashes: {"vae": ..., "rnn": ...} of the loaded weights.
+
+    Args:
+        sample_z: encode a frame to a z drawn from N(mu, sigma²) instead of its mean mu (deviation 9).
+        previous_action: condition M on the previous action instead of the current one, as the tutorial does
+            (deviation 8).
+    """
+
+    def __init__(self, sample_z: bool = False, previous_action: bool = False) -> None:
+        from pipeline.networks import set_threads  # imports TensorFlow, which --help and mistakes need not wait for
+        from rnn.arch import RNN
+        from vae.arch import VAE
+
+        set_threads(1)
+        self.vae, self.rnn = VAE(), RNN()
+        self.sample_z, self.previous_action = sample_z, previous_action
+
+    def load(self, folder: Path = Path()) -> dict[str, str]:
+        """Load the weights of stages 02 and 04 below a folder; returns their hashes, {"vae": ..., "rnn": ...}."""
+        vae_path, rnn_path = folder / config.VAE_DIR / "weights.h5", folder / config.RNN_DIR / "weights.h5"
+        vae = self.vae.load(vae_path)
+        self.hashes = {"vae": vae, "rnn": self.rnn.load(rnn_path, vae)}
+        return self.hashes
+
+
+def folder_of(filename: Path | None) -> Path:
+    """The folder with a controller's V and M: the parent of its controller/ folder, else the working directory."""
+    if filename and filename.parent.name == str(config.CONTROLLER_DIR):
+        folder = filename.parent.parent
+        if (folder / config.VAE_DIR / "weights.h5").exists():
+            return folder
+    return Path()
+
+
+def load_agent(filename: Path | None, layout: str | None = None) -> tuple[Agent, np.ndarray | None]:
+    """Load a controller file and the V and M that it was trained with.
+
+    Args:
+        filename: a .json of stage 05; None loads V and M of the working directory alone.
+        layout: order of the weights in the file, a key of controller.files.LAYOUTS; None takes what the file says.
+
+    Returns: the agent, and the controller's weights, float64 (867,), or None.
+
+    Raises:
+        UserError: a file is missing or damaged, or the controller was trained with another V or M.
+    """
+    filename = None if filename is None else Path(filename)
+    weights, _, metadata = controller_files.load(filename, layout) if filename else (None, 0, {})
+    agent = Agent(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
+    folder = folder_of(filename)
+    for name, digest in agent.load(folder).items():
+        if metadata.get(name, digest) != digest:
+            what = f"{filename} was trained with {name} {metadata[name]}, {folder / name}/weights.h5 is {digest}"
+            raise UserError(f"{what}: restore those weights, or train a controller for these")
+    return agent, weights
