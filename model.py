@@ -15,14 +15,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import gymnasium as gym
 import numpy as np
 
 import config
+from controller.files import LAYOUTS
 from display.overlay import compose
 from display.video import Show, open_video
 from display.window import open_window
-from pipeline import cli
 from pipeline.seeds import env_seed_range
 from simulation.agent import Agent, folder_of, load_agent
 from simulation.rollout import Result, Slot, Task, score_unseen_tracks
@@ -35,6 +40,7 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("env_name", nargs="?", default="car_racing", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add("--filename", type=Path, help="controller to play, a .json that stage 05 wrote")
+    add("--layout", choices=LAYOUTS, help="order of the weights in --filename; default: what the file says")
     add("--generate_data_mode", action="store_true", help="drive at random as stage 01 does, without a controller")
     add("--seed", type=cli.seed, default=0, help="another seed, other tracks")
     add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
@@ -134,16 +140,16 @@ def play_by_hand(args: argparse.Namespace) -> None:
 
     with open_window("--play") as show:  # before TensorFlow is loaded: without a display, fail at once
         if args.dream_mode:
-            agent, _ = load_agent(args.filename)
+            agent, _ = load_agent(args.filename, args.layout)
             world = play.Dream(agent, args.temperature, folder_of(args.filename))
         else:
-            world = play.Road(args.env_name, load_agent(args.filename)[0] if args.filename else None)
+            world = play.Road(args.env_name, load_agent(args.filename, args.layout)[0] if args.filename else None)
         play.by_hand(world, env_seed_range("report", args.seed, 0, cli.MAX_EPISODES), args.max_length, show)
 
 
 def watch_agent(args: argparse.Namespace) -> None:
     """Play one track or one dream, and say what it scored."""
-    result = (dream_one if args.dream_mode else play_one)(args, *load_agent(args.filename))
+    result = (dream_one if args.dream_mode else play_one)(args, *load_agent(args.filename, args.layout))
     print(f"{'dreamt ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
     if args.record_video:
         print(f"video in {video_path(args)}")
@@ -154,7 +160,7 @@ def main() -> None:
     if args.play:
         play_by_hand(args)
     elif args.final_mode:
-        agent, weights = load_agent(args.filename)
+        agent, weights = load_agent(args.filename, args.layout)
         score_unseen_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
     else:
         watch_agent(args)

@@ -24,6 +24,7 @@ from pipeline.seeds import env_seed_range
 from pipeline.weights import training_settings
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "episodes")
+RENAMED_SETTINGS = {"patience": "max_steps_without_progress"}  # of searches saved by 0.1.0
 HARD_TRACKS = 8  # of an evaluation
 
 
@@ -54,12 +55,13 @@ class ControllerSearch:
     def load(cls, path: Path) -> "ControllerSearch":
         """The search that `save` kept, ready to go on; UserError when its file is damaged or replays differently."""
         kept = load_search(path)
+        settings = {RENAMED_SETTINGS.get(key, key): value for key, value in kept.settings.items()}
         arrays = kept.coordinates
         try:
             _check_shapes(arrays, len(kept.fitness))
-            _check_turns(kept.settings, int(arrays["start_generation"]), *kept.fitness.shape)
+            _check_turns(settings, int(arrays["start_generation"]), *kept.fitness.shape)
             coordinates = Coordinates(arrays["w0"], arrays["T"])
-            search = cls(path.name.removesuffix(".es.npz"), kept.settings, coordinates)
+            search = cls(path.name.removesuffix(".es.npz"), settings, coordinates)
             search.fitness, search.rows = kept.fitness, arrays["rows"]
             if (np.sum([coordinates.that_move((action,)) for action in config.ACTIONS], axis=0) != 1).any():
                 raise ValueError("its coordinates move several actions, or none")
@@ -68,10 +70,10 @@ class ControllerSearch:
             search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
-            if not kept.settings["sigma_decay"] > 0:  # a turn does not ask for it
+            if not settings["sigma_decay"] > 0:  # a turn does not ask for it
                 raise ValueError("its sigma_decay is not above 0")
-            wide = first_sigma(kept.settings, search.start_generation)
-            if search.start_sigma != wide and not (kept.settings["retrain"] and search.start_generation):
+            wide = first_sigma(settings, search.start_generation)
+            if search.start_sigma != wide and not (settings["retrain"] and search.start_generation):
                 raise ValueError(f"its sigma was {wide} or {search.start_sigma} at first")
             search.optimizer = search._rebuilt()
             same = np.allclose(search.mean_u, arrays["mean_u"], rtol=1e-9, atol=1e-12)
@@ -79,7 +81,7 @@ class ControllerSearch:
             what = f"{path} is not a saved search of a controller, or one of another revision ({first_line(error)})"
             raise UserError(f"{what}: --new_model starts over") from None
         if not same:
-            made = kept.settings.get("versions")
+            made = settings.get("versions")
             raise UserError(f"{path}, made with {made}, replays to another search here: go on there, or --new_model")
         return search
 
