@@ -15,13 +15,17 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 
 import config
 from display.window import open_window
-from pipeline import cli
-from pipeline.batches import claim_batch, read_record, record_path, write_batch
-from pipeline.files import check_same, file_hash
+from pipeline.batches import batch_bytes, claim_batch, read_record, record_path, write_batch
+from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
 from simulation import environments, workers
 from simulation.agent import folder_of
@@ -139,6 +143,8 @@ def main() -> None:
         with open_window("--render 1", 600, 400):  # without a display, fail here, before any work
             pass
     if todo:
+        time_steps = jobs[0].settings["time_steps"]
+        check_disk(config.DATA_DIR, sum(batch_bytes("obs", job.episodes, time_steps) for job in todo))
         episodes = sum(job.episodes for job in todo)
         workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
     left = [str(job.batch) for job in jobs if not is_complete(job)]

@@ -13,10 +13,14 @@ the 32 latents, and loss is their sum.
 import argparse
 from functools import partial
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 
 import config
-from pipeline import cli
 from pipeline.batches import Batch, combined_hash, open_batches, real_steps, split_episodes
 from pipeline.errors import UserError
 

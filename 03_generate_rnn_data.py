@@ -11,11 +11,15 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 from tqdm import tqdm
 
 import config
-from pipeline import cli
 from pipeline.batches import (
     Batch,
     claim_batch,

@@ -13,10 +13,14 @@ likelihood in nats a latent, reward_loss the binary cross-entropy of "something 
 import argparse
 from functools import partial
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 
 import config
-from pipeline import cli
 from pipeline.batches import Batch, check_vae, combined_hash, open_batches, split_episodes
 from pipeline.errors import UserError
 from pipeline.weights import vae_hash

@@ -21,6 +21,11 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 
 import config
@@ -31,7 +36,6 @@ from controller.generation import Evaluate, evaluate_mean, run_generation
 from controller.schedule import turn_begins
 from controller.search import ROW, ControllerSearch, check_settings, weights_to_start_from
 from es import OPTIMIZERS
-from pipeline import cli
 from pipeline.files import check_folder, file_hash, only_one
 from simulation.agent import Agent
 from simulation.dream import DreamSimulator, initial_states_hash

@@ -6,6 +6,7 @@ Nothing here unpickles: arrays are opened with allow_pickle=False, records are j
 """
 
 import hashlib
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -76,6 +77,12 @@ def record_path(kind: str, b: int) -> Path:
 def array_shape(kind: str, name: str, episodes: int, time_steps: int) -> tuple[int, ...]:
     _, fewer, tail = KINDS[kind][name]
     return (episodes, time_steps - fewer, *tail)
+
+
+def batch_bytes(kind: str, episodes: int, time_steps: int) -> int:
+    """Bytes on disk of a batch's arrays."""
+    shapes = {name: array_shape(kind, name, episodes, time_steps) for name in KINDS[kind]}
+    return sum(math.prod(shape) * np.dtype(KINDS[kind][name][0]).itemsize for name, shape in shapes.items())
 
 
 def write_batch(

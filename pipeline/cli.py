@@ -95,8 +95,10 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    """Cores that this process may use; all of the machine's where the system does not say (macOS)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def progress(total: int, unit: str, desc: str | None = None) -> tqdm:

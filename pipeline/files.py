@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -39,6 +40,16 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise UserError(f"cannot write into {folder}/: {error.strerror}") from None
+
+
+def check_disk(folder: Path, needed: int) -> None:
+    """Print how much disk work in `folder` needs, in bytes, and how much is free; UserError when that is less."""
+    folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    free = shutil.disk_usage(folder).free
+    found = f"{needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free"
+    if needed > free:
+        raise UserError(f"not enough disk in {folder.absolute()}: {found}")
+    print(f"disk: {found}")
 
 
 def write_json(path: Path | str, content: object) -> None:

@@ -257,12 +257,16 @@ def fit(
 
 
 def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: bool, patience: int) -> Checkpoint:
-    """Where training stands: at the start, or where its state file says, which is then in `trainer` too."""
-    if new_model:
+    """The start of a training, or the progress in its state file, which is then restored into `trainer`."""
+    state, weights = folder / "state.h5", folder / "weights.h5"
+    if not (new_model or state.exists()):
+        if weights.exists():
+            raise UserError(f"{weights} is there without {state}, which resuming needs: --new_model replaces it")
+        print(f"{folder}/ holds no training to resume: starting from scratch")
+    if new_model or not state.exists():
         return Checkpoint(folder, trainer, Progress(settings, []), patience)
-    progress = load_state(folder / "state.h5", trainer, "add --new_model to start")
-    remedy = "give the settings of before, or --new_model to start over"
-    check_same(str(folder / "state.h5"), progress.settings, settings, remedy)
+    progress = load_state(state, trainer, "--new_model starts over")
+    check_same(str(state), progress.settings, settings, "give the earlier settings, or --new_model to start over")
     checkpoint = Checkpoint(folder, trainer, progress, patience)
     checkpoint.write_results()  # it may have been killed before it could
     return checkpoint

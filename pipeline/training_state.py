@@ -33,10 +33,8 @@ def read_state(path: Path, start: str) -> tuple[dict, dict[str, list[np.ndarray]
     """Read what `write_state` wrote: about, and the groups of arrays.
 
     Raises:
-        UserError: there is nothing to go on from (`start` says how to start), or it is damaged.
+        UserError: it is missing or damaged; `start` says how to start over.
     """
-    if not path.exists():
-        raise UserError(f"there is nothing to go on from ({path} is not there): {start}")
     try:
         content = path.read_bytes()
         if hashlib.sha256(content[:-DIGEST]).digest() != content[-DIGEST:]:

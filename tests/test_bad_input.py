@@ -11,7 +11,7 @@ import pytest
 from conftest import SEARCH, STAGES, full_disk, limit, run_script, snapshot
 from helpers.damage import edit, flipped, forged, json_edit, with_one, zip_bomb
 
-from pipeline.files import only_one
+from pipeline.files import file_hash, only_one
 
 GENERATE, VAE, SERIES, RNN, CONTROLLER = STAGES
 MODEL, REPORT = "model.py", "experiments/report.py"
@@ -285,8 +285,20 @@ def test_files_that_are_not_what_they_should_be(copy_of: Copy, what: str) -> Non
 
 
 @pytest.mark.parametrize(("name", "parts"), [(VAE, ("data",)), (RNN, ("data", "vae/weights.h5"))])
-def test_new_model_forgotten(copy_of: Copy, name: str, parts: tuple[str, ...]) -> None:
-    refused(copy_of(*parts), name, GO_ON[name], "there is nothing to go on from")
+def test_without_new_model_and_state_training_starts_and_says_so(
+    finished: Path, copy_of: Copy, name: str, parts: tuple[str, ...]
+) -> None:
+    """The same weights as with --new_model."""
+    folder, network = copy_of(*parts), {VAE: "vae", RNN: "rnn"}[name]
+    printed = run_script(folder, name, GO_ON[name]).stdout
+    assert f"{network}/ holds no training to resume: starting from scratch\n" in printed
+    assert file_hash(folder / network / "weights.h5") == file_hash(finished / network / "weights.h5")
+
+
+@pytest.mark.parametrize(("name", "network"), [(VAE, "vae"), (RNN, "rnn")])
+def test_weights_without_a_state_are_not_overwritten(copy_of: Copy, name: str, network: str) -> None:
+    folder = copy_of("data", "vae/weights.h5", f"{network}/weights.h5")
+    refused(folder, name, GO_ON[name], f"{network}/weights.h5 is there without {network}/state.h5")
 
 
 @pytest.mark.parametrize(
