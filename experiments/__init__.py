@@ -1,1 +1,5 @@
-"""Everything that compares or reports: report, baselines, studies, benchmarks."""
+"""Everything that compares or reports: figures, results, baselines, studies and benchmarks."""
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]  # the project's folder, which holds the five scripts

@@ -1,4 +1,4 @@
-"""One page with all pictures, which opens in a browser and needs no other file."""
+"""The HTML report: one file that holds all figures and needs no other."""
 
 import base64
 import html
@@ -7,9 +7,9 @@ from pathlib import Path
 import config
 from pipeline.files import atomic_write
 
-Pictures = dict[str, str]  # file names in report/, and what they show
+Figures = dict[str, str]  # file names in report/ -> captions
 
-PAGE = """<!doctype html>
+TEMPLATE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
 <style>
@@ -22,20 +22,20 @@ figure {{ margin: 0 0 2rem; }} img, video {{ width: 100%; height: auto; }}
 """
 
 
-def figure_of(name: str, caption: str) -> str:
-    """A picture or film as HTML that holds its bytes."""
+def figure_element(name: str, caption: str) -> str:
+    """The HTML element of a figure or video of report/, with its bytes inside."""
     content = base64.b64encode((config.REPORT_DIR / name).read_bytes()).decode()
     if name.endswith(".mp4"):
-        shown = f'<video controls loop muted src="data:video/mp4;base64,{content}"></video>'
+        media = f'<video controls loop muted src="data:video/mp4;base64,{content}"></video>'
     else:
-        shown = f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{content}">'
-    return f"<figure>{shown}<figcaption>{html.escape(caption)}</figcaption></figure>"
+        media = f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{content}">'
+    return f"<figure>{media}<figcaption>{html.escape(caption)}</figcaption></figure>"
 
 
-def write_page(title: str, sections: dict[str, Pictures], path: Path) -> None:
-    """Everything in one file."""
+def write_report(title: str, sections: dict[str, Figures], path: Path) -> None:
+    """Write a section for each stage, with its figures, into one HTML file."""
     body = []
-    for name, pictures in sections.items():
-        body += [f"<h2>{name}</h2>", *(figure_of(*picture) for picture in pictures.items())]
+    for name, figures in sections.items():
+        body += [f"<h2>{name}</h2>", *(figure_element(*figure) for figure in figures.items())]
     with atomic_write(path) as part:
-        part.write_text(PAGE.format(title=html.escape(title), body="\n".join(body)))
+        part.write_text(TEMPLATE.format(title=html.escape(title), body="\n".join(body)))

@@ -1,20 +1,25 @@
-"""What came of it: pictures of what every stage left, and the driver's score beside other drivers'.
+"""Figures of what every stage left, and the agent's scores beside those of a random and an untrained one.
 
     python experiments/report.py all car_racing --filename controller/car_racing.cma.2.64.best.json
     python experiments/report.py data                      # sample frames with actions and rewards
     python experiments/report.py vae                       # reconstructions, informative latents, latent traversals
-    python experiments/report.py rnn                       # the next z and the next reward, expected and come
+    python experiments/report.py rnn                       # the next z and the next reward, predicted and observed
     python experiments/report.py controller                # scores, learning curve beside the paper's, weights
     python experiments/report.py dream                     # a dream beside the real episode; errors by horizon
 
-Writes PNGs, dream.mp4 and scores.json into report/. `all` gathers everything in report/index.html, one file that needs
-nothing else. The scores are those of the trained driver, a random one (the exploration policy of stage 01) and an
-untrained agent (every network as it was before it saw anything), on the same unseen tracks.
+Writes PNGs, dream.mp4 and scores.json into report/. `all` also writes report/index.html, one file that holds every
+figure. Three agents are scored on the same unseen tracks: the trained one, the random policy of stage 01, and an
+untrained one (initial networks and a random controller).
 """
 
 import argparse
 from functools import cache
 from pathlib import Path
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import numpy as np
 
@@ -23,11 +28,11 @@ import controller.arch as controller
 from controller.evaluations import EVALUATION
 from controller.files import name_of
 from controller.search import ROW
-from experiments.html_report import Pictures, write_page
-from pipeline import cli
+from experiments.html_report import Figures, write_report
 from pipeline.batches import Batch, open_batches_of
 from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
+from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
 from simulation.agent import Agent, folder_of, load_agent
 from simulation.rollout import Task
@@ -36,12 +41,15 @@ from simulation.simulator import Simulator
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("what", choices=(*SECTIONS, "all"), help="the stage to look at, or all of them")
-    parser.add_argument("env_name", nargs="?", default="car_racing", help=f"one of {', '.join(config.ENVIRONMENTS)}")
-    parser.add_argument("--filename", type=Path, help="controller of stage 05; may be left out where there is only one")
-    parser.add_argument("--init_opt", type=Path, help="the search that this one went on from, for its curve")
-    parser.add_argument("--num_episode", type=cli.episode_count, default=16, help="tracks to score each driver on")
-    parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks")
+    parser.add_argument("what", choices=(*SECTIONS, "all"), help="stage to report on, or all of them")
+    environments = ", ".join(config.ENVIRONMENTS)
+    parser.add_argument("env_name", nargs="?", default="car_racing", help=f"environment: {environments}")
+    parser.add_argument("--filename", type=Path, help="controller of stage 05; needed where there are several")
+    parser.add_argument("--init_opt", type=Path, help="search that this one started from; the curve then includes it")
+    parser.add_argument(
+        "--num_episode", type=cli.episode_count, default=16, help="unseen tracks to score each agent on"
+    )
+    parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     if args.what == "all" and args.filename and folder_of(args.filename).resolve() != Path.cwd():
@@ -49,24 +57,24 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@cache  # opening hashes them, a second a gigabyte
+@cache  # opening a batch hashes it, which takes a second a gigabyte
 def obs_batches(env_name: str) -> list[Batch]:
     return list(open_batches_of(env_name, "obs"))
 
 
 # --- the sections -----------------------------------------------------------------------------------------------------
-def report_data(args: argparse.Namespace) -> Pictures:
+def report_data(args: argparse.Namespace) -> Figures:
     from experiments.plots.data import draw_actions, draw_frames
 
     draw_frames(obs_batches(args.env_name), config.REPORT_DIR / "frames.png")
     draw_actions(obs_batches(args.env_name), config.REPORT_DIR / "actions.png")
     return {
-        "frames.png": "Episodes of stage 01.",
-        "actions.png": "How often each action was taken, and what it gained.",
+        "frames.png": "Episodes recorded by stage 01.",
+        "actions.png": "Distribution of each action, and of the sum of rewards of an episode.",
     }
 
 
-def report_vae(args: argparse.Namespace) -> Pictures:
+def report_vae(args: argparse.Namespace) -> Figures:
     from experiments.plots.vae import draw_latents, draw_reconstructions
 
     agent = Agent()
@@ -74,48 +82,48 @@ def report_vae(args: argparse.Namespace) -> Pictures:
     draw_reconstructions(agent.vae, obs_batches(args.env_name), config.REPORT_DIR / "reconstructions.png")
     draw_latents(agent.vae, obs_batches(args.env_name), config.REPORT_DIR / "latents.png")
     return {
-        "reconstructions.png": "Frames, and what the decoder makes of their 32 numbers.",
-        "latents.png": "What each latent tells, and what it draws.",
+        "reconstructions.png": "Frames, and V's reconstructions from their 32 latents.",
+        "latents.png": "Information in each latent, and traversals of the most informative ones.",
     }
 
 
-def report_rnn(args: argparse.Namespace) -> Pictures:
+def report_rnn(args: argparse.Namespace) -> Figures:
     from experiments.plots.rnn import draw_predictions
 
     agent = Agent()
     hashes = agent.load()
     draw_predictions(agent.rnn, args.env_name, hashes["vae"], config.REPORT_DIR / "predictions.png")
-    return {"predictions.png": "What M expected of an episode, one step ahead, and what came."}
+    return {"predictions.png": "One episode: M's predictions one step ahead, and the observed values."}
 
 
-def report_controller(args: argparse.Namespace) -> Pictures:
+def report_controller(args: argparse.Namespace) -> Figures:
     from experiments.plots.controller import draw_beside_paper, draw_learning_curve, draw_weights, joined, read_settings
 
-    filename = args.filename or only_driver(args.env_name)
+    filename = args.filename or only_controller(args.env_name)
     agent, weights = load_agent(filename)
-    # Files that are missing are missed now, not after minutes of driving.
+    # The logs are read before the rollouts, so that a missing file is reported at once and not after minutes.
     search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
     history, settings = read_history(log_dir, search), read_settings(log_dir / f"{search}.json")
-    begun = not settings.get("init_opt")  # from nothing, as the paper's
+    from_scratch = not settings.get("init_opt")  # as the paper's search
     if args.init_opt:
         if file_hash(args.init_opt) != settings.get("init_opt"):
-            raise UserError(f"--init_opt {args.init_opt} is not the search that {search} went on from")
+            raise UserError(f"--init_opt {args.init_opt} is not the search that {search} started from")
         earlier = folder_of(args.init_opt) / config.LOG_DIR
-        history, begun = joined(read_history(earlier, args.init_opt.name.removesuffix(".es.npz")), history), True
+        history, from_scratch = joined(read_history(earlier, args.init_opt.name.removesuffix(".es.npz")), history), True
     draw_weights(weights, config.REPORT_DIR / "weights.png")
-    scores = score_drivers(args, agent, weights)
+    scores = score_agents(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(filename), "seed": args.seed, "scores": scores})
     random_score = float(np.mean(scores["random"]))
     draw_learning_curve(search, *history, config.REPORT_DIR / "learning_curve.png", random_score)
-    table = ", ".join(f"{name} {np.mean(values):.1f} ± {np.std(values):.1f}" for name, values in scores.items())
-    pictures = {
-        "learning_curve.png": f"The search. Scores over {args.num_episode} unseen tracks: {table}.",
-        "weights.png": "What the controller looks at.",
+    table = "; ".join(f"{name}: {summary(values, 'unseen tracks')}" for name, values in scores.items())
+    figures = {
+        "learning_curve.png": f"Scores of the search by generation. Final scores: {table}.",
+        "weights.png": "The controller's weights by input.",
     }
-    if settings["env_name"] == "car_racing" and not settings.get("dream_mode") and begun:
+    if settings["env_name"] == "car_racing" and not settings.get("dream_mode") and from_scratch:
         draw_beside_paper(search, *history, config.REPORT_DIR / "beside_paper.png")
-        pictures["beside_paper.png"] = "The search, and the paper's."
-    return pictures
+        figures["beside_paper.png"] = "The search beside the paper's."
+    return figures
 
 
 def read_history(log_dir: Path, search: str) -> list[list[dict]]:
@@ -126,7 +134,7 @@ def read_history(log_dir: Path, search: str) -> list[list[dict]]:
     return [read_rows(log_dir / f"{search}.{kind}.json", names) for kind, names in tables.items()]
 
 
-def report_dream(args: argparse.Namespace) -> Pictures:
+def report_dream(args: argparse.Namespace) -> Figures:
     from experiments.plots.dream import draw_dream, draw_errors
 
     agent = Agent()
@@ -135,9 +143,9 @@ def report_dream(args: argparse.Namespace) -> Pictures:
     draw_dream(agent.vae, agent.rnn, args.env_name, vae, *paths)
     draw_errors(agent.rnn, args.env_name, vae, config.REPORT_DIR / "dream_errors.png")
     return {
-        "dream.png": "A real episode, and the dream that goes on from it by the same actions.",
-        "dream.mp4": "The same, moving.",
-        "dream_errors.png": "How fast dream and episode part, beside guessers that know nothing.",
+        "dream.png": "A real episode, and the dream that continues it under the same actions.",
+        "dream.mp4": "The same as a video.",
+        "dream_errors.png": "Error of the dream by horizon, beside two baselines without training.",
     }
 
 
@@ -150,8 +158,8 @@ SECTIONS = {
 }
 
 
-def only_driver(env_name: str) -> Path:
-    """The best controller of the folder, when there is one search of that environment in it."""
+def only_controller(env_name: str) -> Path:
+    """The best controller of the folder, when the folder holds exactly one search of that environment."""
     found = sorted(config.CONTROLLER_DIR.glob(f"{env_name}.*.best.json"))
     if len(found) != 1:
         names = ", ".join(map(str, found)) or "none is there"
@@ -161,35 +169,34 @@ def only_driver(env_name: str) -> Path:
 
 # --- scores -----------------------------------------------------------------------------------------------------------
 def untrained(seed: int) -> tuple[Agent, np.ndarray]:
-    """An agent as it is before stage 02: initial networks, and a first guess of stage 05 as its controller."""
+    """An agent before stage 02: networks with initial weights, and a random controller (867,)."""
     from pipeline.networks import seed_everything
 
     seed_everything(seed)
     return Agent(), np.random.default_rng(seed).normal(0, 0.1, controller.NUM_WEIGHTS)
 
 
-def score_drivers(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> dict[str, list[float]]:
-    """Scores of each driver on the same tracks, printed as a table."""
-    tracks = env_seed_range("report", args.seed, 0, args.num_episode)
+def score_agents(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> dict[str, list[float]]:
+    """Scores of three agents on the same unseen tracks; prints a line for each."""
+    env_seeds = env_seed_range("report", args.seed, 0, args.num_episode)
     max_length = config.ENVIRONMENTS[args.env_name].max_length
-    drivers = {"trained": (agent, weights), "random": (agent, None), "untrained": untrained(args.seed)}
+    agents = {"trained": (agent, weights), "random": (agent, None), "untrained": untrained(args.seed)}
     scores = {}
-    for name, (its_agent, its_weights) in drivers.items():
-        tasks = [Task(its_weights, env_seed, max_length) for env_seed in tracks]
+    for name, (its_agent, its_weights) in agents.items():
+        tasks = [Task(its_weights, env_seed, max_length) for env_seed in env_seeds]
         scores[name] = [result.score for result in Simulator(its_agent, args.env_name).run(tasks)]
-        mean, std, low = np.mean(scores[name]), np.std(scores[name]), min(scores[name])
-        print(f"{name:>10}: {mean:7.1f} ± {std:5.1f} over {len(tracks)} unseen tracks, min {low:.1f}", flush=True)
+        print(f"{name:>10}: {summary(scores[name], 'unseen tracks')}", flush=True)
     return scores
 
 
 def main() -> None:
     args = parse_args()
     drawn = {name: SECTIONS[name](args) for name in (SECTIONS if args.what == "all" else [args.what])}
-    for name in (name for pictures in drawn.values() for name in pictures):
+    for name in (name for figures in drawn.values() for name in figures):
         print(config.REPORT_DIR / name)
     if args.what == "all":
-        write_page(f"World Models, staged: {args.env_name}", drawn, config.REPORT_DIR / "index.html")
-        print(f"everything in one page: {config.REPORT_DIR / 'index.html'}")
+        write_report(f"World Models, staged: {args.env_name}", drawn, config.REPORT_DIR / "index.html")
+        print(f"HTML report: {config.REPORT_DIR / 'index.html'}")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Pictures of what the stages left, a file for each stage; report.py puts them together."""
+"""Figures of the stages' output, one module per stage; report.py collects them."""

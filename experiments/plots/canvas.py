@@ -1,4 +1,4 @@
-"""What the pictures share: figures that need no display, and grids of small images."""
+"""Figures drawn without a display, and grids of small images."""
 
 from pathlib import Path
 
@@ -7,13 +7,13 @@ import numpy as np
 from pipeline.files import atomic_write
 
 GAP = 2  # pixels between the images of a grid
-PAPER = 255
+BACKGROUND = 255
 
 
 def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, height_ratios: tuple[int, ...] | None = None
 ) -> tuple[object, object]:
-    """A figure of so many inches, drawn without a display, and its axes (an array of them if there are several)."""
+    """A figure of width x height inches that needs no display, and its axes (an array where there are several)."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -21,20 +21,21 @@ def new_figure(
 
 
 def save_figure(figure: object, path: Path) -> None:
+    """Write a figure at 120 dots per inch, in the format of the path's suffix."""
     with atomic_write(path) as part:
         figure.savefig(part, dpi=120)
 
 
 def grid(images: np.ndarray) -> np.ndarray:
-    """One picture of many: uint8 (rows, columns, H, W, 3) -> (rows (H + 2), columns (W + 2), 3)."""
+    """One image made of many: uint8 (rows, columns, H, W, 3) -> (rows (H + 2), columns (W + 2), 3)."""
     rows, columns, height, width, _ = images.shape
-    picture = np.full((rows, height + GAP, columns, width + GAP, 3), PAPER, np.uint8)
-    picture[:, :height, :, :width] = images.transpose(0, 2, 1, 3, 4)
-    return picture.reshape(rows * (height + GAP), columns * (width + GAP), 3)
+    image = np.full((rows, height + GAP, columns, width + GAP, 3), BACKGROUND, np.uint8)
+    image[:, :height, :, :width] = images.transpose(0, 2, 1, 3, 4)
+    return image.reshape(rows * (height + GAP), columns * (width + GAP), 3)
 
 
 def show_grid(axes: object, images: np.ndarray, row_names: list[str], column_names: list[str]) -> None:
-    """Draw a grid of images with its rows and columns named; none are named by []."""
+    """Draw a grid of images with named rows and columns; [] leaves the names out."""
     rows, columns, height, width, _ = images.shape
     axes.imshow(grid(images), interpolation="nearest")
     axes.set_yticks([(height + GAP) * row + height / 2 for row in range(rows)] if row_names else [], row_names)

@@ -1,4 +1,4 @@
-"""What stage 05 left: how the search went, and what the controller looks at."""
+"""Figures of stage 05: the course of a search, and the controller's weights."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.files import read_json
 
 
 def draw_weights(weights: np.ndarray, path: Path) -> None:
-    """The controller's weights (867,) by input: z, then h."""
+    """Bars of the controller's weights (867,) by input, z and then h, one panel per action."""
     W, b = controller.unpack(weights)
     figure, all_axes = new_figure(12, 7, 3)
     for axes, name, row, bias in zip(all_axes, config.ACTIONS, W, b, strict=True):
@@ -29,13 +29,19 @@ def draw_learning_curve(
     evaluations: list[dict],
     path: Path,
     random_score: float | None = None,
-    evaluated: str = "mean of the search",
+    evaluated: str = "mean of the search distribution",
 ) -> None:
-    """Population and evaluations of a search by generation; the random driver's score, if given, for comparison."""
+    """Scores of the population and of the evaluations by generation.
+
+    Args:
+        rows, evaluations: as `read_rows` returns them.
+        random_score: mean score of the random policy, drawn for comparison.
+        evaluated: the label of what was evaluated.
+    """
     figure, axes = new_figure(8, 5)
     generation = [row["generation"] for row in rows]
     axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
-    axes.plot(generation, [row["mean"] for row in rows], label="population: mean, and min to max")
+    axes.plot(generation, [row["mean"] for row in rows], label="population: mean, min to max")
     axes.errorbar(
         [row["generation"] for row in evaluations],
         [row["mean"] for row in evaluations],
@@ -45,52 +51,57 @@ def draw_learning_curve(
         label=f"{evaluated} on unseen tracks ± std",
     )
     if random_score is not None:
-        axes.axhline(random_score, linestyle=":", color="grey", label="random driver")
+        axes.axhline(random_score, linestyle=":", color="grey", label="random policy")
     axes.set(xlabel="generation", ylabel="score", title=name)
     axes.legend()
     axes.grid(alpha=0.3)
     save_figure(figure, path)
 
 
-# The paper's own search on 64 cores: generation, hours, score of its best. The scores are those of its curve (arXiv
-# 1803.10122), the hours of its authors' log, carracing/log/carracing.cma.16.64.hist.json of WorldModelsExperiments.
+# The paper's own search on 64 cores: generation, hours, score of the best. The scores are read from its curve (arXiv
+# 1803.10122); the hours are from the authors' log, carracing/log/carracing.cma.16.64.hist.json of
+# WorldModelsExperiments.
 PAPER_CURVE = np.array([(25, 15.1, 823), (50, 29.3, 867), (200, 114.1, 880), (1800, 1119, 900)])
-PAPER_EPISODES = 64 * 16  # a generation
+PAPER_EPISODES = 64 * 16  # per generation
 
 
 def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path: Path) -> None:
-    """Evaluations of a search of the car, and the paper's, by episodes driven and by hours."""
+    """Evaluations of a CarRacing search and of the paper's, by episodes and by wall time in hours."""
     figure, all_axes = new_figure(11, 4, columns=2)
-    driven = np.cumsum([row["episodes"] for row in rows])
+    episodes = np.cumsum([row["episodes"] for row in rows])
     hours = np.array([row["seconds"] for row in rows]) / 3600
     evaluations = [row for row in evaluations if 0 < row["generation"] <= len(rows)]
-    at = [int(row["generation"]) - 1 for row in evaluations]
+    index = [int(row["generation"]) - 1 for row in evaluations]
     means, stds = ([row[key] for row in evaluations] for key in ("mean", "std"))
     generations, paper_hours, paper_scores = PAPER_CURVE.T
     sides = (
-        ("episodes driven", driven[at], generations * PAPER_EPISODES),
-        ("hours of the search", hours[at], paper_hours),
+        ("episodes", episodes[index], generations * PAPER_EPISODES),
+        ("wall time of the search (hours)", hours[index], paper_hours),
     )
-    for axes, (what, ours, papers) in zip(all_axes, sides, strict=True):
-        axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search ± std")
+    for axes, (xlabel, ours, papers) in zip(all_axes, sides, strict=True):
+        axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search distribution ± std")
         axes.plot(papers, paper_scores, "s--", color="grey", label="the paper, on 64 cores")
-        axes.set(xscale="log", xlabel=what, ylabel="score on unseen tracks")
+        axes.set(xscale="log", xlabel=xlabel, ylabel="score on unseen tracks")
         axes.grid(alpha=0.3)
     all_axes[0].legend(loc="lower right")
     save_figure(figure, path)
 
 
 def joined(earlier: list[list[dict]], later: list[list[dict]]) -> list[list[dict]]:
-    """Rows and evaluations of a search and of the one that went on from it, as one: generations and seconds run on."""
+    """Rows and evaluations of a search and of the one that started from it; generations and seconds accumulate."""
     if not earlier[0]:
         return later
-    before = {name: earlier[0][-1][name] for name in ("generation", "seconds")}
-    moved = [[row | {key: row[key] + before[key] for key in before if key in row} for row in rows] for rows in later]
-    return [first + then for first, then in zip(earlier, moved, strict=True)]
+    offset = {name: earlier[0][-1][name] for name in ("generation", "seconds")}
+    moved = [[row | {key: row[key] + offset[key] for key in offset if key in row} for row in rows] for rows in later]
+    return [first + second for first, second in zip(earlier, moved, strict=True)]
 
 
 def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
-    """The rows of a search's history, each with the numbers of those names; UserError when they are something else."""
+    """Read the rows of a search's history; each maps exactly `names` to numbers.
+
+    Raises:
+        UserError: the file is missing, broken, or holds something else.
+    """
     rows = read_json(path)
     if not isinstance(rows, list) or not all(isinstance(row, dict) and names == tuple(row) for row in rows):
         raise UserError(f"{path} is not the history of a search: need rows of {', '.join(names)}")
@@ -100,8 +111,8 @@ def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
 
 
 def read_settings(path: Path) -> dict:
-    """The settings of a search; UserError when they are something else."""
+    """Read the settings of a search; UserError when the file is missing, broken, or holds something else."""
     settings = read_json(path)
     if not isinstance(settings, dict) or type(settings.get("env_name")) is not str:
-        raise UserError(f"{path} does not hold the settings of a search: it does not say env_name")
+        raise UserError(f"{path} does not hold the settings of a search: env_name is missing")
     return settings

@@ -1,4 +1,4 @@
-"""What stage 01 left: frames with what was done and gained at them, and how the actions are spread."""
+"""Figures of stage 01: frames with actions and rewards, and the distribution of actions."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ EPISODES, FRAMES = 4, 8
 
 
 def draw_frames(batches: list[Batch], path: Path) -> None:
-    """Some episodes of some batches, a row each: frames in their order, with action and reward below."""
+    """One episode per row, from batches spread over all: frames in order, with action and reward below."""
     chosen = [batches[i] for i in np.linspace(0, len(batches) - 1, EPISODES).astype(int)]
     figure, all_axes = new_figure(1.3 * FRAMES, 1.75 * EPISODES, EPISODES)
     for row, (axes, batch) in enumerate(zip(all_axes, chosen, strict=True)):
@@ -25,15 +25,15 @@ def draw_frames(batches: list[Batch], path: Path) -> None:
                 f"t={step}  reward {batch['reward_data'][episode, step]:.1f}\n{steer:+.2f} {gas:.2f} {brake:.2f}"
             )
         show_grid(axes, batch["obs_data"][episode, steps][None], [f"batch {batch.number}"], captions)
-    figure.suptitle("frames, with the reward on arriving there and the action taken there (steer, gas, brake)")
+    figure.suptitle("frames at step t, with the reward received on arriving and the action taken (steer, gas, brake)")
     save_figure(figure, path)
 
 
 def draw_actions(batches: list[Batch], path: Path) -> None:
-    """How often each action was taken, and what the episodes gained."""
+    """Histograms of each action and of the sum of rewards per episode."""
     figure, all_axes = new_figure(12, 3, 1, config.ACTION_DIM + 1)
-    taken = [batch["action_data"][~batch["done_data"]] for batch in batches]  # none was, after an end
-    actions = np.concatenate(taken)[::7]
+    recorded = [batch["action_data"][~batch["done_data"]] for batch in batches]  # no action follows the end
+    actions = np.concatenate(recorded)[::7]
     for axes, name, values in zip(all_axes, config.ACTIONS, actions.T, strict=False):
         axes.hist(values, bins=40, log=True)
         axes.set(title=name, ylabel="frames (every seventh)")

@@ -1,4 +1,4 @@
-"""What stage 04 left: what M expected of an episode beside what came."""
+"""Figure of stage 04: M's predictions along one episode beside the observed values."""
 
 from functools import cache
 from pathlib import Path
@@ -14,19 +14,19 @@ from rnn.arch import RNN, split_mixture
 LATENTS = 4
 
 
-@cache  # opening hashes it
+@cache  # opening a batch hashes it
 def last_series(env_name: str, vae: str) -> Batch:
-    """The last batch of series of an environment, encoded with the VAE of this hash."""
+    """The last batch of latent series of an environment; `vae` is the hash of the VAE that must have encoded it."""
     batch = open_batch("rnn", find_batches_of(env_name, "rnn")[-1])
     check_vae([batch], vae)
     return batch
 
 
-def expected(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What M expects after each step of a series (T, 36).
+def predicted(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """M's predictions after each step of a series, float32 (T, 36).
 
-    Returns: mean and standard deviation of the next z (T, 32), the chance of a reward (T,), the mixture weights
-        (T, 5, 32).
+    Returns: mean and standard deviation of the next z (T, 32) each, probability of a positive reward (T,), mixture
+        weights (T, 5, 32).
     """
     log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(rnn.model(inputs[None])))
     pi = np.exp(log_pi)
@@ -36,23 +36,23 @@ def expected(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def draw_predictions(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
-    """The latents that vary most and the reward of one episode, one step ahead; and the weights of one mixture."""
+    """One-step predictions of the latents that vary most and of the reward; and the weights of one mixture."""
     batch = last_series(env_name, vae)
     length = batch.record["settings"]["lengths"][0] - 1
     inputs, outputs = batch["rnn_input"][0, :length], batch["rnn_output"][0, :length]
-    mean, std, reward, pi = expected(rnn, inputs)
+    mean, std, reward, pi = predicted(rnn, inputs)
     latents = np.argsort(-outputs[:, : config.Z_DIM].var(axis=0))[:LATENTS]
     figure, all_axes = new_figure(12, 2 * (LATENTS + 2), LATENTS + 2)
     t = np.arange(1, length + 1)
     for axes, latent in zip(all_axes, latents, strict=False):
-        axes.fill_between(t, (mean - std)[:, latent], (mean + std)[:, latent], alpha=0.3, label="expected ± std")
-        axes.plot(t, outputs[:, latent], linewidth=1, label="came")
+        axes.fill_between(t, (mean - std)[:, latent], (mean + std)[:, latent], alpha=0.3, label="predicted ± std")
+        axes.plot(t, outputs[:, latent], linewidth=1, label="observed")
         axes.set_ylabel(f"z {latent}")
     all_axes[0].legend(loc="upper right")
-    all_axes[-2].plot(t, reward, linewidth=1, label="expected")
-    all_axes[-2].plot(t, outputs[:, -1], ".", markersize=3, label="came")
+    all_axes[-2].plot(t, reward, linewidth=1, label="predicted")
+    all_axes[-2].plot(t, outputs[:, -1], ".", markersize=3, label="observed")
     all_axes[-2].set_ylabel("reward > 0")
     all_axes[-1].stackplot(t, pi[:, :, latents[0]].T)
     all_axes[-1].set(ylabel=f"mixture of z {latents[0]}", xlabel="step", ylim=(0, 1))
-    figure.suptitle("M's guess of the next step, told what came so far")
+    figure.suptitle("M's prediction of the next step, conditioned on all steps so far")
     save_figure(figure, path)

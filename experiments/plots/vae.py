@@ -1,4 +1,4 @@
-"""What stage 02 left: how frames come back from 32 numbers, and what each of those numbers says."""
+"""Figures of stage 02: reconstructions, information per latent, and latent traversals."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ from experiments.plots.canvas import new_figure, save_figure, show_grid
 from pipeline.batches import Batch, real_steps
 from vae.arch import VAE, kl_divergence
 
-PICTURES = 10
-SAMPLE = 2000  # frames to measure the latents by
-MOVED = np.linspace(-3, 3, 9)  # posterior values that a latent is given in the traversal
+RECONSTRUCTED = 10  # frames
+SAMPLE = 2000  # frames over which the information per latent is averaged
+TRAVERSAL = np.linspace(-3, 3, 9)  # values of one latent, in standard deviations of the prior
 TRAVERSED = 12  # latents, the most informative ones
 
 
 def some_frames(batches: list[Batch], count: int) -> np.ndarray:
-    """Real frames from all batches, uint8 (count, 64, 64, 3), the same ones each time."""
+    """A fixed sample of real frames from all batches, uint8 (count, 64, 64, 3)."""
     rng, frames = np.random.default_rng(0), []
     for batch in batches:
         episode, step = np.nonzero(real_steps(batch["done_data"]))
@@ -26,21 +26,21 @@ def some_frames(batches: list[Batch], count: int) -> np.ndarray:
 
 
 def nats_per_latent(mu: np.ndarray, log_var: np.ndarray) -> np.ndarray:
-    """How much each latent tells of a frame: its KL divergence (32,) in nats, averaged over mu and log_var (n, 32)."""
+    """KL divergence of each latent in nats (32,), averaged over n frames; mu and log_var (n, 32)."""
     return np.array([kl_divergence(mu[:, [i]], log_var[:, [i]]).numpy().mean() for i in range(config.Z_DIM)])
 
 
 def draw_reconstructions(vae: VAE, batches: list[Batch], path: Path) -> None:
-    """Frames, and below each what the decoder makes of its z."""
-    frames = some_frames(batches, PICTURES)
-    mu, _ = vae.encode(frames, PICTURES)
-    figure, axes = new_figure(PICTURES, 2.4)
+    """Frames, and below each its reconstruction from the mean of z."""
+    frames = some_frames(batches, RECONSTRUCTED)
+    mu, _ = vae.encode(frames, RECONSTRUCTED)
+    figure, axes = new_figure(RECONSTRUCTED, 2.4)
     show_grid(axes, np.stack([frames, vae.decode(mu)]), ["frame", "from z"], [])
     save_figure(figure, path)
 
 
 def draw_latents(vae: VAE, batches: list[Batch], path: Path) -> None:
-    """Which latents are informative, and what moving each of the most informative ones draws."""
+    """Information per latent, and traversals of the most informative latents of one frame."""
     frames = some_frames(batches, SAMPLE)
     mu, log_var = vae.encode(frames, 100)
     nats = nats_per_latent(mu, log_var)
@@ -49,11 +49,11 @@ def draw_latents(vae: VAE, batches: list[Batch], path: Path) -> None:
     bars.bar(range(config.Z_DIM), nats[order])
     bars.set_xticks(range(config.Z_DIM), order, fontsize=7)
     informative = int((nats > 0.1).sum())
-    bars.set(xlabel="latent", ylabel="nats", title=f"KL divergence: {informative} of 32 tell more than 0.1 nats")
-    z = np.repeat(mu[:1], TRAVERSED * len(MOVED), axis=0).reshape(TRAVERSED, len(MOVED), config.Z_DIM)
+    bars.set(xlabel="latent", ylabel="nats", title=f"KL divergence: {informative} of 32 latents above 0.1 nats")
+    z = np.repeat(mu[:1], TRAVERSED * len(TRAVERSAL), axis=0).reshape(TRAVERSED, len(TRAVERSAL), config.Z_DIM)
     for row, latent in enumerate(order[:TRAVERSED]):
-        z[row, :, latent] = MOVED
-    images = vae.decode(z.reshape(-1, config.Z_DIM)).reshape(TRAVERSED, len(MOVED), *config.FRAME_SHAPE)
-    show_grid(axes, images, [f"z {latent}" for latent in order[:TRAVERSED]], [f"{value:+.2g}" for value in MOVED])
-    axes.set_title("one frame, with one latent moved")
+        z[row, :, latent] = TRAVERSAL
+    images = vae.decode(z.reshape(-1, config.Z_DIM)).reshape(TRAVERSED, len(TRAVERSAL), *config.FRAME_SHAPE)
+    show_grid(axes, images, [f"z {latent}" for latent in order[:TRAVERSED]], [f"{value:+.2g}" for value in TRAVERSAL])
+    axes.set_title("one frame, with one latent changed")
     save_figure(figure, path)
