@@ -1,8 +1,9 @@
-"""What the networks need around them: TensorFlow without its noise, its threads, its seeds, files of weights.
+"""The import of Keras and TensorFlow, their threads and seeds, and weight files.
 
-This is the one place that imports TensorFlow: the arch.py files and training.py get it from here.
+All other modules import Keras and TensorFlow from here, so that their start-up messages are silenced in one place.
 """
 
+import gc
 import os
 import platform
 import sys
@@ -21,7 +22,7 @@ from pipeline.weights import training_settings
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Drop what native code writes to stderr: TensorFlow's first lines do not ask any log level."""
+    """Discard what native code writes to stderr: TensorFlow's first messages ignore every log level."""
     sys.stderr.flush()
     saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
@@ -33,56 +34,80 @@ def _silent_stderr() -> Iterator[None]:
         os.close(null)
 
 
+@contextmanager
+def _quick_import() -> Iterator[None]:
+    """Import Keras in two thirds of the time: without garbage collection and matplotlib, which its galleries use.
+
+    None in sys.modules makes `import matplotlib` an ImportError, as on a machine without it; Keras expects that.
+    """
+    hidden = "matplotlib" not in sys.modules
+    if hidden:
+        sys.modules["matplotlib"] = None
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+        if hidden:
+            del sys.modules["matplotlib"]
+
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-with _silent_stderr():
+with _silent_stderr(), _quick_import():
     import keras
     import tensorflow as tf
 
 
 def set_threads(threads: int) -> None:
-    """Give TensorFlow this many threads, before its first operation; RuntimeError when it is too late for that."""
+    """Set TensorFlow's number of threads; RuntimeError after its first operation."""
     if tf.config.threading.get_intra_op_parallelism_threads() != threads:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(threads)
 
 
 def seed_everything(seed: int) -> None:
-    """Make initial weights a function of `seed` and every operation deterministic."""
+    """Seed the initial weights and make every TensorFlow operation deterministic."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()
 
 
 def versions() -> dict[str, str]:
-    """Versions worth keeping beside results."""
+    """The versions of Python and the libraries, as stored in metadata."""
     return {"python": platform.python_version(), "tensorflow": tf.__version__, "keras": keras.__version__}
 
 
-ROOM = 2**20  # bytes; what HDF5 may need besides the numbers
+HDF5_OVERHEAD = 2**20  # bytes that a weight file may need in addition to the weights
 
 
 def save_weights(model: keras.Model, path: Path, metadata: dict) -> None:
-    """Write the weights alone to `path` (HDF5), and what is known about them to the .json beside it.
+    """Write the weights of an uncompiled model to `path` (HDF5) and their metadata to the .json beside it.
 
-    Keras insists on names that end in .weights.h5 and drags the optimizer of a compiled model along; readers of the
-    tutorial expect vae/weights.h5. So an uncompiled model saves under another name, and the file is renamed.
-    Where the disk is full HDF5 crashes: whether there is room is tried before.
+    Raises:
+        UserError: a file cannot be written.
     """
-    about_path = path.with_suffix(".json")
+    # Keras 3 only writes and reads names that end in .weights.h5, while the tutorial's file is vae/weights.h5: hence
+    # the alias here and in load_weights (test_saved_weights_are_the_same_network in test_vae.py). A compiled model's
+    # file would also contain the optimizer.
+    metadata_path = path.with_suffix(".json")
     with atomic_write(path) as part:
         alias = part.with_suffix(".weights.h5")
         try:
-            alias.write_bytes(bytes(ROOM + sum(weight.nbytes for weight in model.get_weights())))
+            # HDF5 crashes the process on a full disk, so reserve the space first (test_a_full_disk in
+            # test_bad_input.py).
+            alias.write_bytes(bytes(HDF5_OVERHEAD + sum(weight.nbytes for weight in model.get_weights())))
             model.save_weights(alias)
             os.replace(alias, part)
         finally:
             alias.unlink(missing_ok=True)
-        about_path.unlink(missing_ok=True)  # of other weights: better none than one that lies
-    write_json(about_path, metadata | {"weights_sha256": file_hash(path)})
+        metadata_path.unlink(missing_ok=True)  # a kill before the next line must not leave metadata of other weights
+    write_json(metadata_path, metadata | {"weights_sha256": file_hash(path)})
 
 
 def are_saved(path: Path, metadata: dict) -> bool:
-    """Whether `save_weights(…, path, about)` ran to its end, and neither file was changed since."""
+    """Whether `save_weights(…, path, metadata)` has finished and neither of its files has changed since."""
     try:
         return read_json(path.with_suffix(".json")) == metadata | {"weights_sha256": file_hash(path)}
     except UserError:
@@ -92,23 +117,26 @@ def are_saved(path: Path, metadata: dict) -> bool:
 def load_weights(model: keras.Model, path: Path, maker: str) -> str:
     """Load weights into `model` and return their hash.
 
+    Args:
+        maker: the command that produces the file, for the error message.
+
     Raises:
-        UserError: there are none (`maker` is the script that makes them), or they are damaged or of another network.
+        UserError: the file is missing, damaged or of another network.
     """
     if not path.exists():
         raise UserError(f"{path} is not there: run {maker} first")
     digest = file_hash(path)
     training_settings(path)
     with TemporaryDirectory() as folder:
-        alias = Path(folder) / "network.weights.h5"
+        alias = Path(folder) / "network.weights.h5"  # see save_weights
         alias.symlink_to(path.resolve())
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("error", UserWarning)  # Keras only warns of layers that the file lacks
+                warnings.simplefilter("error", UserWarning)  # Keras only warns about layers missing from the file
                 model.load_weights(alias)
-        except Exception as error:  # a damaged file makes its readers raise whatever they like
-            what = f"{path} does not fit this {model.name}: another architecture, or broken"
+        except Exception as error:  # Keras and h5py raise many types of error on a damaged file
+            what = f"{path} does not fit this {model.name}: another architecture, or a damaged file"
             raise UserError(f"{what} ({first_line(error)})") from None
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
-        raise UserError(f"{path} holds numbers that are not finite")
+        raise UserError(f"{path} contains values that are not finite")
     return digest
