@@ -28,15 +28,16 @@ compare: setup ## every agent there is on the same 100 tracks
 	$(PY) experiments/studies/compare.py --folder train/seed$(SEED) --seed $(SEED)
 check: setup ## style, import rule and unit tests, without training: two minutes
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m pytest -n 2 --dist loadfile -m "not slow"
-test: setup ## all tests but those of make test-all
+test: setup ## all tests
 	$(PY) -m pytest -n 2 --dist loadfile --durations 20
-test-all: setup ## all tests, the longest too
-	$(PY) -m pytest -n 2 --dist loadfile --durations 20 -m "long or not long"
+test-all: test faults ## make test, then make faults: two hours
 bench: setup ## every speed beside another implementation's: docs/speed.md
 	$(PIP) -e '.[compare]' && $(PY) experiments/benchmarks/bench.py
 faults: setup ## kill every stage a hundred times, resume it, and look for what was lost
 	$(PY) tests/faults/harness.py --kills 100
 clean: ## remove caches and reports; data, weights and controllers stay
 	rm -rf .pytest_cache .ruff_cache report build *.egg-info && find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
-clean-demo clean-train: ## name what demo/ or train/ hold, and remove it with CONFIRM=1
-	@sh recipes/clean.sh $(@:clean-%=%)
+clean-demo: ## name what demo/ holds; with CONFIRM=1, remove it
+	@sh recipes/clean.sh demo
+clean-train: ## name what train/ holds; with CONFIRM=1, remove it
+	@sh recipes/clean.sh train

@@ -10,12 +10,12 @@ set -eu
 ROUND=${ROUND:-4}
 last=../round$((ROUND - 1))
 folder=$root/train/seed$SEED/round$ROUND
-need_disk 5 "$folder"
-cd "$folder"
-if ! [ -e "$last/controller/car_racing.cma.4.64.best.json" ]; then
+if ! [ -e "$root/train/seed$SEED/round$((ROUND - 1))/controller/car_racing.cma.4.64.best.json" ]; then
     echo "$0: error: train/seed$SEED/round$((ROUND - 1)) holds no controller: run make train SEED=$SEED first" >&2
     exit 2
 fi
+need_disk 5 "$folder"
+cd "$folder"
 
 link_data "$last"
 python "$root/01_generate_data.py" car_racing --total_episodes 1000 --start_batch $((5 * ROUND - 5)) --seed "$SEED" \
