@@ -24,7 +24,7 @@ from pipeline.batches import (
     Batch,
     claim_batch,
     find_batches,
-    is_positive,
+    positive_reward,
     open_batch,
     read_record,
     real_steps,
@@ -49,7 +49,7 @@ def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.n
     for episode in range(batch.episodes):
         frames = batch["obs_data"][episode]
         mu, log_var = vae.encode(frames, rows=len(frames))
-        gained = is_positive(batch["reward_data"][episode])[:, None]
+        gained = positive_reward(batch["reward_data"][episode])[:, None]
         action = batch["action_data"][episode]
         yield {
             "rnn_input": np.concatenate([mu, action, gained], axis=1)[:-1],

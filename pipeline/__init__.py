@@ -1,1 +1,1 @@
-"""What the stages share: files, batches, seeds, resumable training, Keras, command-line types."""
+"""Shared code of the stages: files, batches, seeds, resumable training, Keras, command-line types."""

@@ -1,8 +1,8 @@
-"""The files between the stages: names, shapes, validation, atomic writes, memory maps.
+"""Batch files that the stages exchange: names, shapes, validation, atomic writes, memory maps.
 
-A *batch* is a set of arrays over some hundred episodes and a json record, written last: a batch exists when its record
-does. `obs` batches hold what the car saw and did (stage 01), `rnn` batches the same as latent series (stage 03).
-Nothing here unpickles: arrays are opened with allow_pickle=False, records are json.
+A *batch* is a set of arrays over a few hundred episodes and a json record. The record is written last, so a batch
+exists only when its record does. `obs` batches hold frames, actions and rewards (stage 01), `rnn` batches the same
+episodes as latent series (stage 03). Nothing is unpickled: arrays are opened with allow_pickle=False, records are json.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ import config
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, claim, file_hash, read_json, write_json
 
-# kind -> array -> (dtype, steps fewer than time_steps, shape of one step)
+# kind -> array -> (dtype, number of steps missing from time_steps, shape of one step)
 KINDS = {
     "obs": {
         "obs_data": (np.uint8, 0, config.FRAME_SHAPE),
@@ -37,9 +37,9 @@ MAKER = {"obs": "01_generate_data.py", "rnn": "03_generate_rnn_data.py"}
 
 
 class ArrayWriter:
-    """Writes a .npy row by row, so that memory stays flat.
+    """A .npy file written row by row, so that memory stays flat.
 
-    A memory map would do the same, but kills the process with a bus error when the disk is full.
+    A memory map would stay flat too, but a full disk then kills the process with a bus error.
     """
 
     def __init__(self, path: Path, dtype: np.dtype, shape: tuple[int, ...]):
@@ -49,7 +49,7 @@ class ArrayWriter:
         np.lib.format.write_array_header_1_0(self.file, {"descr": descr, "fortran_order": False, "shape": shape})
 
     def append(self, row: np.ndarray) -> None:
-        """Add one episode; a row of another shape is a bug, not a file."""
+        """Append one episode, an array of shape `self.shape[1:]`."""
         assert row.shape == self.shape[1:], (row.shape, self.shape)
         self.file.write(np.ascontiguousarray(row, self.dtype).data)
         self.rows += 1
@@ -62,7 +62,7 @@ class ArrayWriter:
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether no number is NaN or infinite; bytes and truth values cannot be, and cost nothing."""
+    """Whether no value is NaN or infinite; integers and booleans are finite by type and are not scanned."""
     return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
 
@@ -75,12 +75,12 @@ def record_path(kind: str, b: int) -> Path:
 
 
 def array_shape(kind: str, name: str, episodes: int, time_steps: int) -> tuple[int, ...]:
-    _, fewer, tail = KINDS[kind][name]
-    return (episodes, time_steps - fewer, *tail)
+    _, missing_steps, step_shape = KINDS[kind][name]
+    return (episodes, time_steps - missing_steps, *step_shape)
 
 
 def batch_bytes(kind: str, episodes: int, time_steps: int) -> int:
-    """Bytes on disk of a batch's arrays."""
+    """Size of a batch's arrays on disk, in bytes."""
     shapes = {name: array_shape(kind, name, episodes, time_steps) for name in KINDS[kind]}
     return sum(math.prod(shape) * np.dtype(KINDS[kind][name][0]).itemsize for name, shape in shapes.items())
 
@@ -92,13 +92,14 @@ def write_batch(
 
     Args:
         kind: "obs" or "rnn".
-        rows: one dict an episode, array name -> array of that episode.
-        settings: what the batch was made with; kept in the record.
+        rows: one dict per episode, array name -> array of that episode.
+        settings: the settings that produced the batch, stored in the record.
 
     Raises:
-        UserError: it cannot be written, or an episode holds NaN or infinity: those would be noticed in stage 04.
+        UserError: a file cannot be written, or an episode contains NaN or infinity, which would only surface as a
+            failed training in stage 04.
     """
-    with ExitStack() as files:  # every file is renamed into its place when this block ends
+    with ExitStack() as files:  # all files are renamed into place when this block ends
         parts = {name: files.enter_context(atomic_write(array_path(name, b))) for name in KINDS[kind]}
         writers = {
             name: ArrayWriter(parts[name], KINDS[kind][name][0], array_shape(kind, name, episodes, time_steps))
@@ -110,18 +111,18 @@ def write_batch(
             for row in rows:
                 for name, writer in writers.items():
                     if not is_finite(row[name]):
-                        raise UserError(f"{name} of batch {b}, episode {writer.rows}: a number is not finite")
+                        raise UserError(f"{name} of batch {b}, episode {writer.rows}: a value is not finite")
                     writer.append(row[name])
         hashes = {name: file_hash(part) for name, part in parts.items()}
         assert all(writer.rows == episodes for writer in writers.values())
-        record_path(kind, b).unlink(missing_ok=True)  # from here until the new record, there is no batch
+        record_path(kind, b).unlink(missing_ok=True)  # no record, no batch: a kill during the renames is safe
     record = {"settings": settings, "episodes": episodes, "time_steps": time_steps, "sha256": hashes}
     write_json(record_path(kind, b), record)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch on disk: its number, its record, and memory maps of its arrays."""
+    """A batch on disk: number, record and memory-mapped arrays."""
 
     number: int
     record: dict
@@ -136,31 +137,31 @@ class Batch:
 
     @property
     def hash(self) -> str:
-        """One hash for all of its arrays."""
+        """One hash of all arrays, 16 hex digits."""
         return hashlib.sha256("".join(sorted(self.record["sha256"].values())).encode()).hexdigest()[:16]
 
 
 def read_record(kind: str, b: int) -> dict | None:
-    """Return the record of a batch, None where there is no such batch."""
+    """Return the record of a batch, or None if the batch does not exist; UserError for a malformed record."""
     path = record_path(kind, b)
     if not path.exists():
         return None
     record = read_json(path)
     types = {"settings": dict, "episodes": int, "time_steps": int, "sha256": dict}
-    right = isinstance(record, dict) and all(type(record.get(key)) is expected for key, expected in types.items())
-    right = right and record["episodes"] >= 1 and record["time_steps"] >= 2
-    if not right or dict.fromkeys(KINDS[kind], str) != {key: type(value) for key, value in record["sha256"].items()}:
-        raise UserError(f"{path} is not the record of a batch: delete it and run {MAKER[kind]} again")
+    valid = isinstance(record, dict) and all(type(record.get(key)) is expected for key, expected in types.items())
+    valid = valid and record["episodes"] >= 1 and record["time_steps"] >= 2
+    if not valid or dict.fromkeys(KINDS[kind], str) != {key: type(value) for key, value in record["sha256"].items()}:
+        raise UserError(f"{path} is not a batch record: delete it and run {MAKER[kind]} again")
     return record
 
 
 def open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Memory-map a .npy after checking what its header promises."""
+    """Memory-map a .npy file; UserError unless its dtype and shape are the expected ones."""
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path} is not there") from None
-    except Exception as error:  # a damaged header makes the parser raise whatever it likes
+    except Exception as error:  # the parser raises many types of error on a damaged header
         raise UserError(f"{path} is not a readable .npy: {first_line(error)}") from None
     if not isinstance(array, np.memmap) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.memmap) else "another kind of file"
@@ -169,10 +170,10 @@ def open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarra
 
 
 def open_batch(kind: str, b: int) -> Batch:
-    """Open batch `b`, checking shapes, types and hashes (about a second a gigabyte).
+    """Open batch `b` after checking shapes, dtypes and hashes (about one second per gigabyte).
 
     Raises:
-        UserError: it is not there, or not what its record says.
+        UserError: the batch is missing, or its arrays do not match its record.
     """
     record = read_record(kind, b)
     if record is None:
@@ -182,17 +183,19 @@ def open_batch(kind: str, b: int) -> Batch:
         path = array_path(name, b)
         arrays[name] = open_array(path, dtype, array_shape(kind, name, record["episodes"], record["time_steps"]))
         if file_hash(path) != record["sha256"].get(name):
-            raise UserError(f"{path} was changed after it was written: delete {record_path(kind, b)} and make it again")
+            remedy = f"delete {record_path(kind, b)} and run {MAKER[kind]} again"
+            raise UserError(f"{path} was changed after it was written: {remedy}")
         if not is_finite(arrays[name]):
-            raise UserError(f"{path} holds numbers that are not finite: find out why, and make it again")
+            remedy = f"delete {record_path(kind, b)}, fix the cause and run {MAKER[kind]} again"
+            raise UserError(f"{path} contains values that are not finite: {remedy}")
     return Batch(b, record, arrays)
 
 
 def find_batches(kind: str, start_batch: int = 0, max_batch: int | None = None) -> list[int]:
-    """Return the numbers of the batches start_batch..max_batch (inclusive; None: all there are from start_batch on).
+    """Return the numbers of the batches start_batch..max_batch, inclusive; None means all from start_batch on.
 
     Raises:
-        UserError: none is there, or one of the range is missing.
+        UserError: there is no batch, or a batch of the range is missing.
     """
     if max_batch is None:
         names = (path.stem.removeprefix(f"{kind}_") for path in config.DATA_DIR.glob(f"{kind}_*.json"))
@@ -211,21 +214,21 @@ def find_batches(kind: str, start_batch: int = 0, max_batch: int | None = None) 
 def open_batches(
     kind: str, start_batch: int = 0, max_batch: int | None = None, episodes: int | None = None
 ) -> list[Batch]:
-    """Open a range of batches; with `episodes`, only as many as hold that many episodes."""
+    """Open a range of batches; with `episodes`, only the first ones that together hold that many episodes."""
     batches, total = [], 0
     for b in find_batches(kind, start_batch, max_batch):
         batches.append(open_batch(kind, b))
         total += batches[-1].episodes
         if batches[-1].record["time_steps"] != batches[0].record["time_steps"]:
-            steps = [batch.record["time_steps"] for batch in (batches[0], batches[-1])]
-            raise UserError(f"batches {batches[0].number} and {b} have {steps[0]} and {steps[1]} time steps an episode")
+            first, last = (batch.record["time_steps"] for batch in (batches[0], batches[-1]))
+            raise UserError(f"batches {batches[0].number} and {b} have {first} and {last} time steps per episode")
         if episodes is not None and total >= episodes:
             break
     return batches
 
 
 def find_batches_of(env_name: str, kind: str) -> list[int]:
-    """Return the numbers of the batches that were made in one environment; UserError when there is none."""
+    """Return the numbers of the batches recorded in one environment; UserError if there is none."""
     numbers = [b for b in find_batches(kind) if read_record(kind, b)["settings"].get("env") == env_name]
     if not numbers:
         raise UserError(f"no {kind} batch of environment '{env_name}' in {config.DATA_DIR}/: run {MAKER[kind]} first")
@@ -233,48 +236,52 @@ def find_batches_of(env_name: str, kind: str) -> list[int]:
 
 
 def open_batches_of(env_name: str, kind: str) -> Iterator[Batch]:
-    """Open these batches, one after the other."""
+    """Open the batches recorded in one environment lazily, in order."""
     return map(partial(open_batch, kind), find_batches_of(env_name, kind))
 
 
 def combined_hash(batches: list[Batch]) -> str:
-    """One hash for several batches."""
+    """One hash of several batches, 16 hex digits."""
     return hashlib.sha256("".join(batch.hash for batch in batches).encode()).hexdigest()[:16]
 
 
 def check_vae(batches: list[Batch], vae: str) -> None:
-    """Refuse rnn batches that another VAE than the one of hash `vae` encoded: their z mean nothing to this one."""
+    """Check that the VAE with hash `vae` encoded these rnn batches: the latents of two VAEs are not interchangeable.
+
+    Raises:
+        UserError: another VAE encoded a batch, or its record lacks valid episode lengths.
+    """
     for batch in batches:
-        made, lengths = (batch.record["settings"].get(key) for key in ("vae", "lengths"))
-        if made != vae:
-            what = f"batch {batch.number} was encoded by VAE {made}, {config.VAE_DIR}/ holds {vae}"
+        encoder, lengths = (batch.record["settings"].get(key) for key in ("vae", "lengths"))
+        if encoder != vae:
+            what = f"batch {batch.number} was encoded by VAE {encoder}, {config.VAE_DIR}/ holds {vae}"
             raise UserError(f"{what}: run {MAKER['rnn']} again")
-        right = isinstance(lengths, list) and [type(length) for length in lengths] == [int] * batch.episodes
-        if not right or not 1 <= min(lengths) <= max(lengths) <= batch.record["time_steps"]:
+        valid = isinstance(lengths, list) and [type(length) for length in lengths] == [int] * batch.episodes
+        if not valid or not 1 <= min(lengths) <= max(lengths) <= batch.record["time_steps"]:
             raise UserError(f"{record_path('rnn', batch.number)} lacks the episodes' lengths: run {MAKER['rnn']} again")
 
 
 def claim_batch(kind: str, b: int) -> AbstractContextManager[bool]:
-    """Claim the making of batch `b`."""
+    """Lock batch `b` for writing: a context that yields whether this process got the lock."""
     return claim(config.DATA_DIR / f".{kind}_{b}.lock")
 
 
-def is_positive(reward: np.ndarray) -> np.ndarray:
-    """The reward as the RNN knows it: 1.0 where something was gained, else 0.0 (any shape -> float32)."""
+def positive_reward(reward: np.ndarray) -> np.ndarray:
+    """The binary reward signal of the RNN: 1.0 where the reward is above zero, else 0.0 (any shape -> float32)."""
     return (reward > 0).astype(np.float32)
 
 
 def real_steps(done: np.ndarray) -> np.ndarray:
-    """Which frames were really seen: bool (episodes, time_steps); frames after the first `done` are zeros."""
+    """Mask of the recorded frames, bool (episodes, time_steps); frames after the first `done` are zero padding."""
     real = np.ones(done.shape, bool)
     real[:, 1:] = ~done[:, :-1]
     return real
 
 
 def split_episodes(episodes: int, seed: int, fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Split 0..episodes-1 at random into training and validation episodes (at least one each)."""
+    """Split 0..episodes-1 at random into sorted training and validation episodes, at least one each."""
     if episodes < 2:
-        raise UserError(f"{episodes} episode is too few to train and validate on: generate at least 2")
+        raise UserError(f"{episodes} episode is too few for training and validation: generate at least 2")
     order = np.random.default_rng([seed, 0x5B117]).permutation(episodes)
     held_out = max(1, round(fraction * episodes))
     return np.sort(order[held_out:]), np.sort(order[:held_out])

@@ -1,4 +1,4 @@
-"""What the command lines of all stages share: number types that refuse nonsense, one way to run and to fail."""
+"""Command-line types, the shared argument parser, and the exit statuses of all scripts."""
 
 import argparse
 import os
@@ -13,16 +13,16 @@ import config
 from pipeline.errors import UserError, first_line
 from pipeline.seeds import MAX_SEED
 
-MAX_EPISODES = 2**16  # episodes at once: far more than anybody waits for, and far from where their seeds end
+MAX_EPISODES = 2**16  # of one evaluation: keeps the indices of environment seeds far below their limit, 2**32
 
 
 def positive_int(text: str) -> int:
-    """An argparse type: a whole number above zero."""
+    """An argparse type: an integer above zero."""
     return _int_from(text, 1)
 
 
 def episode_count(text: str) -> int:
-    """An argparse type: a number of episodes to drive at once."""
+    """An argparse type: a number of episodes, from 1 to MAX_EPISODES."""
     number = _int_from(text, 1)
     if number > MAX_EPISODES:
         raise argparse.ArgumentTypeError(f"must be at most {MAX_EPISODES}, not {number}")
@@ -30,12 +30,12 @@ def episode_count(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """An argparse type: a whole number, zero allowed."""
+    """An argparse type: an integer of at least zero."""
     return _int_from(text, 0)
 
 
 def seed(text: str) -> int:
-    """An argparse type: a run seed."""
+    """An argparse type: a run seed, from 0 to MAX_SEED - 1."""
     number = _int_from(text, 0)
     if number >= MAX_SEED:
         raise argparse.ArgumentTypeError(f"must be below {MAX_SEED}, not {number}")
@@ -64,20 +64,20 @@ def share(text: str) -> float:
     return number
 
 
-def _int_from(text: str, low: int) -> int:
+def _int_from(text: str, minimum: int) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number") from None
-    if number < low:
-        raise argparse.ArgumentTypeError(f"must be at least {low}, not {number}")
-    if number >= 2**31:  # twice as many bits, as in epochs x steps, are still a whole number everywhere
+        raise argparse.ArgumentTypeError(f"'{text}' is not an integer") from None
+    if number < minimum:
+        raise argparse.ArgumentTypeError(f"must be at least {minimum}, not {number}")
+    if number >= 2**31:  # the product of two such numbers, as in epochs x steps, still fits into 64 bits
         raise argparse.ArgumentTypeError(f"must be below {2**31}, not {number}")
     return number
 
 
 def parser(doc: str) -> argparse.ArgumentParser:
-    """An argument parser whose --help is the script's docstring and every default."""
+    """An argument parser whose --help shows the script's docstring and the default of every flag."""
     summary, _, rest = doc.strip().partition("\n")
 
     class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
@@ -85,7 +85,7 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
     class Parser(argparse.ArgumentParser):
         def parse_args(self, *args: object) -> argparse.Namespace:
-            """Python takes `--N=--` for no value at all, and no type is asked what it thinks of that."""
+            """Refuse `--N=--`, which argparse parses as an empty list without calling the flag's type."""
             values = super().parse_args(*args)
             for name in (name for name, value in vars(values).items() if value == []):
                 self.error(f"argument --{name}: '--' is no value")
@@ -95,32 +95,32 @@ def parser(doc: str) -> argparse.ArgumentParser:
 
 
 def cores() -> int:
-    """Cores that this process may use; all of the machine's where the system does not say (macOS)."""
+    """Number of cores that this process may use; all cores where the system has no CPU affinity (macOS)."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def progress(total: int, unit: str, desc: str | None = None) -> tqdm:
-    """A progress bar with ETA; where no person watches, a line every half minute."""
+    """A progress bar with ETA; without a terminal, one line every half minute."""
     interval = 0.1 if sys.stderr.isatty() else 30
     return tqdm(total=total, unit=unit, desc=desc, unit_scale=total > 10_000, smoothing=0.05, mininterval=interval)
 
 
 def check_environment(parser: argparse.ArgumentParser, name: str) -> None:
-    """Refuse a name that config.py does not know, with argparse's own status 2."""
+    """Exit with argparse's status 2 if config.ENVIRONMENTS has no such name."""
     if name not in config.ENVIRONMENTS:
-        parser.error(f"unknown environment '{name}': config.py knows {', '.join(config.ENVIRONMENTS)}")
+        parser.error(f"unknown environment '{name}': config.py lists {', '.join(config.ENVIRONMENTS)}")
 
 
 def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.Namespace:
-    """Parse the command line of a training that writes `weights`: its own flags, and those that 02 and 04 share."""
-    parser.add_argument("--start_batch", type=count, default=0, help="first batch to learn from")
-    parser.add_argument("--max_batch", type=count, help="last batch to learn from; all there are when not given")
-    parser.add_argument("--N", type=positive_int, help="learn from this many episodes; from all when not given")
-    parser.add_argument("--new_model", action="store_true", help="start from scratch; what was trained before is lost")
-    parser.add_argument("--init_weights", type=Path, help="start from these weights, learned earlier, not random ones")
-    parser.add_argument("--seed", type=seed, default=0, help="of the initial weights, the batch order and the noise")
+    """Parse the command line of 02 or 04, which write `weights`: the flags of `parser` and those that both share."""
+    parser.add_argument("--start_batch", type=count, default=0, help="first batch file to train on")
+    parser.add_argument("--max_batch", type=count, help="last batch file to train on (inclusive); default: all")
+    parser.add_argument("--N", type=positive_int, help="train on this many episodes at most; default: all")
+    parser.add_argument("--new_model", action="store_true", help="start from scratch; the present training is lost")
+    parser.add_argument("--init_weights", type=Path, help="initial weights (.h5); default: random ones")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights, batch order and noise")
     args = parser.parse_args()
     if args.init_weights and args.init_weights.resolve() == weights.resolve():
         parser.error(f"--init_weights {args.init_weights} would be overwritten: copy it to another name")
@@ -129,7 +129,7 @@ def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.N
 
 @contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """Where memory ends within, say what to do about it: a context, or the decorator of a main."""
+    """Turn a MemoryError into a UserError that names the remedy: a context, or the decorator of a main."""
     try:
         yield
     except MemoryError as error:
@@ -137,13 +137,13 @@ def enough_memory(remedy: str) -> Iterator[None]:
 
 
 def run(main: Callable[[], None], resumable: bool = True) -> None:
-    """Run a script: a person's mistake is one line and status 2, Ctrl-C is status 130, neither is a stack trace."""
+    """Run a script without stack traces for expected ends: a UserError is one line and status 2, Ctrl-C status 130."""
     try:
         main()
     except UserError as error:
         print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        hint = "; the same command, without --new_model, goes on after what is finished" if resumable else ""
+        hint = "; run the same command without --new_model to resume" if resumable else ""
         print(f"\n{sys.argv[0]}: stopped{hint}", file=sys.stderr)
         sys.exit(130)

@@ -1,10 +1,10 @@
-"""Errors that a person can mend, and how they are worded."""
+"""The error type for mistakes that a user can correct, and the wording of caught errors."""
 
 
 class UserError(Exception):
-    """A person's mistake, or a file's: one line that says what was wrong, where, and what to do. Exit status 2."""
+    """A wrong input, file or setting: one line that says what is wrong, where, and what to do. Exit status 2."""
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line; its type where it says nothing."""
+    """The first line of an error's message, or the name of its type if the message is empty."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,4 +1,4 @@
-"""Atomic files, json, hashes and locks: what every stage reads and writes by."""
+"""Atomic writes, json, hashes and locks."""
 
 import fcntl
 import hashlib
@@ -15,9 +15,13 @@ from pipeline.errors import UserError, first_line
 
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
-    """Yield a name beside `path` to write to; on success it is renamed to `path`, on failure `path` stays as it was."""
+    """Yield a temporary path beside `path`, which is renamed to `path` on success; on failure `path` is unchanged.
+
+    Raises:
+        UserError: the file cannot be written, for instance because the disk is full.
+    """
     path = Path(path)
-    part = path.with_name(f".part-{path.name}")  # the suffix stays: NumPy and Keras look at it
+    part = path.with_name(f".part-{path.name}")  # keeps the suffix, which NumPy and Keras check
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -25,15 +29,15 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else first_line(error)  # HDF5 tells whole stories
-        raise UserError(f"cannot write {path}: {reason}; what was there is untouched") from error
+        reason = os.strerror(error.errno) if error.errno else first_line(error)  # HDF5's messages have several lines
+        raise UserError(f"cannot write {path}: {reason}; the existing file is unchanged") from error
     finally:
-        with suppress(OSError):  # renamed already, or never made
+        with suppress(OSError):  # already renamed, or never created
             part.unlink()
 
 
 def check_folder(folder: Path) -> None:
-    """Find out now, not after hours of work, whether files can be written into a folder."""
+    """Check before hours of work that files can be written into a folder; UserError if not."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with NamedTemporaryFile(prefix=".part-", dir=folder):
@@ -43,8 +47,8 @@ def check_folder(folder: Path) -> None:
 
 
 def check_disk(folder: Path, needed: int) -> None:
-    """Print how much disk work in `folder` needs, in bytes, and how much is free; UserError when that is less."""
-    folder = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    """Print the disk space that is needed in `folder` (bytes) and the free space; UserError if it does not suffice."""
+    folder = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(folder).free
     found = f"{needed / 1e9:.1f} GB needed, {free / 1e9:.1f} GB free"
     if needed > free:
@@ -53,13 +57,13 @@ def check_disk(folder: Path, needed: int) -> None:
 
 
 def write_json(path: Path | str, content: object) -> None:
-    """Write json atomically; floats keep every digit."""
+    """Write json atomically; floats are written with full precision."""
     with atomic_write(path) as part:
         part.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def read_json(path: Path | str) -> object:
-    """Read a json file; UserError when it is missing or broken."""
+    """Read a json file; UserError if it is missing or malformed."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -69,7 +73,7 @@ def read_json(path: Path | str) -> object:
 
 
 def file_hash(path: Path | str) -> str:
-    """Return 16 hex digits of the SHA-256 of a file; a record says by it what was made from what."""
+    """Return the first 16 hex digits of a file's SHA-256, by which records name the files they were made from."""
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
@@ -79,7 +83,10 @@ def file_hash(path: Path | str) -> str:
 
 @contextmanager
 def claim(path: Path) -> Iterator[bool]:
-    """Yield whether what the lock file `path` stands for is ours; a claim ends with its process, however that ends."""
+    """Take the lock file `path` and yield whether this process got it.
+
+    The lock is released when the process ends, even if it is killed.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")
@@ -91,26 +98,26 @@ def claim(path: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        except OSError:  # a file system without locks: nobody can be kept apart there
+        except OSError:  # a file system without locks: concurrent processes cannot be detected
             pass
         yield True
 
 
 @contextmanager
 def only_one(path: Path, doing: str) -> Iterator[None]:
-    """Keep a second process from `doing` the same: two of them would overwrite each other's files."""
-    with claim(path) as ours:
-        if not ours:
+    """Hold the lock file `path`; UserError if another process holds it, because both would write the same files."""
+    with claim(path) as locked:
+        if not locked:
             raise UserError(f"another process is {doing}: wait for it, or stop it")
         yield
 
 
-def check_same(what: str, kept: dict, asked: dict, remedy: str) -> None:
-    """Refuse to go on under other settings than those a file was made with, naming the first that differs.
+def check_same(what: str, saved: dict, current: dict, remedy: str) -> None:
+    """Check that a run resumes under the settings that `what` was made with.
 
     Raises:
-        UserError: a setting differs.
+        UserError: a setting differs; the message names the first one and both values.
     """
-    for key, value in asked.items():
-        if kept.get(key) != value:
-            raise UserError(f"{what} was made with {key} = {kept.get(key)}, now it is {value}: {remedy}")
+    for key, value in current.items():
+        if saved.get(key) != value:
+            raise UserError(f"{what} was made with {key} = {saved.get(key)}, now it is {value}: {remedy}")

@@ -1,9 +1,9 @@
-"""Training that can be stopped at any time: what stages 02 and 04 share.
+"""The resumable training loop of stages 02 and 04.
 
-After every epoch the network is validated and everything is saved. state.h5 is the one commit point; the best weights
-and the log follow from it. Batch order and noise are functions of (seed, epoch, step), so a training that was stopped
-and resumed gives the same numbers as one that was not. (One that has reached its --steps within an epoch and is told to
-go further begins another epoch, as no unbroken one would.)
+After every epoch the network is validated and everything is saved. state.h5 is the only commit point; the best weights
+and the log are derived from it. Batch order and noise are functions of (seed, epoch, step), so a resumed training gives
+the same numbers as an uninterrupted one. The exception is a training that ended within an epoch at its --steps: resumed
+with more steps, it starts a new epoch.
 """
 
 import csv
@@ -23,9 +23,10 @@ from pipeline.training_state import check_arrays, read_state, restore, write_sta
 
 
 class Trainer(keras.Model):
-    """Fits a network by a loss of several parts, each reported apart.
+    """Gradient steps on a loss with several terms, each reported separately.
 
-    A subclass gives `parts`, the names of what `losses_of(data, step)` returns: "loss", the sum, and its summands.
+    A subclass defines `losses_of(data, step)`, which returns "loss", the sum, and its terms, and lists these names in
+    `parts`.
     """
 
     parts: tuple[str, ...]
@@ -43,7 +44,7 @@ class Trainer(keras.Model):
         raise NotImplementedError
 
     def noise_like(self, tensor: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Standard normal noise of the shape of `tensor`, always the same for one (seed, step)."""
+        """Standard normal noise with the shape of `tensor`, a function of (seed, step)."""
         return tf.random.stateless_normal(tf.shape(tensor), seed=[tf.constant(self.seed, tf.int64), step])
 
     def train_step(self, data: object) -> dict[str, tf.Tensor]:
@@ -66,13 +67,13 @@ class Trainer(keras.Model):
 
 @dataclass
 class Progress:
-    """What a training has come to.
+    """The progress of a training.
 
     Attributes:
-        settings: what resuming must match.
-        history: one row of losses for every epoch done.
-        best: of the epoch with the lowest validation loss, what is said beside its weights; None before there is one.
-        best_weights: the weights of that epoch.
+        settings: the settings that a resumed training must share.
+        history: one row of losses per finished epoch.
+        best: metadata of the epoch with the lowest validation loss; None before the first epoch.
+        best_weights: the weights after that epoch.
     """
 
     settings: dict
@@ -86,29 +87,32 @@ class Progress:
 
 
 def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
-    """Write all that resuming needs: last weights, optimizer, and the progress, best weights and all."""
+    """Write everything that resuming needs: last weights, optimizer state, progress and best weights."""
     metadata = {"settings": progress.settings, "history": progress.history, "best": progress.best}
     write_state(path, metadata, _state_variables(model) | {"best": progress.best_weights})
 
 
-def load_state(path: Path, model: keras.Model, start: str) -> Progress:
-    """Restore a compiled model from `save_state`; returns the progress it had made.
+def load_state(path: Path, model: keras.Model, remedy: str) -> Progress:
+    """Restore a compiled model from a file of `save_state`; returns the saved progress.
+
+    Args:
+        remedy: how to start over, for the error message.
 
     Raises:
-        UserError: there is nothing to go on from (`start` says how to start), or it does not fit.
+        UserError: the file is missing, damaged or of another architecture.
     """
-    metadata, groups = read_state(path, start)
+    metadata, groups = read_state(path, remedy)
     try:
         progress = Progress(metadata["settings"], metadata["history"], metadata["best"], groups.pop("best"))
-        progress.settings.items(), progress.history.copy().append(None)  # a table and a list
+        progress.settings.items(), progress.history.copy().append(None)  # raise unless a dict and a list
         losses = [row["val_loss"] for row in progress.history]
         if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
-            raise ValueError("its losses are not those of a training")
-    except Exception as error:  # nonsense in it is as good as damage
-        raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
+            raise ValueError("its losses are inconsistent")
+    except Exception as error:  # metadata of any other structure counts as damage
+        raise UserError(f"{path} is not a training state ({first_line(error)}): {remedy}") from None
     variables = _state_variables(model)
-    check_arrays(path, variables["model"] if progress.best else [], progress.best_weights, start)
-    restore(path, variables, groups, start)
+    check_arrays(path, variables["model"] if progress.best else [], progress.best_weights, remedy)
+    restore(path, variables, groups, remedy)
     return progress
 
 
@@ -119,12 +123,12 @@ def _state_variables(model: keras.Model) -> dict[str, list]:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """After every epoch: the state to resume from, the best weights so far, the log; stops when nothing gets better.
+    """Saves the state, the best weights and the log after every epoch, and stops the training early.
 
     Args:
-        folder: where state.h5, weights.h5 and log.csv live.
-        trainer: what is trained.
-        progress: where it stands.
+        folder: folder of state.h5, weights.h5 and log.csv.
+        trainer: the compiled trainer.
+        progress: its progress so far.
         patience: epochs without a better validation loss after which training stops.
     """
 
@@ -136,9 +140,9 @@ class Checkpoint(keras.callbacks.Callback):
         self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.progress.history) + 1}")
 
     def check(self, loss: float, where: str) -> None:
-        """Stop at a loss that is not finite, before anything that it has spoilt is written."""
+        """Stop at a loss that is not finite, before weights with NaN are saved (tests/test_finite.py)."""
         if not np.isfinite(loss):
-            raise UserError(f"the loss is {loss} at {where}: stopped; the last good weights are kept")
+            raise UserError(f"the loss is {loss} at {where}: training stopped; the last finite weights are kept")
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
@@ -150,11 +154,11 @@ class Checkpoint(keras.callbacks.Callback):
             progress.best, progress.best_weights = metadata, self.trainer.network.get_weights()
         save_state(self.folder / "state.h5", self.trainer, progress)
         self.write_results()
-        if self.is_over():
+        if self.is_finished():
             self.trainer.stop_training = True
 
     def write_results(self) -> None:
-        """What follows from the state: the best weights, unless they are there, and the log."""
+        """Write the files derived from the state: the best weights, unless they are saved already, and the log."""
         progress, network, path = self.progress, self.trainer.network, self.folder / "weights.h5"
         if progress.best and not are_saved(path, progress.best):
             last = network.get_weights()
@@ -166,42 +170,42 @@ class Checkpoint(keras.callbacks.Callback):
             writer.writeheader()
             writer.writerows(progress.history)
 
-    def is_over(self) -> bool:
-        """Whether the last `patience` epochs brought no better validation loss."""
+    def is_finished(self) -> bool:
+        """Whether the validation loss has not improved for `patience` epochs."""
         losses = [row["val_loss"] for row in self.progress.history]
         return len(losses) > self.patience and min(losses[-self.patience :]) >= min(losses[: -self.patience])
 
 
-def shuffled(places: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Yield the places of each batch of an epoch, which has its own order: whole batches only."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(places))
-    for i in range(0, len(places) - batch_size + 1, batch_size):
-        yield places[order[i : i + batch_size]]
+def shuffled(samples: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
+    """Yield the batches of an epoch in an order that depends on (seed, epoch); drops an incomplete last batch."""
+    order = np.random.default_rng([seed, epoch]).permutation(len(samples))
+    for i in range(0, len(samples) - batch_size + 1, batch_size):
+        yield samples[order[i : i + batch_size]]
 
 
-def in_order(places: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield places as they come, the last batch shorter."""
-    for i in range(0, len(places), batch_size):
-        yield places[i : i + batch_size]
+def in_order(samples: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield all samples in batches, in their order; the last batch may be shorter."""
+    for i in range(0, len(samples), batch_size):
+        yield samples[i : i + batch_size]
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long to train: `epochs` of `steps_an_epoch` gradient steps, `steps` altogether; None is no such limit."""
+    """The length of a training: at most `epochs` epochs and `steps` gradient steps in total; None means no limit."""
 
-    steps_an_epoch: int
+    steps_per_epoch: int
     epochs: int | None
     steps: int | None
 
     def spans(self, epoch: int, step: int) -> list[tuple[int, int, int]]:
-        """What is left to do after `epoch` epochs and `step` steps: (first epoch, last epoch + 1, steps an epoch)."""
+        """The spans left after `epoch` epochs and `step` steps: [(first epoch, last epoch + 1, steps per epoch)]."""
         limits = []
         if self.epochs is not None:
-            limits.append((self.epochs - epoch) * self.steps_an_epoch)
+            limits.append((self.epochs - epoch) * self.steps_per_epoch)
         if self.steps is not None:
             limits.append(self.steps - step)
-        whole, rest = divmod(max(0, min(limits)), self.steps_an_epoch)
-        spans = [(epoch, epoch + whole, self.steps_an_epoch), (epoch + whole, epoch + whole + 1, rest)]
+        whole, rest = divmod(max(0, min(limits)), self.steps_per_epoch)
+        spans = [(epoch, epoch + whole, self.steps_per_epoch), (epoch + whole, epoch + whole + 1, rest)]
         return [span for span in spans if span[0] < span[1] and span[2]]
 
 
@@ -215,28 +219,35 @@ def fit(
     validation: Callable[[], Iterator],
     patience: int,
 ) -> None:
-    """Train a compiled `trainer` from scratch or from where it stopped, by Keras' own `fit`.
+    """Train a compiled `trainer` from scratch or from its saved state, with Keras' own `fit`.
 
     Args:
-        settings: what a resumed training must share with the one it goes on from.
-        training: epoch -> iterator over its batches, of the schedule's steps_an_epoch; arrays or dicts of arrays.
-        validation: -> iterator over the validation batches.
+        folder: folder of state.h5, weights.h5 and log.csv.
+        settings: the settings that a resumed training must share.
+        training: epoch -> iterator over at least steps_per_epoch batches; a batch is an array or a dict of arrays.
+        validation: () -> iterator over the validation batches.
         patience: epochs without a better validation loss after which training stops.
+
+    Raises:
+        UserError: the state is damaged or of other settings, a loss is not finite, or a file cannot be written.
+        MemoryError: a gradient step does not fit into memory.
     """
     with only_one(folder / ".training.lock", f"training {folder}/"):
         checkpoint = _start_or_resume(trainer, folder, settings, new_model, patience)
         done = len(checkpoint.progress.history)
         spans = schedule.spans(done, int(trainer.optimizer.iterations))
-        if checkpoint.is_over():
-            print(f"{folder}/ is trained: {patience} of {done} epochs brought nothing better; --new_model starts over")
+        if checkpoint.is_finished():
+            reason = f"no better validation loss in the last {patience} of {done} epochs"
+            print(f"{folder}/ is trained: {reason}; --new_model starts over")
             return
         if not spans:
-            print(f"{folder}/ is trained, {done} epochs: a larger --epochs or --steps goes on, --new_model starts over")
+            hint = "a larger --epochs or --steps continues, --new_model starts over"
+            print(f"{folder}/ is trained, {done} epochs: {hint}")
             return
         check_folder(folder)
         held_out = _dataset(validation, sum(1 for _ in validation()))
         for first, stop, steps in spans:
-            if checkpoint.is_over():
+            if checkpoint.is_finished():
                 break
             stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
             try:
@@ -247,28 +258,28 @@ def fit(
                     steps_per_epoch=steps,
                     validation_data=held_out,
                     callbacks=[checkpoint],
-                    shuffle=False,  # the stream's order is settled; Keras would warn that it cannot
-                    verbose=1 if sys.stdout.isatty() else 2,  # a bar for a person, a line an epoch for a log file
+                    shuffle=False,  # the batches are shuffled already; Keras would warn that it cannot shuffle a stream
+                    verbose=1 if sys.stdout.isatty() else 2,  # a bar on a terminal, one line per epoch in a log file
                 )
             except tf.errors.ResourceExhaustedError:
                 raise MemoryError("for a gradient step, or the data of one") from None
-        if checkpoint.is_over():
+        if checkpoint.is_finished():
             print(f"no better validation loss for {patience} epochs: stopped early")
 
 
 def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: bool, patience: int) -> Checkpoint:
-    """The start of a training, or the progress in its state file, which is then restored into `trainer`."""
+    """The checkpoint of a new training, or that of the saved one, whose state is restored into `trainer`."""
     state, weights = folder / "state.h5", folder / "weights.h5"
     if not (new_model or state.exists()):
         if weights.exists():
-            raise UserError(f"{weights} is there without {state}, which resuming needs: --new_model replaces it")
+            raise UserError(f"{weights} exists without {state}, which resuming needs: --new_model replaces it")
         print(f"{folder}/ holds no training to resume: starting from scratch")
     if new_model or not state.exists():
         return Checkpoint(folder, trainer, Progress(settings, []), patience)
     progress = load_state(state, trainer, "--new_model starts over")
     check_same(str(state), progress.settings, settings, "give the earlier settings, or --new_model to start over")
     checkpoint = Checkpoint(folder, trainer, progress, patience)
-    checkpoint.write_results()  # it may have been killed before it could
+    checkpoint.write_results()  # the last run may have been killed between the state and these files
     return checkpoint
 
 
@@ -278,7 +289,7 @@ def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: in
 
 
 def _dataset(batches: Callable[[], Iterator], count: int) -> tf.data.Dataset:
-    """A tf.data stream, read ahead in the background, of the `count` batches that `batches()` yields."""
+    """A tf.data stream of the `count` batches that `batches()` yields, prefetched in the background."""
     first = next(batches())
     signature = keras.tree.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), first)
     stream = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)

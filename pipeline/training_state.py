@@ -1,4 +1,4 @@
-"""Saved states of trainings: named groups of arrays in one HDF5 file with a checksum."""
+"""Saved training states: named groups of arrays in one HDF5 file with a checksum."""
 
 import hashlib
 import io
@@ -16,24 +16,27 @@ DIGEST = hashlib.sha256().digest_size
 
 
 def write_state(path: Path, metadata: dict, groups: Mapping[str, Sequence]) -> None:
-    """Write what resuming needs: `about`, which json can hold, and named lists of arrays or variables."""
-    content = io.BytesIO()  # not the disk: where that is full, HDF5 crashes
+    """Write `metadata`, which json must be able to hold, and named lists of arrays or variables."""
+    content = io.BytesIO()  # in memory: HDF5 crashes on a full disk
     with h5py.File(content, "w") as file:
-        file.attrs["about"] = json.dumps(metadata)
+        file.attrs["about"] = json.dumps(metadata)  # the name of version 0.1.0, kept so that its files load
         for group, arrays in groups.items():
             file.create_group(group)
             for i, array in enumerate(arrays):
                 file.create_dataset(f"{group}/{i:03d}", data=np.asarray(array))
     with atomic_write(path) as part, open(part, "wb") as file:
         file.write(content.getbuffer())
-        file.write(hashlib.sha256(content.getbuffer()).digest())  # after the end, where HDF5 does not look
+        file.write(hashlib.sha256(content.getbuffer()).digest())  # after the end, which HDF5 ignores
 
 
-def read_state(path: Path, start: str) -> tuple[dict, dict[str, list[np.ndarray]]]:
-    """Read what `write_state` wrote: about, and the groups of arrays.
+def read_state(path: Path, remedy: str) -> tuple[dict, dict[str, list[np.ndarray]]]:
+    """Read a file of `write_state`; returns its metadata and its groups of arrays.
+
+    Args:
+        remedy: how to start over, for the error message.
 
     Raises:
-        UserError: it is missing or damaged; `start` says how to start over.
+        UserError: the file is missing or damaged.
     """
     try:
         content = path.read_bytes()
@@ -42,26 +45,26 @@ def read_state(path: Path, start: str) -> tuple[dict, dict[str, list[np.ndarray]
         with h5py.File(io.BytesIO(content[:-DIGEST]), "r") as file:
             metadata = json.loads(file.attrs["about"])
             return metadata, {name: [np.asarray(group[key]) for key in sorted(group)] for name, group in file.items()}
-    except Exception as error:  # a damaged file makes its readers raise whatever they like
-        raise UserError(f"{path} is not a training state ({first_line(error)}): {start}") from None
+    except Exception as error:  # h5py raises many types of error on a damaged file
+        raise UserError(f"{path} is not a training state ({first_line(error)}): {remedy}") from None
 
 
-def check_arrays(path: Path, expected: Sequence, found: Sequence[np.ndarray], start: str) -> None:
-    """Refuse arrays of other shapes than `expected`, a list of arrays or variables, and numbers that are not finite.
+def check_arrays(path: Path, expected: Sequence, found: Sequence[np.ndarray], remedy: str) -> None:
+    """Check that the arrays found in `path` have the shapes of `expected` (arrays or variables) and finite values.
 
     Raises:
-        UserError: `path`, where they were found, is of another architecture, or spoilt; `start` says how to start.
+        UserError: the shapes are those of another architecture, or a value is not finite.
     """
     if [tuple(e.shape) for e in expected] != [f.shape for f in found]:
-        raise UserError(f"{path} is the state of another architecture: {start}")
+        raise UserError(f"{path} is the state of another architecture: {remedy}")
     if not all(np.isfinite(array).all() for array in found):
-        raise UserError(f"{path} holds numbers that are not finite: {start}")
+        raise UserError(f"{path} contains values that are not finite: {remedy}")
 
 
-def restore(path: Path, variables: dict[str, list], groups: dict[str, list], start: str) -> None:
-    """Give variables the arrays that a state holds for them, all or none; UserError when these are not theirs."""
+def restore(path: Path, variables: dict[str, list], groups: dict[str, list], remedy: str) -> None:
+    """Assign the arrays of a saved state to `variables`, all or none; UserError if the shapes do not match."""
     for name in variables:
-        check_arrays(path, variables[name], groups.get(name, []), start)
+        check_arrays(path, variables[name], groups.get(name, []), remedy)
     for name in variables:
         for variable, array in zip(variables[name], groups[name], strict=True):
             variable.assign(array)

@@ -1,4 +1,4 @@
-"""Hashes and training records of weight files, readable without TensorFlow."""
+"""Hashes and training metadata of weight files, readable without TensorFlow."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ from pipeline.files import file_hash, read_json
 
 
 def vae_hash() -> str:
-    """The hash of the VAE that stage 02 left."""
+    """The hash of the VAE weights of stage 02; UserError if there are none."""
     path = config.VAE_DIR / "weights.h5"
     if not path.exists():
         raise UserError(f"{path} is not there: run 02_train_vae.py --new_model first")
@@ -17,15 +17,15 @@ def vae_hash() -> str:
 
 
 def training_settings(path: Path) -> dict:
-    """The settings that weights were trained under, by the .json beside them; {} where there is none.
+    """The training settings in the metadata file (.json) beside a weight file; {} without a metadata file.
 
     Raises:
-        UserError: what is beside them is about other weights: one of the two is damaged, or was put there.
+        UserError: the metadata are of other weights, because one of the two files was damaged or replaced.
     """
-    beside = path.with_suffix(".json")
-    if not os.path.lexists(beside):  # a link that leads nowhere is damage
+    metadata_path = path.with_suffix(".json")
+    if not os.path.lexists(metadata_path):  # unlike exists(), true for a dangling link, which is damage
         return {}
-    metadata = read_json(beside)
+    metadata = read_json(metadata_path)
     if not isinstance(metadata, dict) or metadata.get("weights_sha256") != file_hash(path):
-        raise UserError(f"{path} is not what {beside} was written for: put its own beside it, or train again")
+        raise UserError(f"{metadata_path} does not belong to {path}: restore the matching file, or train again")
     return metadata["settings"] if isinstance(metadata.get("settings"), dict) else {}

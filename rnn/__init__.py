@@ -1,1 +1,1 @@
-"""M: see rnn/arch.py."""
+"""The MDN-RNN (M): see rnn/arch.py."""

@@ -1,7 +1,7 @@
-"""M, the memory: an LSTM with a mixture density head that predicts the next latents and the next reward.
+"""The MDN-RNN (M): an LSTM with a mixture density output that predicts the next latents and the next reward.
 
-Paper: arXiv 1803.10122, appendix A.2; mixture density networks: Bishop 1994, equations 22-25; as in sketch-rnn every
-latent has its own mixture of five Gaussians. Everything is computed in log space.
+Paper: arXiv 1803.10122, appendix A.2; mixture density networks: Bishop 1994, equations 22-25. As in sketch-rnn, every
+latent has its own mixture of five Gaussians. All densities are computed in log space.
 """
 
 import math
@@ -17,14 +17,14 @@ from pipeline.weights import training_settings
 
 layers = keras.layers
 MAKER = "04_train_rnn.py --new_model"
-INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, reward > 0
+INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
 MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
 
 
 def split_mixture(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Split the dense layer's (..., 481) into log_pi, mu, log_sigma (..., 5, 32) and the reward logit (...).
+    """Split the dense layer's output (..., 481) into log_pi, mu, log_sigma (..., 5, 32) and the reward logit (...).
 
-    log_pi is normalised over the mixtures.
+    log_pi is normalized over the mixtures.
     """
     shape = tf.concat([tf.shape(outputs)[:-1], [3, config.MIXTURES, config.Z_DIM]], axis=0)
     log_pi, mu, log_sigma = tf.unstack(tf.reshape(outputs[..., :MIXTURE_OUTPUTS], shape), axis=-3)
@@ -38,31 +38,29 @@ def mixture_nll(z: tf.Tensor, log_pi: tf.Tensor, mu: tf.Tensor, log_sigma: tf.Te
     return -tf.reduce_logsumexp(log_pi + log_normal, axis=-2)
 
 
-@tf.function(jit_compile=True)  # XLA makes one pass of some twenty: a gradient step takes 88 % of the time
+@tf.function(jit_compile=True)  # XLA fuses some twenty passes over memory: a gradient step takes 12 % less time
 def masked_losses(outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """z_loss in nats a latent and reward_loss in nats, both averaged over the real transitions.
+    """z_loss (nats per latent) and reward_loss (nats), both averaged over the real transitions.
 
     Args:
-        outputs: (B, T, 481) of the dense layer.
-        z, reward: (B, T, 32) and (B, T) that came; a reward is 0 or 1.
-        real: bool (B, T), whether the transition happened.
+        outputs: output (B, T, 481) of the dense layer.
+        z, reward: targets (B, T, 32) and (B, T); the reward is 0 or 1.
+        real: bool (B, T), False where the episode had already ended.
     """
     log_pi, mu, log_sigma, logit = split_mixture(outputs)
     nll = tf.reduce_mean(mixture_nll(z, log_pi, mu, log_sigma), axis=-1)
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(reward, logit)
     count = tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
-    # where(): a frame that never was may give inf, and 0 * inf is not a number
+    # where() and no product with the mask: a padding frame may give inf, and 0 * inf is NaN
     return tuple(tf.reduce_sum(tf.where(real, losses, 0.0)) / count for losses in (nll, cross_entropy))
 
 
 class RNN:
-    """The three views of one network.
+    """The MDN-RNN, as Keras models over series and as single steps, all with the same weights.
 
     Attributes:
         model: (B, T, 36) -> (B, T, 481), see `split_mixture`.
         hidden_model: (B, T, 36) -> h after each step (B, T, 256).
-        step: one step of the LSTM alone, for driving.
-        dream: one step of everything, and a draw from it, for dreaming.
     """
 
     def __init__(self) -> None:
@@ -72,12 +70,13 @@ class RNN:
         self.hidden_model = keras.Model(inputs, hidden, name="hidden")
         self.model = keras.Model(inputs, layers.Dense(MIXTURE_OUTPUTS + 1, name="mixture")(hidden), name="rnn")
         self._step = tf.function(lambda x, h, c: self.lstm.cell(x, [h, c])[1], reduce_retracing=True)
-        self._dream = tf.function(self._draw, jit_compile=True)  # XLA: two thirds of the time
+        self._dream = tf.function(self._sample_step, jit_compile=True)  # XLA: a third less time
 
     def step(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """h_{t+1}, c_{t+1} from x = [z_t, action_t, reward_t > 0] (B, 36), h_t and c_t (B, 256), all float32.
+        """One step of the LSTM alone: x = [z_t, action_t, reward_t > 0] (B, 36), h_t, c_t (B, 256) -> h_{t+1}, c_{t+1}.
 
-        B should be the same at every call (pad): kernels differ with the batch size in the last bits.
+        All arrays are float32. B should be the same in every call (pad if necessary): kernels round differently at
+        another batch size.
         """
         h, c = self._step(tf.constant(x), tf.constant(h), tf.constant(c))
         return h.numpy(), c.numpy()
@@ -85,62 +84,65 @@ class RNN:
     def dream(
         self, x: np.ndarray, h: np.ndarray, c: np.ndarray, noise: np.ndarray, temperature: float
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """One step into what M expects: z_{t+1}, reward_{t+1} > 0, h_{t+1}, c_{t+1}, all float32.
+        """One step of the LSTM and one sample of the next z and reward from the predicted distribution.
 
         Args:
-            x, h, c: as in `step`; B should be the same at every call.
-            noise: (B, 65) of `dream_noise`; the same noise draws the same.
-            temperature: above zero; divides log_pi and the reward's logit, and its root scales sigma. 1 draws from
-                what M has learned, less is safer, more is stranger (Ha & Eck 2017, sketch-rnn, section 3.3).
-        Returns: z (B, 32), reward (B,), 0 or 1, h and c (B, 256).
+            x, h, c: as in `step`; B should be the same in every call.
+            noise: one step of `dream_noise` per row, float32 (B, 65); the sample is a function of it.
+            temperature: above zero; divides log_pi and the reward logit, and its square root scales sigma. At 1 the
+                sample follows the learned distribution, below it varies less, above more (Ha & Eck 2017, sketch-rnn,
+                section 3.3).
+
+        Returns: z_{t+1} (B, 32), positive reward (B,), 0 or 1, h_{t+1} and c_{t+1} (B, 256), all float32.
         """
         arguments = map(tf.constant, (x, h, c, noise, np.float32(temperature)))
         return tuple(result.numpy() for result in self._dream(*arguments))
 
-    def _draw(self, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tuple:
+    def _sample_step(self, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tuple:
         h, c = self.lstm.cell(x, [h, c])[1]
         log_pi, mu, log_sigma, logit = split_mixture(self.model.get_layer("mixture")(h))
         normal, uniform, reward_uniform = tf.split(noise, [config.Z_DIM, config.Z_DIM, 1], axis=1)
-        below = tf.cumsum(tf.nn.softmax(log_pi / temperature, axis=-2), axis=-2)[:, :-1]
-        mixture = tf.reduce_sum(tf.cast(uniform[:, None] > below, tf.int32), axis=1)  # (B, 32), 0..4
-        chosen = tf.one_hot(mixture, config.MIXTURES, axis=1)
-        sigma = tf.exp(tf.reduce_sum(chosen * log_sigma, axis=1)) * tf.sqrt(temperature)
-        z = tf.reduce_sum(chosen * mu, axis=1) + sigma * normal
+        cdf = tf.cumsum(tf.nn.softmax(log_pi / temperature, axis=-2), axis=-2)[:, :-1]
+        mixture = tf.reduce_sum(tf.cast(uniform[:, None] > cdf, tf.int32), axis=1)  # (B, 32), 0..4
+        one_hot = tf.one_hot(mixture, config.MIXTURES, axis=1)
+        sigma = tf.exp(tf.reduce_sum(one_hot * log_sigma, axis=1)) * tf.sqrt(temperature)
+        z = tf.reduce_sum(one_hot * mu, axis=1) + sigma * normal
         reward = tf.cast(reward_uniform[:, 0] < tf.sigmoid(logit / temperature), tf.float32)
         return z, reward, h, c
 
     def hidden_states(self, inputs: np.ndarray) -> np.ndarray:
-        """h after each step: series (n, T, 36) -> float32 (n, T, 256)."""
+        """h after each step of a series: (n, T, 36) -> float32 (n, T, 256)."""
         return np.concatenate([self.hidden_model(inputs[i : i + 50]).numpy() for i in range(0, len(inputs), 50)])
 
     def save(self, path: Path, metadata: dict) -> None:
         save_weights(self.model, path, metadata)
 
     def load(self, path: Path, vae: str | None = None) -> str:
-        """Load weights; returns their hash.
+        """Load weights and return their hash.
 
         Args:
-            vae: hash of the VAE that they must have learned from; None: any, for what learns on may change its V.
+            vae: hash of the VAE whose latents the weights must have been trained on. None accepts any VAE: a training
+                that starts from earlier weights may use a new one.
 
         Raises:
-            UserError: they are missing, of another architecture, or learned from another VAE.
+            UserError: the weights are missing, damaged, of another architecture, or were trained on another VAE.
         """
         digest = load_weights(self.model, path, MAKER)
-        taught = training_settings(path).get("vae", vae)
-        if vae is not None and taught != vae:
-            what = f"{path.parent}/ learned from VAE {taught}, {config.VAE_DIR}/ holds {vae}"
+        trained_on = training_settings(path).get("vae", vae)
+        if vae is not None and trained_on != vae:
+            what = f"{path.parent}/ was trained on VAE {trained_on}, {config.VAE_DIR}/ holds {vae}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER}")
         return digest
 
 
 def dream_noise(rng: np.random.Generator, steps: int) -> np.ndarray:
-    """The chance in so many steps of one dream: float32 (steps, 65), 32 normal numbers and 33 uniform ones 0..1."""
+    """The noise of one dream, float32 (steps, 65): per step 32 standard normal and 33 uniform (0..1) samples."""
     normal = rng.standard_normal((steps, config.Z_DIM), np.float32)
     return np.concatenate([normal, rng.random((steps, config.Z_DIM + 1), np.float32)], axis=1)
 
 
 class RNNTrainer(Trainer):
-    """Gradient steps on series whose z are drawn afresh: z = mu + sigma * noise."""
+    """Gradient steps of the MDN-RNN; every step samples z = mu + sigma * noise anew."""
 
     parts = ("loss", "z_loss", "reward_loss")
 
@@ -148,11 +150,11 @@ class RNNTrainer(Trainer):
         super().__init__(rnn.model, seed)
 
     def losses_of(self, series: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Mean losses over the real transitions of a batch: z_loss in nats a latent, reward_loss in nats.
+        """Mean losses over the real transitions of a batch: z_loss in nats per latent, reward_loss in nats.
 
         Args:
-            series: mu, log_var (B, T+1, 32); action (B, T, 3); reward (B, T+1), 0 or 1; real, bool (B, T), whether the
-                transition from t to t+1 happened.
+            series: mu, log_var (B, T+1, 32); action (B, T, 3); reward (B, T+1), 0 or 1; real, bool (B, T), False for
+                a transition from t to t+1 after the end of the episode.
         """
         z = series["mu"] + tf.exp(series["log_var"] / 2) * self.noise_like(series["mu"], step)
         inputs = tf.concat([z[:, :-1], series["action"], series["reward"][:, :-1, None]], axis=-1)

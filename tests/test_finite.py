@@ -1,15 +1,15 @@
-"""Numbers stay finite: networks train on the dullest and the wildest data, and a loss that is none stops the run."""
+"""Tests that training stays finite on extreme data, and that a loss of NaN or infinity stops it."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import snapshot
+from helpers.scripts import snapshot
 
 import config
 from pipeline import training
-from pipeline.batches import is_positive
+from pipeline.batches import positive_reward
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
 from rnn.arch import RNN, RNNTrainer
@@ -28,12 +28,12 @@ def rnn_trainer() -> RNNTrainer:
 
 
 def series(mu: float = 0, log_var: float = 0, action: float = 0, reward: float = 0) -> dict[str, np.ndarray]:
-    """Episodes in which nothing ever changes."""
+    """Episodes in which every array is constant."""
     return {
         "mu": np.full((EPISODES, STEPS + 1, config.Z_DIM), mu, np.float32),
         "log_var": np.full((EPISODES, STEPS + 1, config.Z_DIM), log_var, np.float32),
         "action": np.full((EPISODES, STEPS, config.ACTION_DIM), action, np.float32),
-        "reward": is_positive(np.full((EPISODES, STEPS + 1), reward, np.float32)),
+        "reward": positive_reward(np.full((EPISODES, STEPS + 1), reward, np.float32)),
         "real": np.ones((EPISODES, STEPS), bool),
     }
 
@@ -41,59 +41,59 @@ def series(mu: float = 0, log_var: float = 0, action: float = 0, reward: float =
 def losses(trainer: training.Trainer, data: object, steps: int) -> list[float]:
     step = tf.function(trainer.train_step)
     data = keras.tree.map_structure(tf.constant, data)
-    found = []
+    history = []
     for _ in range(steps):
         trainer.reset_metrics()
-        found.append(float(step(data)["loss"]))
-    return found
+        history.append(float(step(data)["loss"]))
+    return history
 
 
-# --- adversarial data ----------------------------------------------------------------------------------------------
+# --- extreme data --------------------------------------------------------------------------------------------------
 
 SERIES = {
-    "a constant without any noise": series(log_var=-40),
-    "a constant far away": series(mu=1e6, log_var=-10),
-    "nothing but noise": series(log_var=20),
+    "constant latents without noise": series(log_var=-40),
+    "large constant latents": series(mu=1e6, log_var=-10),
+    "latents of pure noise": series(log_var=20),
     "huge rewards": series(reward=3e38),
     "huge actions": series(action=1e6),
 }
 
 
 @pytest.mark.parametrize("what", SERIES)
-def test_the_rnn_learns_from_anything(what: str) -> None:
-    found = losses(rnn_trainer(), SERIES[what], 200)
-    assert np.isfinite(found).all()
-    assert found[-1] < found[0]
+def test_the_rnn_trains_on_extreme_data(what: str) -> None:
+    history = losses(rnn_trainer(), SERIES[what], 200)
+    assert np.isfinite(history).all()
+    assert history[-1] < history[0]
 
 
 BLACK = np.zeros((2, *config.FRAME_SHAPE), np.uint8)
 FRAMES = {
-    "one colour": BLACK + np.array([255, 0, 127], np.uint8),
-    "black and white in turn": BLACK + np.array([[[[0]]], [[[255]]]], np.uint8),
+    "one color": BLACK + np.array([255, 0, 127], np.uint8),
+    "alternating black and white": BLACK + np.array([[[[0]]], [[[255]]]], np.uint8),
 }
 
 
 @pytest.mark.parametrize("what", FRAMES)
-def test_the_vae_learns_from_anything(what: str) -> None:
+def test_the_vae_trains_on_extreme_data(what: str) -> None:
     seed_everything(0)
     trainer = VAETrainer(VAE(), 0)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))  # as stage 02 does
-    found = losses(trainer, FRAMES[what], 120)
-    assert np.isfinite(found).all()
-    assert found[-1] < found[0] / 2
+    history = losses(trainer, FRAMES[what], 120)
+    assert np.isfinite(history).all()
+    assert history[-1] < history[0] / 2
 
 
-# --- a loss that is none ---------------------------------------------------------------------------------------------
+# --- a loss that is not finite -------------------------------------------------------------------------------------
 
-OVERFLOW = series(log_var=200)  # finite numbers, whose exponential is not
+OVERFLOW = series(log_var=200)  # finite values whose exponential is infinite
 
 
-def fit(training_data: dict[int, int], validation: list[dict], epochs: int, new_model: bool) -> training.Trainer:
-    """Train epochs of three steps; `training_data` says at which step (from 0) of which epochs the data overflows."""
+def fit(overflow_steps: dict[int, int], validation: list[dict], epochs: int, new_model: bool) -> training.Trainer:
+    """Train epochs of three steps; the data of step overflow_steps[epoch] (from 0) overflows."""
 
     def batches(epoch: int) -> Iterator[dict]:
         for step in range(3):
-            yield OVERFLOW if training_data.get(epoch) == step else series(mu=epoch + step)
+            yield OVERFLOW if overflow_steps.get(epoch) == step else series(mu=epoch + step)
 
     trainer = rnn_trainer()
     schedule = training.Schedule(3, epochs, None)
@@ -110,10 +110,10 @@ def fit(training_data: dict[int, int], validation: list[dict], epochs: int, new_
         ({}, [series(), OVERFLOW], "at the validation of epoch 2"),
     ],
 )
-def test_a_loss_that_is_none_stops_the_run_and_keeps_the_good_weights(
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_steps: dict, validation: list[dict], where: str
 ) -> None:
-    """Nothing that it has spoilt is written: the run goes on from the last good epoch, with better data."""
+    """No file changes, so the training can resume after the last finite epoch with other data."""
     monkeypatch.chdir(tmp_path)
     good = min(bad_steps, default=1)
     fit({}, [series()], epochs=good, new_model=True)
@@ -128,22 +128,20 @@ def test_a_loss_that_is_none_stops_the_run_and_keeps_the_good_weights(
     assert trainer.optimizer.iterations == 3 * (good + 1)
 
 
-def spoiling_train_step(trainer: training.Trainer, data: dict) -> dict:
-    """A gradient step whose loss is fine, and whose sixth update is not."""
+def train_step_with_nan_update(trainer: training.Trainer, data: dict) -> dict:
+    """A gradient step with a finite loss whose sixth update sets a bias to NaN."""
     logs = training.Trainer.train_step(trainer, data)
     bias = trainer.network.trainable_variables[-1]
     bias.assign(tf.where(tf.equal(trainer.optimizer.iterations, 6), np.float32(np.nan), bias))
     return logs
 
 
-def test_an_update_that_spoils_the_weights_is_noticed_before_they_are_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The loss of an epoch's last step is finite, its gradient is not: validation sees it."""
+def test_weights_with_nan_are_detected_before_they_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loss of the epoch's last step is finite, but its update is not: the validation detects it."""
     monkeypatch.chdir(tmp_path)
     fit({}, [series()], epochs=1, new_model=True)
     before = snapshot(tmp_path)
-    monkeypatch.setattr(RNNTrainer, "train_step", spoiling_train_step)
+    monkeypatch.setattr(RNNTrainer, "train_step", train_step_with_nan_update)
     with pytest.raises(UserError, match="the loss is nan at the validation of epoch 2"):
         fit({}, [series()], epochs=2, new_model=False)
     assert snapshot(tmp_path) == before

@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment, run_script
-from test_rollouts import episodes
+from helpers.scripts import ROOT, environment, run_script
+from test_batches import episodes
 
 from pipeline import cli
 from pipeline.batches import batch_bytes, write_batch

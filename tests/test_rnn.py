@@ -1,4 +1,4 @@
-"""M: its losses by a second formula, its mask, its one step against its series, and that it learns what comes next."""
+"""Tests of the MDN-RNN: losses by a second formula, mask, single steps against series, learning, weight files."""
 
 import math
 from pathlib import Path
@@ -23,7 +23,7 @@ def rnn(one_thread: None) -> RNN:
 
 
 def some_series(n: int, T: int, seed: int = 0) -> dict[str, np.ndarray]:
-    """What stage 04 feeds: random series (n, T+1 frames) that all go on to their ends."""
+    """Random series of n episodes with T+1 frames, none of which ends early, in the format of stage 04."""
     rng = np.random.default_rng(seed)
     return {
         "mu": rng.normal(size=(n, T + 1, Z)).astype(np.float32),
@@ -42,8 +42,8 @@ def losses_of(trainer: RNNTrainer, series: dict[str, np.ndarray], step: int = 0)
 # --- the losses ----------------------------------------------------------------------------------------------------
 
 
-def test_mixture_nll_is_the_density_summed() -> None:
-    """Second formula: the densities themselves, one by one, in ordinary numbers."""
+def test_mixture_nll_is_minus_log_of_the_summed_densities() -> None:
+    """Second formula: the densities themselves, one by one, without log space."""
     rng = np.random.default_rng(0)
     z, mu, log_sigma = rng.normal(size=(2, Z)), rng.normal(size=(2, K, Z)), rng.normal(0, 0.5, (2, K, Z))
     weights = rng.random((2, K, Z))
@@ -60,15 +60,15 @@ def test_mixture_nll_is_the_density_summed() -> None:
             assert nll[i, j] == pytest.approx(-math.log(math.fsum(parts)), rel=1e-9)
 
 
-def test_mixture_nll_is_finite_where_a_density_would_be_none() -> None:
-    """A hundred standard deviations off: the density is 0 in floating point, its logarithm is not."""
+def test_mixture_nll_is_finite_where_the_density_underflows() -> None:
+    """A hundred standard deviations from the mean the density is 0 in floating point, but its logarithm is finite."""
     z, zeros = tf.fill((1, Z), 100.0), tf.zeros((1, K, Z))
     nll = mixture_nll(z, zeros - math.log(K), zeros, zeros).numpy()
     np.testing.assert_allclose(nll, 5000 + 0.5 * math.log(2 * math.pi), rtol=1e-5)
 
 
 def test_split_mixture() -> None:
-    """Where each number of the dense layer goes; log_pi is normalised over the mixtures."""
+    """The order of the dense layer's outputs; log_pi is normalized over the mixtures."""
     outputs = np.random.default_rng(0).normal(size=(3, 4, MIXTURE_OUTPUTS + 1))
     log_pi, mu, log_sigma, logit = (part.numpy() for part in split_mixture(tf.constant(outputs)))
     assert log_pi.shape == mu.shape == log_sigma.shape == (3, 4, K, Z)
@@ -81,7 +81,7 @@ def test_split_mixture() -> None:
 
 
 def test_the_losses_are_means_over_transitions(rnn: RNN) -> None:
-    """Second formula: the network's outputs, weighed in NumPy. Variances are next to none, so z is its mean."""
+    """Second formula: NumPy on the network's outputs. The variances are nearly zero, so z is its mean."""
     series = some_series(3, 6) | {"log_var": np.full((3, 7, Z), -40, np.float32)}
     series["real"][1, 4:] = False
     inputs = np.concatenate([series["mu"][:, :-1], series["action"], series["reward"][:, :-1, None]], axis=-1)
@@ -97,8 +97,8 @@ def test_the_losses_are_means_over_transitions(rnn: RNN) -> None:
     assert losses["loss"] == pytest.approx(losses["z_loss"] + losses["reward_loss"], rel=1e-6)
 
 
-def test_what_comes_after_an_end_does_not_count(rnn: RNN) -> None:
-    """Neither in the losses nor in their gradients, whatever stands there."""
+def test_padding_after_the_end_of_an_episode_is_masked(rnn: RNN) -> None:
+    """Its values change neither the losses nor their gradients."""
     clean, trainer = some_series(4, 8), RNNTrainer(rnn, 0)
     clean["real"][0, 3:] = clean["real"][2, 7:] = False
     garbage = {name: array.copy() for name, array in clean.items()}
@@ -113,12 +113,12 @@ def test_what_comes_after_an_end_does_not_count(rnn: RNN) -> None:
         gradients.append([loss, *tape.gradient(loss, rnn.model.trainable_variables)])
     for one, other in zip(*gradients, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-7)
-    moved = {name: array.copy() for name, array in clean.items()}
-    moved["mu"][0, 3] += 1  # the last real frame does count
-    assert losses_of(trainer, moved)["z_loss"] != losses_of(trainer, clean)["z_loss"]
+    changed = {name: array.copy() for name, array in clean.items()}
+    changed["mu"][0, 3] += 1  # the last real frame is not masked
+    assert losses_of(trainer, changed)["z_loss"] != losses_of(trainer, clean)["z_loss"]
 
 
-def test_z_is_drawn_afresh_at_every_step_and_always_the_same(rnn: RNN) -> None:
+def test_the_sampled_z_is_a_function_of_seed_and_step(rnn: RNN) -> None:
     series = some_series(2, 5)
     first, again, later = (losses_of(RNNTrainer(rnn, 1), series, step)["loss"] for step in (3, 3, 4))
     other = losses_of(RNNTrainer(rnn, 2), series, 3)["loss"]
@@ -130,13 +130,13 @@ def test_z_is_drawn_afresh_at_every_step_and_always_the_same(rnn: RNN) -> None:
 
 
 def test_the_sizes_are_the_papers(rnn: RNN) -> None:
-    """The paper's 422,368 numbers, and those of the reward: one more input to the LSTM, one more output."""
+    """The paper's 422,368 parameters and those of the reward: one more LSTM input, one more output."""
     lstm, dense = 4 * (Z + 3 + 256 + 1) * 256, (256 + 1) * (3 * K * Z)
     assert lstm + dense == 422_368
     assert rnn.model.count_params() == 422_368 + 4 * 256 + 257
 
 
-def test_steps_are_the_series(rnn: RNN) -> None:
+def test_single_steps_equal_the_series(rnn: RNN) -> None:
     x = np.random.default_rng(0).normal(size=(4, 30, INPUTS)).astype(np.float32)
     series = rnn.hidden_model(x).numpy()
     h, c = np.zeros((2, 4, config.HIDDEN_UNITS), np.float32)
@@ -146,7 +146,7 @@ def test_steps_are_the_series(rnn: RNN) -> None:
     assert np.abs(h).max() > 0.1
 
 
-def test_a_row_of_a_step_does_not_depend_on_its_neighbours(rnn: RNN) -> None:
+def test_a_row_of_a_step_does_not_depend_on_the_other_rows(rnn: RNN) -> None:
     rng = np.random.default_rng(0)
     x, h, c = (rng.normal(size=(16, n)).astype(np.float32) for n in (INPUTS, 256, 256))
     together = rnn.step(x, h, c)
@@ -154,11 +154,11 @@ def test_a_row_of_a_step_does_not_depend_on_its_neighbours(rnn: RNN) -> None:
         alone = [np.zeros_like(array) for array in (x, h, c)]
         for array, full in zip(alone, (x, h, c), strict=True):
             array[3] = full[i]
-        for one, all_of_them in zip(rnn.step(*alone), together, strict=True):
-            np.testing.assert_array_equal(one[3], all_of_them[i])
+        for one, full in zip(rnn.step(*alone), together, strict=True):
+            np.testing.assert_array_equal(one[3], full[i])
 
 
-def test_hidden_states_are_those_of_each_series_alone(rnn: RNN) -> None:
+def test_hidden_states_do_not_depend_on_the_other_series(rnn: RNN) -> None:
     x = np.random.default_rng(0).normal(size=(120, 4, INPUTS)).astype(np.float32)
     together = rnn.hidden_states(x)
     assert together.shape == (120, 4, config.HIDDEN_UNITS)
@@ -169,10 +169,10 @@ def test_hidden_states_are_those_of_each_series_alone(rnn: RNN) -> None:
 # --- learning ------------------------------------------------------------------------------------------------------
 
 
-def test_it_learns_what_comes_next() -> None:
-    """A latent moves as the last action says, a reward comes when that action was positive; all others stand still.
+def test_the_rnn_learns_the_dynamics() -> None:
+    """Latent 0 equals the last action, the reward is 1 after a positive action, all other latents are constant.
 
-    Without the action the best forecast of the reward costs 0.69 nats, without a look at z that of a latent 1.4.
+    A prediction that ignores the action has a reward loss of at least 0.69 nats, one that ignores z a z loss of 1.4.
     """
     seed_everything(0)
     trainer = RNNTrainer(RNN(), seed=0)

@@ -1,4 +1,4 @@
-"""V: its losses by a second formula, its sizes, that a frame's z is the frame's alone, and that it learns."""
+"""Tests of the VAE: losses by a second formula, sizes, independence of the batch, learning, weight files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pytest
 import config
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
-from simulation import collect as drivers
+from simulation import collect
 from simulation.environments import make_env
 from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
 from vae.conv import Conv2DTranspose
@@ -25,19 +25,19 @@ def vae(one_thread: None) -> VAE:
 
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
-    """Frames of the road: uint8 (100, 64, 64, 3), two episodes as stage 01 drives them."""
+    """Frames of two episodes of stage 01: uint8 (100, 64, 64, 3)."""
     settings = {"env": "car_racing", "time_steps": 50, "action_refresh_rate": 5}
     env = make_env("car_racing")
     return np.concatenate(
-        [drivers.explore_episode(env, env_seed, settings, show=None)["obs_data"] for env_seed in (1, 2)]
+        [collect.record_exploration(env, env_seed, settings, show=None)["obs_data"] for env_seed in (1, 2)]
     )
 
 
 # --- the losses ----------------------------------------------------------------------------------------------------
 
 
-def test_kl_divergence_is_its_integral() -> None:
-    """Second formula: the sum over latents of the integral of q log(q / p) on a grid."""
+def test_kl_divergence_equals_its_integral() -> None:
+    """Second formula: the integral of q log(q / p) on a grid, summed over latents."""
     rng = np.random.default_rng(0)
     mu, log_var = rng.normal(0, 1.5, (4, 3)), rng.normal(-1, 1.5, (4, 3))
     z = np.linspace(-40, 40, 200_001)
@@ -49,15 +49,15 @@ def test_kl_divergence_is_its_integral() -> None:
 
 def test_reconstruction_loss_is_a_sum_over_pixels() -> None:
     one, other = np.random.default_rng(0).random((2, 3, 64, 64, 3), np.float32)
-    by_hand = [sum(float(d) ** 2 for d in (a - b).ravel()) for a, b in zip(one, other, strict=True)]
-    np.testing.assert_allclose(reconstruction_loss(one, other), by_hand, rtol=1e-5)
+    expected = [sum(float(d) ** 2 for d in (a - b).ravel()) for a, b in zip(one, other, strict=True)]
+    np.testing.assert_allclose(reconstruction_loss(one, other), expected, rtol=1e-5)
 
 
 # --- the network ---------------------------------------------------------------------------------------------------
 
 
 def test_the_sizes_are_the_tutorials(vae: VAE) -> None:
-    """2,115,971 numbers, added up by hand: kernel area x channels in + 1, times channels out."""
+    """2,115,971 parameters: per layer (kernel area x input channels + 1) x output channels."""
     encoder = sum((16 * n + 1) * m for n, m in ((3, 32), (32, 64), (64, 64), (64, 128)))
     encoder += 2 * (2 * 2 * 128 + 1) * 32
     decoder = (32 + 1) * 1024
@@ -67,20 +67,20 @@ def test_the_sizes_are_the_tutorials(vae: VAE) -> None:
     assert vae.decoder.count_params() == decoder
 
 
-def test_the_shapes_of_the_four_views(vae: VAE, frames: np.ndarray) -> None:
+def test_the_shapes_of_the_four_models(vae: VAE, frames: np.ndarray) -> None:
     mu, log_var = vae.encoder_mu_log_var(frames[:3])
     assert mu.shape == log_var.shape == (3, config.Z_DIM)
     assert vae.encoder(frames[:3]).shape == (3, config.Z_DIM)
     assert vae.decoder(mu).shape == (3, 64, 64, 3)
-    pictures = vae.full_model(frames[:3]).numpy()
-    assert pictures.shape == (3, 64, 64, 3)
-    assert 0 <= pictures.min() < pictures.max() <= 1
+    reconstructions = vae.full_model(frames[:3]).numpy()
+    assert reconstructions.shape == (3, 64, 64, 3)
+    assert 0 <= reconstructions.min() < reconstructions.max() <= 1
     assert vae.decode(mu.numpy()).dtype == np.uint8
 
 
 @pytest.mark.parametrize("size, inputs, kernel, filters", [(1, 20, 5, 8), (4, 6, 5, 3), (5, 6, 6, 4), (7, 4, 2, 3)])
-def test_a_transposed_convolution_is_keras_own(size: int, inputs: int, kernel: int, filters: int) -> None:
-    """Values and gradients, of a matrix product, of Keras' own way and of phases."""
+def test_a_transposed_convolution_equals_keras_own(size: int, inputs: int, kernel: int, filters: int) -> None:
+    """Values and gradients of all three paths: matrix product, Keras' own layer, sub-pixel convolution."""
     x = tf.random.stateless_normal((3, size, size, inputs), seed=(1, 2))
     results = []
     for kind in (Conv2DTranspose, keras.layers.Conv2DTranspose):
@@ -107,18 +107,18 @@ def test_the_encoder_samples_from_mu_and_log_var(vae: VAE, frames: np.ndarray) -
 
 
 def test_a_frames_z_does_not_depend_on_its_neighbours(vae: VAE, frames: np.ndarray) -> None:
-    """Bit for bit: not on the frames beside it, nor on its place, nor on the padding."""
+    """Bit for bit: neither on the other frames of the call, nor on its position, nor on the padding."""
     mu, log_var = vae.encode(frames[:40], rows=16)
     for i in (0, 7, 15, 16, 39):
         alone = vae.encode(frames[i : i + 1], rows=16)
         np.testing.assert_array_equal(alone[0][0], mu[i])
         np.testing.assert_array_equal(alone[1][0], log_var[i])
-    backwards = vae.encode(frames[:40][::-1], rows=16)
-    np.testing.assert_array_equal(backwards[0][::-1], mu)
+    reversed_frames = vae.encode(frames[:40][::-1], rows=16)
+    np.testing.assert_array_equal(reversed_frames[0][::-1], mu)
     assert len(np.unique(mu, axis=0)) == len(np.unique(frames[:40], axis=0)) > 1
 
 
-def test_encode_is_the_encoder(vae: VAE, frames: np.ndarray) -> None:
+def test_encode_equals_the_keras_model(vae: VAE, frames: np.ndarray) -> None:
     for ours, keras_own in zip(vae.encode(frames[:20], rows=16), vae.encoder_mu_log_var(frames[:20]), strict=True):
         np.testing.assert_allclose(ours, keras_own, rtol=1e-4, atol=1e-5)
 
@@ -126,18 +126,18 @@ def test_encode_is_the_encoder(vae: VAE, frames: np.ndarray) -> None:
 # --- learning ------------------------------------------------------------------------------------------------------
 
 
-def test_it_learns_to_tell_frames_apart(frames: np.ndarray) -> None:
-    """Better than any one picture for all frames can be, which is what a decoder that ignores z comes to."""
+def test_the_vae_learns_to_distinguish_frames(frames: np.ndarray) -> None:
+    """The loss falls below that of the mean frame, which is the optimum of a decoder that ignores z."""
     seed_everything(0)
     frames = frames[::5]
     trainer = VAETrainer(VAE(), seed=0)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
-    best_picture = np.square(frames / 255 - (frames / 255).mean(axis=0)).sum(axis=(1, 2, 3)).mean()
+    mean_frame_loss = np.square(frames / 255 - (frames / 255).mean(axis=0)).sum(axis=(1, 2, 3)).mean()
     untrained = trainer.evaluate(frames, batch_size=100, return_dict=True, verbose=0)
-    assert untrained["reconstruction"] > 2 * best_picture
+    assert untrained["reconstruction"] > 2 * mean_frame_loss
     trainer.fit(frames, batch_size=10, epochs=60, verbose=0)
     trained = trainer.evaluate(frames, batch_size=100, return_dict=True, verbose=0)
-    assert trained["reconstruction"] < 0.9 * best_picture
+    assert trained["reconstruction"] < 0.9 * mean_frame_loss
     assert trained["kl"] > 3
     assert trained["loss"] == pytest.approx(trained["reconstruction"] + trained["kl"], rel=1e-6)
 
@@ -155,6 +155,7 @@ def test_the_noise_is_a_function_of_seed_and_step(one_thread: None) -> None:
 
 
 def test_saved_weights_are_the_same_network(vae: VAE, frames: np.ndarray, tmp_path: Path) -> None:
+    """Under the tutorial's file name, without leftovers of the alias that Keras needs."""
     path = tmp_path / "vae" / "weights.h5"
     vae.save(path, {"made": "here"})
     other = VAE()
@@ -164,8 +165,8 @@ def test_saved_weights_are_the_same_network(vae: VAE, frames: np.ndarray, tmp_pa
     assert sorted(file.name for file in path.parent.iterdir()) == ["weights.h5", "weights.json"]
 
 
-@pytest.mark.parametrize("damage", ["missing", "half", "text", "not finite", "another network", "a part is missing"])
-def test_other_weights_are_refused_in_one_line(vae: VAE, tmp_path: Path, damage: str) -> None:
+@pytest.mark.parametrize("damage", ["missing", "truncated", "text", "not finite", "another network", "a missing layer"])
+def test_unusable_weights_are_refused_in_one_line(vae: VAE, tmp_path: Path, damage: str) -> None:
     path = tmp_path / "weights.h5"
     if damage == "not finite":
         broken = VAE()
@@ -174,11 +175,11 @@ def test_other_weights_are_refused_in_one_line(vae: VAE, tmp_path: Path, damage:
     elif damage == "another network":
         keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(tmp_path / "a.weights.h5")
         (tmp_path / "a.weights.h5").rename(path)
-    elif damage == "a part is missing":
+    elif damage == "a missing layer":
         vae.save(path, {})
         with h5py.File(path, "r+") as file:
             del file["layers/functional_1"]  # the decoder
-    elif damage == "half":
+    elif damage == "truncated":
         vae.save(path, {})
         path.write_bytes(path.read_bytes()[:1_000_000])
     elif damage == "text":

@@ -1,1 +1,1 @@
-"""V: see vae/arch.py."""
+"""The VAE (V): see vae/arch.py."""

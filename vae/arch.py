@@ -1,9 +1,9 @@
-"""V, the eye: a convolutional variational autoencoder from a 64x64 frame to 32 latents and back.
+"""The VAE (V): a convolutional variational autoencoder from a 64x64 frame to 32 latents and back.
 
-Sizes are the tutorial's; the paper (arXiv 1803.10122, appendix A.1) has twice the filters in some. The loss is the
-negative evidence lower bound of Kingma and Welling (arXiv 1312.6114, equation 10) for Gaussian pixels of variance 1/2,
-but for a constant: squared error summed over pixels plus KL divergence in nats summed over latents, averaged over the
-batch.
+The layer sizes are the tutorial's; some layers of the paper (arXiv 1803.10122, appendix A.1) have twice the filters.
+The loss is, up to a constant, the negative evidence lower bound of Kingma and Welling (arXiv 1312.6114, equation 10)
+for Gaussian pixels of variance 1/2: squared error summed over pixels plus KL divergence in nats summed over latents,
+averaged over the batch.
 """
 
 from pathlib import Path
@@ -20,12 +20,12 @@ MAKER = "02_train_vae.py --new_model"
 
 
 def reconstruction_loss(frames: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
-    """Squared error summed over pixels and channels; (B, 64, 64, 3) twice, values 0..1 -> (B,)."""
+    """Squared error summed over pixels and channels; two of (B, 64, 64, 3), values 0..1 -> (B,)."""
     return tf.reduce_sum(tf.square(frames - reconstructions), axis=(1, 2, 3))
 
 
 def kl_divergence(mu: tf.Tensor, log_var: tf.Tensor) -> tf.Tensor:
-    """KL(N(mu, exp(log_var)) || N(0, 1)) in nats summed over latents; (B, 32) twice -> (B,)."""
+    """KL(N(mu, exp(log_var)) || N(0, 1)) in nats summed over latents; two of (B, 32) -> (B,)."""
     return -0.5 * tf.reduce_sum(1 + log_var - tf.square(mu) - tf.exp(log_var), axis=1)
 
 
@@ -42,13 +42,13 @@ class Sampling(layers.Layer):
 
 
 class VAE:
-    """The four views of one network.
+    """The variational autoencoder, as four Keras models that share their weights.
 
     Attributes:
         encoder_mu_log_var: uint8 (B, 64, 64, 3) -> mu (B, 32), log_var (B, 32).
-        encoder: uint8 (B, 64, 64, 3) -> z (B, 32), sampled.
-        decoder: z (B, 32) -> frames 0..1 (B, 64, 64, 3).
-        full_model: uint8 (B, 64, 64, 3) -> frames 0..1 (B, 64, 64, 3).
+        encoder: uint8 (B, 64, 64, 3) -> sampled z (B, 32).
+        decoder: z (B, 32) -> frames (B, 64, 64, 3), values 0..1.
+        full_model: uint8 (B, 64, 64, 3) -> reconstructed frames (B, 64, 64, 3), values 0..1.
     """
 
     def __init__(self) -> None:
@@ -74,9 +74,10 @@ class VAE:
         self._encode = tf.function(self.encoder_mu_log_var, reduce_retracing=True)
 
     def encode(self, frames: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
-        """Encode uint8 (n, 64, 64, 3) to mu and log_var, float32 (n, 32) each, `rows` frames a call.
+        """Encode frames, uint8 (n, 64, 64, 3), to mu and log_var, float32 (n, 32) each, in calls of `rows` frames.
 
-        The last call is padded: kernels differ with the batch size, and a frame must not get another z for it.
+        The last call is padded to `rows`: TensorFlow's kernels round differently at another batch size, and the z of a
+        frame must not depend on its batch.
         """
         mu = np.empty((len(frames), config.Z_DIM), np.float32)
         log_var = np.empty_like(mu)
@@ -90,19 +91,19 @@ class VAE:
         return mu, log_var
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Decode float32 (n, 32) to uint8 (n, 64, 64, 3)."""
+        """Decode z, float32 (n, 32), to frames, uint8 (n, 64, 64, 3)."""
         return np.round(self.decoder(z).numpy() * 255).astype(np.uint8)
 
     def save(self, path: Path, metadata: dict) -> None:
         save_weights(self.full_model, path, metadata)
 
     def load(self, path: Path) -> str:
-        """Load weights; returns their hash. UserError when they are missing or of another architecture."""
+        """Load weights and return their hash; UserError if they are missing, damaged or of another architecture."""
         return load_weights(self.full_model, path, MAKER)
 
 
 class VAETrainer(Trainer):
-    """Gradient steps on uint8 frames (B, 64, 64, 3)."""
+    """Gradient steps of the VAE on batches of frames, uint8 (B, 64, 64, 3)."""
 
     parts = ("loss", "reconstruction", "kl")
 

@@ -1,4 +1,4 @@
-"""Fast transposed convolutions of stride 2."""
+"""Fast transposed convolution of stride 2."""
 
 from collections.abc import Callable
 
@@ -8,19 +8,20 @@ layers = keras.layers
 
 
 @tf.custom_gradient
-def transposed_in_phases(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
-    """Transposed convolution of stride 2 by an even kernel; (B, n, n, in), (k, k, out, in) -> (B, 2n + k - 2, …, out).
+def subpixel_transposed_conv(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+    """Transposed convolution of stride 2, k even; x (B, n, n, in), kernel (k, k, out, in) -> (B, 2n + k - 2, …, out).
 
-    Every second pixel meets every second number of the kernel, so that all four phases together are one ordinary
-    convolution to 4 x out channels (Shi et al., arXiv 1609.07009). To a picture's 3 channels this takes a third of the
-    time of TensorFlow's own kernel; backwards that one is the faster.
+    Each of the four output phases (even or odd row, even or odd column) is a convolution with every second kernel
+    element, so one ordinary convolution to 4 x out channels, followed by depth-to-space, computes all of them (Shi et
+    al., arXiv 1609.07009). With 3 output channels this takes a third of the time of TensorFlow's own kernel, which is
+    the faster one for the gradients and computes them here.
     """
     k, _, out, _ = kernel.shape
     half = k // 2
     phases = tf.reverse(tf.reshape(kernel, (half, 2, half, 2, out, -1)), axis=(0, 2))
     phases = tf.reshape(tf.transpose(phases, (0, 2, 5, 1, 3, 4)), (half, half, -1, 4 * out))
-    border = [half - 1, half - 1]
-    y = tf.nn.depth_to_space(tf.nn.conv2d(x, phases, 1, [[0, 0], border, border, [0, 0]]), 2)
+    padding = [half - 1, half - 1]
+    y = tf.nn.depth_to_space(tf.nn.conv2d(x, phases, 1, [[0, 0], padding, padding, [0, 0]]), 2)
 
     def gradient(dy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         sizes = {"filter_sizes": kernel.shape, "strides": [1, 2, 2, 1], "padding": "VALID"}
@@ -30,16 +31,16 @@ def transposed_in_phases(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Ca
 
 
 class Conv2DTranspose(layers.Conv2DTranspose):
-    """Keras' layer; with a stride of 2 by faster ways to the same numbers but for rounding."""
+    """Keras' layer with faster algorithms for stride 2; the results agree up to rounding."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
         size, kernel = self.kernel.shape[0], tf.convert_to_tensor(self.kernel)
         one_pixel = x.shape[1:3] == (1, 1)
         if self.strides != (2, 2) or self.padding != "valid" or not (one_pixel or size % 2 == 0):
             return super().call(x)
-        if one_pixel:  # times the kernel: a matrix product
+        if one_pixel:  # then the convolution is a matrix product
             y = tf.matmul(x[:, 0, 0], tf.reshape(kernel, (-1, x.shape[3])), transpose_b=True)
             y = tf.reshape(y, (-1, size, size, self.filters))
         else:
-            y = transposed_in_phases(x, kernel)
+            y = subpixel_transposed_conv(x, kernel)
         return self.activation(y + self.bias)

@@ -1,4 +1,4 @@
-"""The files between the stages: that they are whole or not there, and that what is not what it should be is refused."""
+"""Tests of batch files: atomicity, round trips, refusal of damaged files, and the meaning of their arrays."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, environment, full_disk, snapshot
+from helpers.scripts import ROOT, environment, full_disk, snapshot
 
 import config
 from pipeline import batches
@@ -26,12 +26,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def episodes(kind: str, count: int, time_steps: int = 5, seed: int = 0) -> Iterator[dict[str, np.ndarray]]:
-    """Random episodes of the right types and shapes."""
+    """Random episodes with the dtypes and shapes of a kind."""
     rng = np.random.default_rng(seed)
     for _ in range(count):
         yield {
-            name: rng.integers(0, 2 if dtype is np.bool_ else 256, (time_steps - fewer, *tail)).astype(dtype)
-            for name, (dtype, fewer, tail) in batches.KINDS[kind].items()
+            name: rng.integers(0, 2 if dtype is np.bool_ else 256, (time_steps - missing, *shape)).astype(dtype)
+            for name, (dtype, missing, shape) in batches.KINDS[kind].items()
         }
 
 
@@ -39,7 +39,7 @@ def write(b: int, count: int = 3, time_steps: int = 5, kind: str = "obs", seed: 
     write_batch(kind, b, count, time_steps, episodes(kind, count, time_steps, seed), {"seed": seed})
 
 
-# --- whole or not there --------------------------------------------------------------------------------------------
+# --- atomicity -----------------------------------------------------------------------------------------------------
 
 
 def test_a_file_appears_when_it_is_complete(here: Path) -> None:
@@ -72,7 +72,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_batch(here: Path, kind: str)
     open_batch(kind, 0)
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(here: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_one_line(here: Path) -> None:
     Path("data").write_text("a file, where a folder should be")
     with pytest.raises(UserError, match="cannot write"):
         write(0)
@@ -80,7 +80,7 @@ def test_a_folder_that_cannot_be_made_is_one_line(here: Path) -> None:
         pass
 
 
-def test_episodes_that_stop_coming_leave_no_batch(here: Path) -> None:
+def test_an_exception_between_episodes_leaves_no_batch(here: Path) -> None:
     def broken() -> Iterator[dict[str, np.ndarray]]:
         yield from episodes("obs", 2)
         raise ZeroDivisionError
@@ -92,7 +92,7 @@ def test_episodes_that_stop_coming_leave_no_batch(here: Path) -> None:
 
 KILLED_AT = """
 import os, sys
-from test_rollouts import write
+from test_batches import write
 count = 0
 def die(event, arguments):
     global count
@@ -105,8 +105,8 @@ write(0, seed=1)
 
 
 @pytest.mark.parametrize("renames", range(6))
-def test_a_batch_killed_between_two_renames_is_old_or_new_or_not_there(here: Path, renames: int) -> None:
-    """Its record goes before the first array and comes after the last: old arrays never stand beside new ones."""
+def test_a_batch_killed_between_two_renames_is_old_new_or_missing(here: Path, renames: int) -> None:
+    """The record is deleted before the first array is replaced and written after the last: no mixture is readable."""
     write(0, seed=0)
     program = KILLED_AT.format(renames=renames)
     status = subprocess.run(
@@ -115,12 +115,12 @@ def test_a_batch_killed_between_two_renames_is_old_or_new_or_not_there(here: Pat
     assert status == (9 if renames < 5 else 0)
     if renames < 5:
         assert batches.read_record("obs", 0) is None
-        write(0, seed=1)  # what the killed one left is no obstacle
+        write(0, seed=1)  # the files left by the killed process do not interfere
     assert open_batch("obs", 0).record["settings"] == {"seed": 1}
     assert len(snapshot(here)) == 5
 
 
-def test_a_batch_comes_back_as_it_was_written() -> None:
+def test_a_batch_round_trip() -> None:
     for kind in batches.KINDS:
         write(7, kind=kind)
         batch = open_batch(kind, 7)
@@ -131,7 +131,7 @@ def test_a_batch_comes_back_as_it_was_written() -> None:
                 assert batch[name].dtype == array.dtype
 
 
-def test_a_plain_numpy_reads_the_arrays() -> None:
+def test_plain_numpy_reads_the_arrays() -> None:
     write(0)
     assert np.load("data/obs_data_0.npy").shape == (3, 5, 64, 64, 3)
     assert np.load("data/done_data_0.npy").dtype == bool
@@ -140,7 +140,7 @@ def test_a_plain_numpy_reads_the_arrays() -> None:
 def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
     size = 60 * 50 * 64 * 64 * 3
     frame = np.zeros((50, *config.FRAME_SHAPE), np.uint8)
-    row = {name: np.zeros((50, *tail), dtype) for name, (dtype, _, tail) in batches.KINDS["obs"].items()}
+    row = {name: np.zeros((50, *shape), dtype) for name, (dtype, _, shape) in batches.KINDS["obs"].items()}
     tracemalloc.start()
     write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), {})
     assert open_batch("obs", 0)["obs_data"].nbytes == size
@@ -148,7 +148,7 @@ def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
     tracemalloc.stop()
 
 
-def test_hashes_tell_batches_apart() -> None:
+def test_hashes_distinguish_batches() -> None:
     write(0)
     write(1)
     write(2, seed=1)
@@ -159,11 +159,11 @@ def test_hashes_tell_batches_apart() -> None:
     assert pairs[0] != pairs[1]
 
 
-# --- what is refused -----------------------------------------------------------------------------------------------
+# --- refusal -------------------------------------------------------------------------------------------------------
 
 
 class Trap:
-    """Creates a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __reduce__(self) -> tuple:
         return Path.touch, (Path("touched"),)
@@ -177,17 +177,17 @@ ARRAY_DAMAGES = {
     "missing": lambda path: path.unlink(),
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "empty": lambda path: path.write_bytes(b""),
-    "half a header": lambda path: path.write_bytes(path.read_bytes()[:40]),
-    "half the data": lambda path: path.write_bytes(path.read_bytes()[:-10]),
+    "a truncated header": lambda path: path.write_bytes(path.read_bytes()[:40]),
+    "truncated data": lambda path: path.write_bytes(path.read_bytes()[:-10]),
     "another dtype": lambda path: save(np.zeros((3, 5, 3), np.float64)),
     "another byte order": lambda path: save(np.zeros((3, 5, 3), ">f4")),
     "another shape": lambda path: save(np.zeros((3, 4, 3), np.float32)),
-    "another order": lambda path: save(np.asfortranarray(np.random.rand(3, 5, 3).astype(np.float32))),
+    "Fortran order": lambda path: save(np.asfortranarray(np.random.rand(3, 5, 3).astype(np.float32))),
     "a pickle": lambda path: save(np.array([Trap()], dtype=object)),
     "a bare pickle": lambda path: path.write_bytes(__import__("pickle").dumps(Trap())),
     "text": lambda path: path.write_text("not an array"),
     "an archive": lambda path: np.savez(path.open("wb"), np.zeros((3, 5, 3), np.float32)),
-    "another number": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"),
+    "another value": lambda path: path.write_bytes(path.read_bytes()[:-1] + b"\x01"),
 }
 
 
@@ -213,7 +213,7 @@ def test_a_damaged_record_is_refused_in_one_line(text: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_record_that_promises_more_is_refused() -> None:
+def test_a_record_with_more_episodes_than_its_arrays_is_refused() -> None:
     write(0)
     record = json.loads(Path("data/obs_0.json").read_text())
     Path("data/obs_0.json").write_text(json.dumps(record | {"episodes": 4}))
@@ -221,13 +221,13 @@ def test_a_record_that_promises_more_is_refused() -> None:
         open_batch("obs", 0)
 
 
-# --- which batches -------------------------------------------------------------------------------------------------
+# --- selection of batches ------------------------------------------------------------------------------------------
 
 
 def test_find_batches() -> None:
     for b in (0, 1, 3, 10):
         write(b, 1)
-    Path("data/obs_2.npy").touch()  # no record, no batch
+    Path("data/obs_2.npy").touch()  # without a record it is no batch
     Path("data/obs_two.json").touch()
     assert find_batches("obs") == [0, 1, 3, 10]
     assert find_batches("obs", 1) == [1, 3, 10]
@@ -239,7 +239,7 @@ def test_find_batches() -> None:
         find_batches("rnn")
 
 
-def test_open_batches_opens_as_many_as_hold_the_episodes() -> None:
+def test_open_batches_opens_no_more_batches_than_the_episodes_need() -> None:
     for b in range(3):
         write(b, 3)
     write(3, 3, time_steps=6)
@@ -259,11 +259,11 @@ def test_series_of_another_vae_are_refused() -> None:
         batches.check_vae(open_batches("rnn"), "here")
 
 
-def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
+def test_a_lock_excludes_others_and_ends_with_its_process(here: Path) -> None:
     with claim_batch("obs", 0) as first, claim_batch("obs", 0) as second, claim_batch("obs", 1) as other:
         assert (first, second, other) == (True, False, True)
     program = "import os\nfrom pipeline.batches import claim_batch\n"
-    program += "with claim_batch('obs', 0) as ours: print(ours); os.kill(os.getpid(), 9)"
+    program += "with claim_batch('obs', 0) as locked: print(locked); os.kill(os.getpid(), 9)"
     done = subprocess.run(
         [sys.executable, "-uc", program],
         cwd=here,
@@ -274,7 +274,7 @@ def test_a_claim_excludes_others_and_ends_with_its_process(here: Path) -> None:
         assert again
 
 
-# --- what the arrays mean ------------------------------------------------------------------------------------------
+# --- meaning of the arrays -----------------------------------------------------------------------------------------
 
 
 def test_real_steps_end_with_the_first_done() -> None:
@@ -283,7 +283,7 @@ def test_real_steps_end_with_the_first_done() -> None:
     np.testing.assert_array_equal(batches.real_steps(done)[1], [True, True, True, False])
 
 
-def test_a_split_is_by_episode_and_by_seed() -> None:
+def test_the_split_is_a_function_of_the_seed() -> None:
     for count in (2, 5, 6, 100, 1001):
         train, held_out = batches.split_episodes(count, seed=3)
         np.testing.assert_array_equal(np.sort(np.concatenate([train, held_out])), np.arange(count))
@@ -294,17 +294,17 @@ def test_a_split_is_by_episode_and_by_seed() -> None:
         batches.split_episodes(1, 0)
 
 
-def test_no_track_serves_two_purposes() -> None:
-    """Nor two run seeds, nor two places in a run; the corners of the ranges included."""
+def test_environment_seeds_are_disjoint() -> None:
+    """Between purposes, run seeds and indices, including the corners of the ranges."""
     corners = [(seed, start) for seed in (0, 1, MAX_SEED - 1) for start in (0, 2**32 - 50)]
-    tracks = [
+    env_seeds = [
         env_seed
         for purpose in ENV_SEED_RANGES
         for seed, start in corners
         for env_seed in env_seed_range(purpose, seed, start, 50)
     ]
-    assert len(set(tracks)) == len(ENV_SEED_RANGES) * len(corners) * 50
-    assert min(tracks) >= 0
+    assert len(set(env_seeds)) == len(ENV_SEED_RANGES) * len(corners) * 50
+    assert min(env_seeds) >= 0
     for seed, start in ((-1, 0), (MAX_SEED, 0), (0, 2**32)):
         with pytest.raises(ValueError, match=f"there are no environment seeds {start}..{start} of seed {seed}"):
             env_seed_range("search", seed, start, 1)
