@@ -289,8 +289,26 @@ def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: in
 
 
 def _dataset(batches: Callable[[], Iterator], count: int) -> tf.data.Dataset:
-    """A tf.data stream of the `count` batches that `batches()` yields, prefetched in the background."""
-    first = next(batches())
-    signature = keras.tree.map_structure(lambda a: tf.TensorSpec((None, *a.shape[1:]), a.dtype), first)
-    stream = tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(4)
-    return stream.apply(tf.data.experimental.assert_cardinality(count))
+    """A tf.data stream, read ahead in the background, of the `count` batches that `batches()` yields.
+
+    Every pass over the stream calls `batches()` anew. `Dataset.from_generator` would be the plain way, but its kernel
+    calls mallopt, and from then on the process maps and unmaps every tensor above 128 KiB at every step: 100,000 page
+    faults, a third of the processor's time (guarded by tests/test_training.py).
+    """
+    example = next(batches())
+    flat = keras.tree.flatten(example)
+    stream: Iterator = iter(())
+
+    def read(index: np.ndarray) -> list[np.ndarray]:
+        nonlocal stream
+        if index == 0:
+            stream = batches()
+        return keras.tree.flatten(next(stream))
+
+    def load(index: tf.Tensor) -> object:
+        tensors = tf.numpy_function(read, [index], [tf.as_dtype(array.dtype) for array in flat])
+        for tensor, array in zip(tensors, flat, strict=True):
+            tensor.set_shape((None, *array.shape[1:]))
+        return keras.tree.pack_sequence_as(example, tensors)
+
+    return tf.data.Dataset.range(count).map(load).prefetch(4)
