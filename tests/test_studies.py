@@ -1,4 +1,4 @@
-"""The studies, run tiny, as a person runs them: searches beside each other, scores remembered, one table."""
+"""Tests of the studies at tiny sizes: searches in folders of their own, stored scores, one table."""
 
 import importlib
 import json
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LIMIT, command, environment, run_script
+from helpers.scripts import LIMIT, command, environment, run_script
 
 from es import OPTIMIZERS
 from pipeline.files import file_hash
@@ -18,7 +18,7 @@ SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --subspa
 
 
 def run_study(folder: Path, script: str, flags: str) -> str:
-    """Runs a study there; the search's flags are one argument, which `command` would take apart."""
+    """Run a study in a folder; the search's flags are one argument, which `command` would split."""
     words = [*command(f"experiments/studies/{script}", f"--folder . {flags}"), f"--search={SEARCH}"]
     done = subprocess.run(words, cwd=folder, env=environment(), capture_output=True, text=True, timeout=2 * LIMIT)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -26,41 +26,41 @@ def run_study(folder: Path, script: str, flags: str) -> str:
 
 
 def ablate(folder: Path) -> str:
-    """Runs the ablations there."""
+    """Run the ablations in a folder."""
     return run_study(folder, "ablations.py", "--generations 1 --num_episode 1")
 
 
 @pytest.fixture(scope="module")
 def ablated(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A folder that the ablations were run in, and what they printed."""
+    """A folder in which the ablations ran, and their output."""
     folder = tmp_path_factory.mktemp("ablated")
     for part in ("data", "vae", "rnn"):
         (folder / part).symlink_to(finished / part)
     return folder, ablate(folder)
 
 
-def test_each_agent_lacks_what_its_name_says(ablated: tuple[Path, str], finished: Path) -> None:
+def test_each_agent_has_the_flags_of_its_name(ablated: tuple[Path, str], finished: Path) -> None:
     folder, printed = ablated
     agents = {path.name: path for path in (folder / "ablations").iterdir() if path.is_dir()}
     assert len(agents) == 5
-    flags = {"z_alone": "z_only", "z_drawn_not_its_mean_and_h": "sample_z"}
-    flags["z_and_h_of_an_M_that_is_told_the_action_before"] = "previous_action"
+    flags = {"z_alone": "z_only", "sampled_z_and_h": "sample_z"}
+    flags["z_and_h_of_an_M_conditioned_on_the_previous_action"] = "previous_action"
     for name, path in agents.items():
         kept = json.loads((path / "log/car_racing.cma.1.2.json").read_text())
         assert [flag for flag in flags.values() if kept[flag]] == [flag for key, flag in flags.items() if key == name]
         same = file_hash(path / "rnn/weights.h5") == file_hash(finished / "rnn/weights.h5")
-        assert same == ("learned_nothing" not in name)
+        assert same == ("untrained" not in name)
     assert (folder / "ablations/ABLATIONS.md").read_text() in printed
 
 
-def test_again_it_scores_nothing_twice(ablated: tuple[Path, str]) -> None:
+def test_nothing_is_scored_twice(ablated: tuple[Path, str]) -> None:
     folder, printed = ablated
     again = ablate(folder)
     assert "track " in printed and "track " not in again
-    assert printed.split("| driver |")[1] == again.split("| driver |")[1]
+    assert printed.split("| agent |")[1] == again.split("| agent |")[1]
 
 
-def test_five_ways_to_search(copy_of: Callable[..., Path]) -> None:
+def test_comparison_of_the_optimizers(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
     printed = run_study(folder, "optimizers.py", "--generations 1 --num_episode 1 --seeds 4")
     table = (folder / "optimizers/OPTIMIZERS.md").read_text()
@@ -70,7 +70,7 @@ def test_five_ways_to_search(copy_of: Callable[..., Path]) -> None:
         assert f"| {name} |" in table and f"| {name}, seed 4 |" in table
 
 
-def test_dreams_of_several_temperatures_beside_the_road(copy_of: Callable[..., Path]) -> None:
+def test_dreams_of_several_temperatures_beside_the_real_environment(copy_of: Callable[..., Path]) -> None:
     folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
     for _ in range(2):
         printed = run_study(folder, "transfer.py", "--generations 2 --temperatures 2 0.5 --seeds 3")
@@ -86,7 +86,7 @@ def test_dreams_of_several_temperatures_beside_the_road(copy_of: Callable[..., P
     assert (folder / "transfer/transfer.png").stat().st_size > 10_000
 
 
-def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
+def test_the_comparison_takes_the_agents_that_are_there(tmp_path: Path) -> None:
     baselines = tmp_path / "baselines"
     baselines.mkdir()
     cost = {"parameters": 5, "agent_steps": 2_000_000, "seconds": 7200.0}
@@ -94,26 +94,27 @@ def test_the_comparison_takes_what_there_is(tmp_path: Path) -> None:
     (baselines / "random_car_racing.scores.json").write_text(json.dumps(kept))
     (baselines / "ga_car_racing.scores.json").write_text(json.dumps(kept | {"seed": 1}))
     (baselines / "dqn_car_racing.scores.json").write_text(json.dumps(kept | {"scores": [900.0]}))  # of one track
-    (tmp_path / "ablations/z_alone/controller").mkdir(parents=True)  # of a study that has just begun
-    (tmp_path / "controller").mkdir()
-    for number in (2, 4):  # which of them is meant?
-        (tmp_path / f"controller/car_racing.cma.{number}.64.best.json").touch()
+    (tmp_path / "round3/ablations/z_alone/controller").mkdir(parents=True)  # of a study that has just started
+    (tmp_path / "round3/controller").mkdir()
+    for number in (2, 4):  # an ambiguous folder
+        (tmp_path / f"round3/controller/car_racing.cma.{number}.64.best.json").touch()
     printed = run_script(tmp_path, "experiments/studies/compare.py", "--folder", tmp_path).stdout
     assert "| random | -30.0 ± 1.0 | -31.0 | 5 | 2.0 million | 2.0 |" in printed
     assert (
-        "genetic algorithm is left out; to have it: python experiments/baselines/ga_car_racing.py and, when" in printed
-    )
-    assert (
-        f"World Models, z alone is left out; to have it: python experiments/studies/ablations.py --folder {tmp_path}"
+        "genetic algorithm is missing; to produce it: python experiments/baselines/ga_car_racing.py and, when"
         in printed
     )
-    assert "Deep Q-Learning is left out" in printed
-    assert "World Models is left out; to have it: " in printed and "holds several drivers" in printed
-    assert "World Models, learned in dreams is left out; to have it: make train, make dream" in printed
+    assert (
+        f"World Models, z alone is missing; to produce it: python experiments/studies/ablations.py"
+        f" --folder {tmp_path / 'round3'}\n" in printed
+    )
+    assert "Deep Q-Learning is missing" in printed
+    assert "World Models is missing; to produce it: " in printed and "holds several controllers" in printed
+    assert "World Models, trained in dreams is missing; to produce it: make train, make dream" in printed
     assert (tmp_path / "report/compare.png").stat().st_size > 10_000
 
 
-def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_a_folder_without_networks_is_refused_and_unchanged(tmp_path: Path) -> None:
     for _ in range(2):
         done = run_script(tmp_path, "experiments/studies/ablations.py", "--folder nowhere", ok=False)
         assert done.returncode == 2
@@ -121,7 +122,7 @@ def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_links_into_a_folder_that_was_moved_are_mended(finished: Path, tmp_path: Path) -> None:
+def test_links_into_a_moved_folder_are_replaced(finished: Path, tmp_path: Path) -> None:
     old = tmp_path / "old"
     for source in (finished, old):
         if source == old:

@@ -1,1 +1,1 @@
-"""Studies: searches with one part changed, scored on the same tracks."""
+"""Studies: searches that differ in one part, scored on the same unseen tracks."""

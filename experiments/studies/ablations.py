@@ -1,44 +1,51 @@
-"""What each part of the agent is worth: the same search with one of them taken away, scored on the same 100 tracks.
+"""Ablations of the agent: the same search with one part of the agent removed or changed.
 
-    python experiments/studies/ablations.py --folder FOLDER        # one that the stages 01 to 04 have run in
+    python experiments/studies/ablations.py --folder train/seed0/round3
 
-Every agent searches for --generations with the same seed, on the same tracks, in FOLDER/ablations/NAME. A study that
-was stopped goes on where it was. Writes FOLDER/ablations/ABLATIONS.md.
+FOLDER holds the files of stages 01 to 04. Every search runs for --generations with the same seed and the same tracks,
+in FOLDER/ablations/NAME, and its best controller is scored on the same unseen tracks. Running the command again resumes
+it. Writes FOLDER/ablations/ABLATIONS.md.
 """
 
 import argparse
 from pathlib import Path
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import config
 import controller.arch as controller
 from experiments.studies import study
-from pipeline import cli
 from pipeline.files import atomic_write, file_hash
 
-UNTRAINED = "z, and h of an M that has learned nothing"
-AGENTS = {
+UNTRAINED = "z, and h of an untrained M"
+AGENTS = {  # name -> flags of stage 05
     "z and h": "",
     "z alone": "--z_only",
     UNTRAINED: "",
-    "z drawn, not its mean, and h": "--sample_z",
-    "z, and h of an M that is told the action before": "--previous_action",
+    "sampled z, and h": "--sample_z",
+    "z, and h of an M conditioned on the previous action": "--previous_action",
 }
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    study.add_arguments(parser, generations=30)
-    parser.add_argument("--seed", type=cli.seed, default=0, help="of the searches, and of the final tracks")
+    study.add_search_arguments(parser, 30, "-n 16 -t 4 -e 2 --eval_steps 5")
+    study.add_score_arguments(parser)
+    parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the searches and of the unseen tracks")
     return parser.parse_args()
 
 
-def forget(folder: Path) -> None:
-    """Give a folder an M as it was before stage 04."""
-    from pipeline.networks import seed_everything
+def write_untrained_rnn(folder: Path) -> None:
+    """Write the weights that M has before stage 04 into a folder."""
+    from pipeline.networks import seed_everything, set_threads
     from rnn.arch import RNN
 
     weights = folder / config.RNN_DIR / "weights.h5"
     if not weights.exists():
+        set_threads(1)  # as agents do later in this process; TensorFlow takes the number once
         seed_everything(0)
         RNN().save(weights, {"settings": {"vae": file_hash(folder / config.VAE_DIR / "weights.h5")}})
 
@@ -47,7 +54,7 @@ def study_agent(name: str, args: argparse.Namespace) -> study.Outcome:
     folder = args.folder / "ablations" / name.replace(",", "").replace(" ", "_")
     study.link(folder, args.folder, config.DATA_DIR, config.VAE_DIR)
     if name == UNTRAINED:
-        forget(folder)
+        write_untrained_rnn(folder)
     else:
         study.link(folder, args.folder, config.RNN_DIR)
     inputs = config.Z_DIM if "z_only" in AGENTS[name] else controller.FEATURES

@@ -1,15 +1,20 @@
-"""Every driver on the same 100 tracks, in one table and one picture: make compare
+"""Comparison of all agents on the same 100 unseen tracks, as a table and a figure: make compare
 
     python experiments/studies/compare.py --folder train/seed0
 
-Puts side by side what is there, and says how to make what is not: the baselines of the working directory, the agents of
-studies/ablations.py in FOLDER, the driver of FOLDER, and those of FOLDER/dream2, which have learned in dreams. All
-scores must be of one --seed: then they are of the same tracks. The hours and steps of a World Model are those of its
-search, without the data, V and M. Writes report/compare.md and report/compare.png.
+Compares the agents that are there, and prints the commands that produce the others: the baselines of the working
+directory, the agents of FOLDER/round3 and of its ablations, and those of FOLDER/dream2, which were trained in dreams.
+All scores must be of one --seed, so that they are of the same tracks. Hours and steps of a World Model are those of its
+search, without data, V and M. Writes report/compare.md and report/compare.png.
 """
 
 import argparse
 from pathlib import Path
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import numpy as np
 
@@ -19,35 +24,35 @@ from experiments.baselines import records
 from experiments.plots.canvas import new_figure, save_figure
 from experiments.studies import study
 from experiments.studies.study import Outcome
-from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, read_json
 
-BASELINES = {  # a name, and how to have its scores over the tracks of a seed
+BASELINES = {  # name -> script, and the flags that score it on the tracks of a seed
     "random": ("random_car_racing", "--new_model --seed {seed}"),
-    "Deep Q-Learning": ("dqn_car_racing", "and, when it has learned, --final_mode --seed {seed}"),
-    "genetic algorithm": ("ga_car_racing", "and, when it has learned, --final_mode --seed {seed}"),
+    "Deep Q-Learning": ("dqn_car_racing", "and, when it is trained, --final_mode --seed {seed}"),
+    "genetic algorithm": ("ga_car_racing", "and, when it is trained, --final_mode --seed {seed}"),
 }
 TRACKS = 100
 ABLATED = {"World Models, z alone": "z_alone", "World Models, z and h": "z_and_h"}
-DRIVERS = {  # a name, the folder and the search that it is of, and by what it was chosen
-    "World Models": (".", "car_racing", "best"),
-    "World Models, learned in dreams": ("dream2", "car_racing_dream", "best"),
-    "the same, chosen in dreams too": ("dream2", "car_racing_dream", "dream_best"),
+ROUND = "round3"  # the last round of make train
+AGENTS = {  # name -> folder, search, kind of controller file, command that produces it
+    "World Models": (ROUND, "car_racing", "best", "make train"),
+    "World Models, trained in dreams": ("dream2", "car_racing_dream", "best", "make train, make dream"),
+    "the same, selected in dreams too": ("dream2", "car_racing_dream", "dream_best", "make train, make dream"),
 }
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--folder", type=Path, required=True, help="where the World Models were trained")
-    parser.add_argument("--seed", type=cli.seed, default=0, help="of the 100 tracks")
+    parser.add_argument("--folder", type=Path, required=True, help="folder of make train")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the 100 unseen tracks")
     return parser.parse_args()
 
 
 def baseline(name: str, seed: int) -> Outcome | str:
-    """A baseline's outcome, or how to make it."""
-    script, how = BASELINES[name]
-    missing = f"python experiments/baselines/{script}.py {how.format(seed=seed)}"
+    """The outcome of a baseline, or the command that produces it."""
+    script, flags = BASELINES[name]
+    missing = f"python experiments/baselines/{script}.py {flags.format(seed=seed)}"
     path = records.path(script, "scores.json")
     kept = read_json(path) if path.exists() else {}
     try:
@@ -59,50 +64,50 @@ def baseline(name: str, seed: int) -> Outcome | str:
 
 
 NOTES = """
-All scores are over the same tracks, which no training has seen. The hours and the agent-steps of a World Model are
-those of its search: the data, V and M come before it. A driver from dreams has taken its steps in the last round of
-dreams. Hours are of the clock, pauses and other work included.
+All scores are of the same unseen tracks. Hours and agent-steps of a World Model are those of its search, without data,
+V and M. The agent-steps of an agent trained in dreams are those of the last round of dreams. Hours are wall time, with
+pauses and other work included.
 """
 
 
-def driver_of(folder: Path, search: str = "car_racing", which: str = "best") -> Path | str | None:
-    """The driver that a folder holds, None if there is none, or why it cannot be said which."""
+def find_controller(folder: Path, search: str = "car_racing", which: str = "best") -> Path | str | None:
+    """The controller of a folder, None where there is none, or the error where there are several."""
     try:
-        return study.find_driver(folder, search, which)
+        return study.find_controller(folder, search, which)
     except UserError as error:
         return str(error)
 
 
 def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
-    """The outcome of one agent of the ablations, or how to make it."""
-    own = folder / "ablations" / agent
-    weights = driver_of(own)
+    """The outcome of one agent of the ablations, or the command that produces it."""
+    own = folder / ROUND / "ablations" / agent
+    weights = find_controller(own)
     if not isinstance(weights, Path):
-        return weights or f"python experiments/studies/ablations.py --folder {folder}"
+        return weights or f"python experiments/studies/ablations.py --folder {folder / ROUND}"
     inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
     return study.score(own, weights, name, seed, config.ACTION_DIM * (inputs + 1))
 
 
-def driver(name: str, folder: Path, seed: int) -> Outcome | str:
-    """The outcome of a search in a folder, scored here if it has not been; or how to make it."""
-    where, search, which = DRIVERS[name]
-    weights = driver_of(folder / where, search, which)
+def world_model(name: str, folder: Path, seed: int) -> Outcome | str:
+    """The outcome of a search below a folder, scored now where it has not been; or the command that produces it."""
+    subfolder, search, which, missing = AGENTS[name]
+    weights = find_controller(folder / subfolder, search, which)
     if not isinstance(weights, Path):
-        return weights or ("make train" if where == "." else "make train, make dream")
-    return study.score(folder / where, weights, name, seed, controller.NUM_WEIGHTS)
+        return weights or missing
+    return study.score(folder / subfolder, weights, name, seed, controller.NUM_WEIGHTS)
 
 
 def draw(outcomes: list[Outcome], path: Path) -> None:
-    """A dot a track, a bar a mean."""
+    """A row per agent: a dot per track and a bar at the mean."""
     figure, axes = new_figure(10, 1 + 0.6 * len(outcomes))
-    spread = np.random.default_rng(0)
+    jitter = np.random.default_rng(0)
     for row, outcome in enumerate(outcomes):
-        scatter = row + spread.uniform(-0.25, 0.25, len(outcome.scores))
+        scatter = row + jitter.uniform(-0.25, 0.25, len(outcome.scores))
         axes.plot(outcome.scores, scatter, ".", markersize=4, alpha=0.5)
         axes.plot([np.mean(outcome.scores)] * 2, [row - 0.35, row + 0.35], color="black")
     axes.set_yticks(range(len(outcomes)), [outcome.name for outcome in outcomes])
     axes.invert_yaxis()
-    axes.set(xlabel="score of each of the same tracks; a line is their mean")
+    axes.set(xlabel="score of each track; bars are means")
     axes.grid(axis="x", alpha=0.3)
     save_figure(figure, path)
 
@@ -111,11 +116,11 @@ def main() -> None:
     args = parse_args()
     found = {name: baseline(name, args.seed) for name in BASELINES}
     found |= {name: ablation(name, agent, args.folder, args.seed) for name, agent in ABLATED.items()}
-    found |= {name: driver(name, args.folder, args.seed) for name in DRIVERS}
+    found |= {name: world_model(name, args.folder, args.seed) for name in AGENTS}
     outcomes = [outcome for outcome in found.values() if isinstance(outcome, Outcome)]
     for name, missing in found.items():
         if isinstance(missing, str):
-            print(f"{name} is left out; to have it: {missing}")
+            print(f"{name} is missing; to produce it: {missing}")
     if not outcomes:
         raise UserError("there is nothing to compare yet")
     table = study.table(outcomes) + NOTES

@@ -1,12 +1,18 @@
-"""Five ways to search, on the same networks and with as many episodes, from three seeds.
+"""Comparison of the optimizers: searches on the same networks with the same number of episodes, from several seeds.
 
-    python experiments/studies/optimizers.py --folder FOLDER       # one that the stages 01 to 04 have run in
+    python experiments/studies/optimizers.py --folder train/seed0/round3
 
-Each searches for --generations in FOLDER/optimizers/NAME.SEED, and is scored on 100 unseen tracks. A study that was
-stopped goes on where it was. Writes FOLDER/optimizers/OPTIMIZERS.md.
+FOLDER holds the files of stages 01 to 04. Each search runs for --generations in FOLDER/optimizers/NAME.SEED, and its
+best controller is scored on unseen tracks. Running the command again resumes it. Writes
+FOLDER/optimizers/OPTIMIZERS.md.
 """
 
 import argparse
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import numpy as np
 
@@ -14,14 +20,16 @@ import config
 import controller.arch as controller
 from es import OPTIMIZERS
 from experiments.studies import study
-from pipeline import cli
 from pipeline.files import atomic_write
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    study.add_arguments(parser, generations=10)
-    parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[1, 2, 3], help="of the searches and final tracks")
+    study.add_search_arguments(parser, 10, "-n 16 -t 4 -e 2 --eval_steps 5")
+    study.add_score_arguments(parser)
+    parser.add_argument(
+        "--seeds", type=cli.seed, nargs="+", default=[1, 2, 3], help="run seeds of the searches and tracks"
+    )
     return parser.parse_args()
 
 
@@ -34,7 +42,7 @@ def study_optimizer(name: str, seed: int, args: argparse.Namespace) -> study.Out
 def main() -> None:
     args = parse_args()
     outcomes = {name: [study_optimizer(name, seed, args) for seed in args.seeds] for name in OPTIMIZERS}
-    lines = ["| search | seeds' means | their mean |", "|---|---|---|"]
+    lines = ["| optimizer | mean score by seed | mean |", "|---|---|---|"]
     for name, found in outcomes.items():
         means = [float(np.mean(outcome.scores)) for outcome in found]
         lines.append(f"| {name} | {', '.join(f'{mean:.1f}' for mean in means)} | {np.mean(means):.1f} |")

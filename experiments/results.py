@@ -1,0 +1,268 @@
+"""Results of commands in docs/results/*.json, and the tables of README.md and docs/speed.md rendered from them.
+
+    python experiments/results.py score demo_seed0 --filename demo/seed0/controller/car_racing.cma.1.64.best.json \\
+        --command "make demo SEED=0" --minutes 14
+    python experiments/results.py --render
+
+`score` scores a controller on unseen tracks and writes docs/results/NAME.json. The README's rows are made from the
+names demo, train and pretrained; with several seeds from demo_seed0, demo_seed1 and so on. --render rewrites the lines
+between the markers <!-- results:start --> and <!-- results:end --> of README.md, and those of docs/speed.md.
+"""
+
+import argparse
+import platform
+import re
+import shlex
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from statistics import median
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
+import numpy as np
+
+import config
+from experiments import ROOT
+from experiments.benchmarks.measure import speed_section
+from pipeline.errors import UserError
+from pipeline.files import atomic_write, file_hash, read_json, write_json
+from simulation.agent import load_agent
+from simulation.rollout import score_unseen_tracks
+from simulation.simulator import Simulator
+
+RESULTS_DIR = ROOT / "docs" / "results"
+README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
+ENV_NAME = "car_racing"
+PACKAGES = ("tensorflow", "keras", "numpy", "gymnasium", "box2d", "opencv-python-headless", "cma", "mpi4py", "mpich")
+PACKAGES += ("envpool",)
+
+# The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
+AGENTS = {
+    "demo": ("`make demo`", "not measured yet", ""),
+    "train": ("`make train`", "see [results](docs/results.md)", ""),
+    "pretrained": ("pretrained", "not measured yet", "shipped, see [provenance](pretrained/README.md)"),
+}
+# World Models, table 1: 906 ± 21 over 100 random tracks; its search ran on 64 cores for about 2,000 generations.
+PAPER = (
+    "| [paper](https://arxiv.org/abs/1803.10122), table 1 | 906 ± 21 | — | 100 | 64 cores, about 2,000 generations |"
+)
+
+
+def result_name(text: str) -> str:
+    """An argparse type: the name of a result, which becomes a file name."""
+    if not re.fullmatch("[a-z0-9_]+", text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not made of a-z, 0-9 and _")
+    return text
+
+
+def parse_args() -> argparse.Namespace:
+    parser = cli.parser(__doc__)
+    parser.add_argument("--render", action="store_true", help="rewrite the tables of README.md and docs/speed.md")
+    subparsers = parser.add_subparsers(dest="action", metavar="score")
+    help_text, defaults = (
+        "score a controller on unseen tracks and record the result",
+        argparse.ArgumentDefaultsHelpFormatter,
+    )
+    score = subparsers.add_parser("score", help=help_text, formatter_class=defaults, allow_abbrev=False)
+    score.add_argument("name", type=result_name, help="name of the result: docs/results/NAME.json")
+    score.add_argument("--filename", type=Path, required=True, help="controller of stage 05")
+    score.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks")
+    score.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
+    score.add_argument("--command", help="command that trained the controller; this command where not given")
+    score.add_argument("--minutes", type=cli.positive_float, help="wall time of --command in minutes")
+    score.add_argument("--processor_minutes", type=cli.positive_float, help="processor time of --command in minutes")
+    args = parser.parse_args()
+    if args.render == bool(args.action):
+        parser.error("give either --render or score NAME")
+    if args.action and not args.command and (args.minutes or args.processor_minutes):
+        parser.error("--minutes and --processor_minutes are the cost of a --command: give it too")
+    return args
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+def revision() -> str | None:
+    """The project's git revision, with "+" where tracked files differ from it; None without git."""
+    try:
+        git = ["git", "-C", str(ROOT)]
+        short = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        # Several results are recorded before they are committed; they do not change what is measured.
+        changes = [*git, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs/results"]
+        dirty = subprocess.run(changes, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return short.stdout.strip() + ("+" if dirty else "")
+
+
+def processor() -> str:
+    """The processor's name as Linux gives it, elsewhere as Python does."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def versions() -> dict[str, str]:
+    """Versions of the installed packages that a measurement may depend on."""
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
+
+
+def mean_std(scores: Sequence[float]) -> str:
+    """Mean ± standard deviation of scores, as a table's cell."""
+    return f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
+
+
+def record(
+    name: str,
+    command: str,
+    seed: int | None = None,
+    wall_minutes: float | None = None,
+    processor_minutes: float | None = None,
+    scores: Sequence[float] | None = None,
+    **measured: object,
+) -> Path:
+    """Write docs/results/NAME.json: what was run, where, and what it measured; returns its path.
+
+    Args:
+        command: the command that produced the result.
+        seed: its run seed.
+        wall_minutes, processor_minutes: its cost; None where it is unknown.
+        scores: of unseen tracks; their mean, standard deviation, minimum and number are added.
+        measured: further values that json can hold.
+    """
+    content = {
+        "command": command,
+        "seed": seed,
+        "revision": revision(),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "python": platform.python_version(),
+        "packages": versions(),
+        "processor": processor(),
+        "cores": cli.cores(),
+        "wall_minutes": wall_minutes,
+        "processor_minutes": processor_minutes,
+    }
+    if scores is not None:
+        statistics = {"mean": np.mean(scores), "std": np.std(scores), "min": np.min(scores)}
+        content |= {key: float(value) for key, value in statistics.items()}
+        content |= {"tracks": len(scores), "scores": list(scores)}
+    path = RESULTS_DIR / f"{name}.json"
+    write_json(path, content | measured)
+    return path
+
+
+def score_controller(filename: Path, seed: int, num_episode: int) -> list[float]:
+    """Scores of a controller on unseen tracks, as `model.py --final_mode` computes and prints them."""
+    agent, weights = load_agent(filename)
+    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
+    return score_unseen_tracks(Simulator(agent, ENV_NAME), weights, seed, num_episode, max_length)
+
+
+def record_score(args: argparse.Namespace) -> Path:
+    """Score a controller, and record the result under the command that trained it."""
+    wall, used = time.perf_counter(), time.process_time()
+    scores = score_controller(args.filename, args.seed, args.num_episode)
+    minutes = (time.perf_counter() - wall) / 60, (time.process_time() - used) / 60
+    filename = args.filename.resolve()
+    shown = filename.relative_to(ROOT) if filename.is_relative_to(ROOT) else Path(filename.name)
+    flags = f"--filename {shlex.quote(str(shown))} --num_episode {args.num_episode} --seed {args.seed}"
+    return record(
+        args.name,
+        args.command or f"python experiments/results.py score {args.name} {flags}",
+        args.seed,
+        *((args.minutes, args.processor_minutes) if args.command else minutes),
+        scores=scores,
+        controller={"file": str(shown), "sha256": file_hash(filename)},
+    )
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+def read_results(name: str) -> list[dict]:
+    """The results NAME.json and NAME_seed*.json that are there.
+
+    Raises:
+        UserError: one of them is damaged or holds no scores.
+    """
+    results = []
+    for path in [*RESULTS_DIR.glob(f"{name}.json"), *sorted(RESULTS_DIR.glob(f"{name}_seed*.json"))]:
+        result = read_json(path)
+        if not isinstance(result, dict) or not {"scores", "mean", "min", "cores"} <= result.keys():
+            raise UserError(f"{path} is not a result with scores")
+        results.append(result)
+    return results
+
+
+def table_row(name: str) -> str:
+    """A row of the README's table; with several seeds, the median of their means and the worst minimum."""
+    agent, unmeasured, cost = AGENTS[name]
+    results = read_results(name)
+    if not results:
+        return f"| {agent} | {unmeasured} | | | |"
+    seeds, means = len(results), [result["mean"] for result in results]
+    score = mean_std(results[0]["scores"]) if seeds == 1 else f"{median(means):.1f} (median of {seeds} seeds)"
+    tracks = "–".join(map(str, sorted({len(result["scores"]) for result in results})))
+    minutes = [result["wall_minutes"] for result in results if result.get("wall_minutes")]
+    if not cost:
+        cost = f"{median(minutes):.0f} minutes on {results[0]['cores']} cores" if minutes else "—"
+    low = min(result["min"] for result in results)
+    return f"| {agent} | {score} | {low:.1f} | {tracks}{' each' if seeds > 1 else ''} | {cost} |"
+
+
+def results_table() -> str:
+    """The README's table of four rows."""
+    head = ["| agent | score (mean ± std) | min | tracks | cost |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *map(table_row, AGENTS), PAPER])
+
+
+def speed_table() -> str:
+    """The measured part of docs/speed.md."""
+    path = RESULTS_DIR / "speed.json"
+    return speed_section(read_json(path)) if path.exists() else "Not measured at this revision yet: run `make bench`."
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"results": results_table, "speed": speed_table}
+
+
+def rendered(path: Path, section: str) -> str:
+    """The content that a Markdown file should have: with its section between the markers made from the results.
+
+    Raises:
+        UserError: the file has no such markers.
+    """
+    start, end = f"<!-- {section}:start -->", f"<!-- {section}:end -->"
+    before, found, rest = path.read_text().partition(start)
+    _, also_found, after = rest.partition(end)
+    if not (found and also_found):
+        raise UserError(f"{path.name} lacks the lines {start} and {end}, between which the table belongs")
+    return f"{before}{start}\n{SECTIONS[section]()}\n{end}{after}"
+
+
+def render(path: Path, section: str) -> None:
+    """Rewrite a section of a Markdown file from the results."""
+    content = rendered(path, section)
+    with atomic_write(path) as part:
+        part.write_text(content)
+
+
+def main() -> None:
+    args = parse_args()
+    if args.render:
+        render(README, "results")
+        render(SPEED, "speed")
+    else:
+        print(f"result in {record_score(args).relative_to(ROOT)}")
+
+
+if __name__ == "__main__":
+    cli.run(main, resumable=False)
