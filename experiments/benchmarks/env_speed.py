@@ -1,17 +1,22 @@
-"""How fast CarRacing steps, pixels included: ours, Gymnasium's and EnvPool's, in turns.
+"""Speed of CarRacing steps, pixels included: this project's, Gymnasium's and EnvPool's, interleaved.
 
-    pip install -r requirements.txt -r experiments/benchmarks/requirements.txt
+    pip install -e '.[compare]'                  # EnvPool
     python experiments/benchmarks/env_speed.py
 
-About a minute. Every round has a track and a tape of actions, each held for five frames; everyone plays them on one
-core, in one thread (EnvPool makes tracks of its own, and may step as many environments a call as it is fastest with).
-Resets are not counted among the steps; they are timed apart. Times on one core are processor time, all threads
-together: on one idle core that is the time of the clock, and on a busy machine the neighbours do not count.
+Takes about a minute. Every round has one track and one sequence of actions, each held for five frames, which every
+environment plays on one core in one thread. EnvPool generates tracks of its own, and steps as many environments a call
+as it is fastest with. Resets are timed apart from steps. Times on one core are processor time, summed over threads:
+on an idle core that equals wall time, and on a busy machine other processes do not count.
 """
 
 import os
 import time
 from collections.abc import Callable
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import cv2
 import gymnasium as gym
@@ -20,37 +25,38 @@ import numpy as np
 from custom_envs.car import drive
 from custom_envs.car_racing import DT, POSITION_ITERATIONS, VELOCITY_ITERATIONS, CarRacing
 from experiments.benchmarks import measure
-from experiments.benchmarks.measure import Crew, Row, row, take_turns
+from experiments.benchmarks.measure import Row, WorkerPool, interleave, row
+from pipeline.errors import UserError
 
 ROUNDS = 10
-STEPS = 500  # an episode, of which a round plays one or more
-ENVPOOL_BATCHES = (1, 4, 16)  # environments a call
+STEPS = 500  # per episode
+ENVPOOL_BATCHES = (1, 4, 16)  # environments per call
 RATE = "steps/s"
-# What bounds the rows (profiled with time.perf_counter around each part of Raster.frame).
-SOLVER = "half of our step is Box2D's solver, which runs as many iterations in theirs; the rest is the picture, below"
-PICTURE = (
-    "half of a picture is the car, some fourteen NumPy calls on the 36 pixels that it can reach, whose time is that of"
-    " the calls; the bar of indicators and the warp of the whole playfield take an eighth each"
+# Reasons for missed goals (profiled with time.perf_counter around each part of Raster.frame).
+SOLVER = "Box2D's solver takes half of our step and runs as many iterations in theirs; rasterization takes the rest"
+RASTER = (
+    "the car takes half of a frame's time, mostly the overhead of some fourteen NumPy calls on few pixels; the"
+    " indicator bar and the warp of the playfield take an eighth each"
 )
 
-Play = Callable[[int], float]  # seed -> steps a second
+Play = Callable[[int], float]  # seed -> steps per second
 Clock = Callable[[], float]
 
 
-def tape_of(seed: int) -> np.ndarray:
-    """(STEPS, 3) float32: a push, then random actions, each held for five frames."""
+def actions_of(seed: int) -> np.ndarray:
+    """Actions of an episode, float32 (STEPS, 3): full gas, then random actions, each held for five frames."""
     actions = np.random.default_rng(seed).uniform((-1, 0, 0), (1, 1, 0.2), (STEPS // 5, 3))
     actions[:4] = (0, 1, 0)
     return actions.repeat(5, axis=0).astype(np.float32)
 
 
 def play_env(env: gym.Env, clock: Clock = time.process_time) -> Play:
-    """Anything with Gymnasium's reset and step."""
+    """Steps per second of an environment with Gymnasium's interface; resets within the episode are not timed."""
 
     def play(seed: int) -> float:
         env.reset(seed=seed)
         start = clock()
-        for i, action in enumerate(tape_of(seed)):
+        for i, action in enumerate(actions_of(seed)):
             if env.step(action)[2]:
                 pause = clock()
                 env.reset(seed=seed + i)
@@ -61,11 +67,11 @@ def play_env(env: gym.Env, clock: Clock = time.process_time) -> Play:
 
 
 def play_physics(env: CarRacing) -> Play:
-    """The car and the world of ours, without pictures: what the pictures cost is what lies above."""
+    """Steps per second of our physics alone, without rasterization."""
 
     def play(seed: int) -> float:
         env.reset(seed=seed)
-        car, world, actions = env.car, env.world, tape_of(seed).tolist()
+        car, world, actions = env.car, env.world, actions_of(seed).tolist()
         start = time.process_time()
         for steer, gas, brake in actions:
             drive(car, -steer, gas, brake, DT)
@@ -76,16 +82,23 @@ def play_physics(env: CarRacing) -> Play:
 
 
 def play_envpool(batch: int, threads: int = 1, clock: Clock = time.process_time) -> Play:
-    """EnvPool with so many environments a call."""
-    import envpool
+    """Steps per second of EnvPool with `batch` environments per call.
+
+    Raises:
+        UserError: EnvPool is not installed.
+    """
+    try:
+        import envpool
+    except ModuleNotFoundError as error:
+        raise UserError(f"{error}: pip install -e '.[compare]'") from None
 
     env = envpool.make_gymnasium(
         "CarRacing-v3", num_envs=batch, num_threads=threads, seed=1, max_episode_steps=STEPS + 1
     )
 
     def play(seed: int) -> float:
-        env.reset()  # all begin together, so that no reset comes in between but for those who leave the playfield
-        actions = tape_of(seed)[:, None].repeat(batch, axis=1)
+        env.reset()  # all start together, so that only cars that leave the playfield are reset within the episode
+        actions = actions_of(seed)[:, None].repeat(batch, axis=1)
         start = clock()
         for action in actions:
             env.step(action)
@@ -95,7 +108,7 @@ def play_envpool(batch: int, threads: int = 1, clock: Clock = time.process_time)
 
 
 def resets(env: gym.Env) -> Callable[[int], float]:
-    """Resets a second."""
+    """Resets per second."""
 
     def play(seed: int) -> float:
         start = time.process_time()
@@ -107,27 +120,27 @@ def resets(env: gym.Env) -> Callable[[int], float]:
 
 
 def prepare(number: int) -> Callable[[], int]:
-    """One worker's share of two: an episode of its own."""
+    """The work of one of two workers: an episode of its own."""
     cv2.setNumThreads(1)
-    env, tape = CarRacing(), tape_of(number)
+    env, actions = CarRacing(), actions_of(number)
 
     def work() -> int:
         env.reset(seed=number)
-        for action in tape:
+        for action in actions:
             env.step(action)
         return STEPS
 
     return work
 
 
-def in_turns(plays: dict[str, Play], rounds: int) -> dict[str, np.ndarray]:
-    """Everybody plays the same seed in a round."""
+def by_round(plays: dict[str, Play], rounds: int) -> dict[str, np.ndarray]:
+    """Interleave the plays; all play the same seed in a round."""
     seeds = {name: iter(range(rounds + 1)) for name in plays}
-    return take_turns({name: lambda name=name: plays[name](next(seeds[name])) for name in plays}, rounds)
+    return interleave({name: lambda name=name: plays[name](next(seeds[name])) for name in plays}, rounds)
 
 
 def on_one_core() -> list[Row]:
-    """All comparisons that need one core."""
+    """The comparisons on one core."""
     ours, theirs = CarRacing(), gym.make("CarRacing-v3", disable_env_checker=True).unwrapped
     plays = {
         "64": play_env(ours),
@@ -138,7 +151,7 @@ def on_one_core() -> list[Row]:
         "their resets": resets(theirs),
     }
     envpools = {f"EnvPool {batch}": play_envpool(batch) for batch in ENVPOOL_BATCHES}
-    rates = in_turns(plays | envpools, ROUNDS)
+    rates = by_round(plays | envpools, ROUNDS)
     best = max(envpools, key=lambda name: np.median(rates[name]))
     envpool = f"EnvPool 1.2.5, one thread, batch {best.split()[1]}"
     gymnasium = f"Gymnasium {gym.__version__} CarRacing-v3"
@@ -154,18 +167,18 @@ def on_one_core() -> list[Row]:
             rates["physics"],
             RATE,
             1.9,
-            **{"goal": 1.5, "most": True, "bound": PICTURE},
+            **{"goal": 1.5, "is_cost": True, "bound": RASTER},
         ),
-        row("reset", f"{gymnasium}'s", rates["resets"], rates["their resets"], "resets/s", 1, most=True),
+        row("reset", f"{gymnasium}'s", rates["resets"], rates["their resets"], "resets/s", 1, is_cost=True),
     ]
 
 
 def on_two_cores() -> Row:
-    """Two workers, resets included, beside EnvPool's two threads, which step without."""
-    crew = Crew(prepare, 2)
+    """Two workers, resets included, beside two threads of EnvPool, resets excluded."""
+    workers = WorkerPool(prepare, 2)
     envpools = {batch: play_envpool(batch, threads=2, clock=time.perf_counter) for batch in ENVPOOL_BATCHES[1:]}
-    plays = {"ours": lambda: crew.rate(2)} | {batch: lambda play=play: play(1) for batch, play in envpools.items()}
-    rates = take_turns(plays, ROUNDS)
+    plays = {"ours": lambda: workers.rate(2)} | {batch: lambda play=play: play(1) for batch, play in envpools.items()}
+    rates = interleave(plays, ROUNDS)
     best = max(envpools, key=lambda batch: np.median(rates[batch]))
     return row(
         "environment step, two cores, resets included",
@@ -179,12 +192,13 @@ def on_two_cores() -> Row:
 
 
 def main() -> None:
+    args = measure.parse_args(__doc__)
     cv2.setNumThreads(1)
-    cores = os.sched_getaffinity(0)
-    rows = [on_two_cores()] if len(cores) > 1 else []
-    os.sched_setaffinity(0, {max(cores)})
-    measure.report(on_one_core() + rows)
+    rows = [on_two_cores()] if cli.cores() > 1 else []
+    if hasattr(os, "sched_setaffinity"):  # not on macOS
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    measure.report(args, on_one_core() + rows)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main, resumable=False)

@@ -1,13 +1,12 @@
-"""What the benchmarks share: taking turns, workers beside each other, and rows of one table.
+"""Helpers of the benchmarks: interleaved timing, worker processes, and rows of one table.
 
-Timings on a machine drift, so nothing is timed alone: the ways to do a piece of work take turns in one run, and what is
-compared is the ratio within a round.
+The speed of a machine drifts, so no method is timed alone: the methods that do a piece of work run in rotation, and
+the ratio is taken within a round.
 """
 
-import json
+import argparse
 import multiprocessing
 import os
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,53 +15,51 @@ from pathlib import Path
 
 import numpy as np
 
-ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT))
-ONE_THREAD = dict.fromkeys(
-    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"), "1"
-)
+from pipeline import cli
+from pipeline.files import write_json
+from simulation.launch import ONE_THREAD
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: ours beside somebody's, and their ratio with its range over the rounds."""
+    """A row of the table: our measurement, the one that it is compared with, and their ratio with its range."""
 
     work: str
     ours: str
     against: str
     theirs: str
-    ratio: float
+    ratio: float  # median over the rounds
     low: float
     high: float
-    least: float  # what the ratio must reach
-    goal: float | None = None  # what it should reach
-    most: bool = False  # the ratio is a cost: it must stay below `least`
+    required: float  # value that the ratio must reach
+    goal: float | None = None  # value that it should reach
+    is_cost: bool = False  # the ratio is a cost, which must stay below `required`
     unit: str = "×"
-    bound: str = ""  # what keeps it from its goal
+    bound: str = ""  # reason for missing the goal, if known
 
     @property
     def reached(self) -> bool:
-        return self._comes_to(self.least)
+        return self._reaches(self.required)
 
     @property
     def reached_goal(self) -> bool:
-        return self._comes_to(self.goal or self.least)
+        return self._reaches(self.goal or self.required)
 
-    def _comes_to(self, wanted: float) -> bool:
-        return self.ratio <= wanted if self.most else self.ratio >= wanted
+    def _reaches(self, value: float) -> bool:
+        return self.ratio <= value if self.is_cost else self.ratio >= value
 
     def markdown(self) -> str:
-        sign = "≤" if self.most else "≥"
-        wanted = f"{sign} {_short(self.least)}{self.unit}"
+        sign = "≤" if self.is_cost else "≥"
+        required = f"{sign} {_short(self.required)}{self.unit}"
         if self.goal:
-            wanted += f", goal {_short(self.goal)}{self.unit}"
+            required += f", goal {_short(self.goal)}{self.unit}"
         spread = f"**{_short(self.ratio)}{self.unit}** ({_short(self.low)} … {_short(self.high)})"
         mark = "" if self.reached else " — not reached"
-        return f"| {self.work} | {self.ours} | {self.against} | {self.theirs} | {spread} | {wanted}{mark} |"
+        return f"| {self.work} | {self.ours} | {self.against} | {self.theirs} | {spread} | {required}{mark} |"
 
 
 def _short(number: float) -> str:
-    """Two or three digits that matter."""
+    """A number with two or three significant digits."""
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.1f}" if abs(number) >= 10 else f"{number:.2f}"
 
 
@@ -72,39 +69,67 @@ def row(
     ours: np.ndarray,
     theirs: np.ndarray,
     unit: str,
-    least: float,
+    required: float,
     *,
     percent: bool = False,
-    most: bool = False,
+    is_cost: bool = False,
     goal: float | None = None,
     bound: str = "",
 ) -> Row:
-    """A row from rates (rounds,) of both, in `unit`; with `most` the ratio is of times: what ours takes of theirs."""
-    ratios = (theirs / ours if most else ours / theirs) * (100 if percent else 1)
+    """A row from the rates (rounds,) of both in `unit`; with `is_cost` the ratio is one of times, ours to theirs."""
+    ratios = (theirs / ours if is_cost else ours / theirs) * (100 if percent else 1)
     ours_text, theirs_text = (f"{_short(float(np.median(rates)))} {unit}" for rates in (ours, theirs))
     numbers = (float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
-    return Row(work, ours_text, against, theirs_text, *numbers, least, goal, most, " %" if percent else "×", bound)
+    return Row(
+        work, ours_text, against, theirs_text, *numbers, required, goal, is_cost, " %" if percent else "×", bound
+    )
 
 
-def take_turns(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:
-    """Call every way once to warm up and then `rounds` times, in turns; returns what they said, (rounds,) each."""
-    for way in ways.values():
-        way()
-    values = [[way() for way in ways.values()] for _ in range(rounds)]
-    return dict(zip(ways, np.array(values).T, strict=True))
+def speed_section(result: dict) -> str:
+    """The Markdown of a recorded benchmark: machine, versions, table, reasons for missed goals, notes."""
+    rows = [Row(**fields) for fields in result["rows"]]
+    minutes = f"{result['wall_minutes']:.0f} minutes of `{result['command']}`"
+    packages = ", ".join(f"{package} {number}" for package, number in result["packages"].items())
+    machine = f"{result['processor']}, {result['cores']} cores; Python {result['python']}, {packages}"
+    missed = [row for row in rows if not row.reached_goal]
+    lines = [
+        f"Revision {result['revision']}, {result['date']}, {minutes}.",
+        f"{machine}.",
+        "",
+        "| work | ours | compared with | theirs | ratio | required |",
+        "|---|---|---|---|---|---|",
+        *(row.markdown() for row in rows),
+        "",
+    ]
+    if missed:
+        lines += ["Reasons for missed goals:", ""]
+        lines += [f"* {row.work}, {row.against or 'limit'}: {row.bound or 'no reason is known'}." for row in missed]
+        lines += [""]
+    return "\n".join([*lines, *result["notes"]]).rstrip()
+
+
+def interleave(methods: dict[str, Callable[[], float]], rounds: int) -> dict[str, np.ndarray]:
+    """Call every method once to warm up, then `rounds` times in rotation; returns the values (rounds,) of each."""
+    for method in methods.values():
+        method()
+    values = [[method() for method in methods.values()] for _ in range(rounds)]
+    return dict(zip(methods, np.array(values).T, strict=True))
 
 
 def rate(work: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Units of work a second; `work` does some and says how many."""
+    """Units of work a second; `work` does some and returns their number."""
     start = clock()
     done = work()
     return done / (clock() - start)
 
 
-class Crew:
-    """Worker processes that do the same work at the same time, each on one thread: `prepare` returns that work.
+class WorkerPool:
+    """Worker processes that do the same work at the same time, each on one thread.
 
-    prepare: a function of a module, called in each worker with its number; returns a function -> units done.
+    Args:
+        prepare: a module's function, called in each worker with the worker's number; returns the work, a function that
+            returns the number of units done.
+        size: number of workers.
     """
 
     def __init__(self, prepare: Callable[[int], Callable[[], int]], size: int):
@@ -113,7 +138,7 @@ class Crew:
         self.pipes = []
         for number in range(size):
             ours, theirs = context.Pipe()
-            context.Process(target=_work_on, args=(prepare, number, theirs), daemon=True).start()
+            context.Process(target=_serve, args=(prepare, number, theirs), daemon=True).start()
             self.pipes.append(ours)
         for pipe in self.pipes:
             pipe.recv()
@@ -127,20 +152,32 @@ class Crew:
         return done / (time.perf_counter() - start)
 
 
-def _work_on(prepare: Callable[[int], Callable[[], int]], number: int, pipe: object) -> None:
+def _serve(prepare: Callable[[int], Callable[[], int]], number: int, pipe: object) -> None:
     work = prepare(number)
     work()
     pipe.send("ready")
-    with suppress(EOFError):  # the end of who asked
+    with suppress(EOFError):  # the parent has ended
         while True:
             pipe.recv()
             pipe.send(work())
 
 
-def report(rows: list[Row], notes: list[str] | None = None) -> None:
-    """Print rows for a person; and for bench.py, which asks for them by BENCH_ROWS, into that file."""
+def without_thread_settings() -> dict[str, str]:
+    """The environment for a stage started as a user starts it: without the one-thread settings of a benchmark."""
+    return {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+
+
+# --- a part of the benchmark ------------------------------------------------------------------------------------------
+def parse_args(doc: str) -> argparse.Namespace:
+    """The command line of one part; `doc` is its docstring."""
+    parser = cli.parser(doc)
+    parser.add_argument("--json", type=Path, help="also write rows and notes to this file, as bench.py needs them")
+    return parser.parse_args()
+
+
+def report(args: argparse.Namespace, rows: list[Row], notes: list[str] | None = None) -> None:
+    """Print the rows and notes of a part, and write them to the --json file if one is given."""
     for line in [*(entry.markdown() for entry in rows), *(notes or [])]:
         print(line, flush=True)
-    if "BENCH_ROWS" in os.environ:
-        content = {"rows": [asdict(entry) for entry in rows], "notes": notes or []}
-        Path(os.environ["BENCH_ROWS"]).write_text(json.dumps(content))
+    if args.json:
+        write_json(args.json, {"rows": [asdict(entry) for entry in rows], "notes": notes or []})

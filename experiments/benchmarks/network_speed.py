@@ -1,45 +1,47 @@
-"""How near the networks come to what the processor can do: encoding and both trainings, beside a plain matrix product.
+"""Speed of encoding and of both trainings as a share of a plain matrix product's speed.
 
     python experiments/benchmarks/network_speed.py
 
-The measure is the rate of large float32 products on the same threads, the better of NumPy's and TensorFlow's. What the
-networks do is counted in multiply-adds of their layers; a gradient step counts three times its forward pass, less what
-the first layer need not pass back. Everything else that a step does (noise, losses, the optimizer, reading) is not
-counted, but takes its time.
+The reference is the rate of large float32 products on the same threads, the better of NumPy's and TensorFlow's. The
+networks' work is counted in multiply-adds of their layers. A gradient step counts as three forward passes, less the
+first layer's gradient with respect to the input. Noise, losses and the optimizer take time but are not counted.
 """
 
-import time
 from collections.abc import Callable
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import numpy as np
 
 import config
 from experiments.benchmarks import measure
-from experiments.benchmarks.measure import rate, row, take_turns
+from experiments.benchmarks.measure import interleave, rate, row
 
 ROUNDS = 5
 FRAMES, EPISODES, STEPS = 100, 100, 299
-# Multiply-adds a frame, layer by layer: outputs x inputs of each.
+# Multiply-adds per frame by layer: outputs x inputs per output.
 CONVOLUTIONS = (31**2 * 32 * 48, 14**2 * 64 * 512, 6**2 * 64 * 1024, 2**2 * 128 * 1024)
 ENCODER = sum(CONVOLUTIONS) + 512 * 2 * config.Z_DIM
 DECODER = config.Z_DIM * 1024 + 1024 * 64 * 25 + 5**2 * 64 * 64 * 25 + 13**2 * 64 * 32 * 36 + 30**2 * 32 * 3 * 36
 LSTM = (config.HIDDEN_UNITS + config.Z_DIM + config.ACTION_DIM + 1) * 4 * config.HIDDEN_UNITS
 MIXTURE = config.HIDDEN_UNITS * (3 * config.MIXTURES * config.Z_DIM + 1)
 BOUNDS = {
-    "encode": "TensorFlow's convolutions, each alone: the first, which sums 48 products a number, comes to a third of"
-    " the peak, the second, with half of all products, to two thirds, the last to a third; four pixels of the first at"
-    " once, as 128 channels that the second reads in 2 × 2, took 9 % longer for the two, and frozen graphs and XLA took"
-    " longer too",
-    "train VAE": "the same convolutions, forwards and backwards",
-    "train RNN": "300 steps that wait for each other, products of 100 × 256 by 256 × 1,024 numbers; XLA, which makes"
-    " the loss faster, makes these slower",
+    "encode": "TensorFlow's convolutions, timed one by one, reach a third of the peak (the first, with 48 products per"
+    " output), two thirds (the second, with half of all products) and a third (the last); computing four pixels of the"
+    " first at once as 128 channels took 9 % longer for the first two, and frozen graphs and XLA were slower too",
+    "train VAE": "the same convolutions, forward and backward",
+    "train RNN": "300 sequential steps with products of 100 × 256 by 256 × 1,024 numbers; XLA, which makes the loss"
+    " faster, makes these slower",
 }
 VAE_STEP = FRAMES * (3 * (ENCODER + DECODER) - CONVOLUTIONS[0])
 RNN_STEP = EPISODES * STEPS * 3 * (LSTM + MIXTURE)
 
 
 def matrix_product(tf: object) -> dict[str, Callable[[], float]]:
-    """Multiply-adds a second of products of 2000 x 2000 float32 matrices."""
+    """Multiply-adds per second of products of 2000 x 2000 float32 matrices."""
     n, repeats = 2000, 6
     a = np.random.default_rng(0).random((n, n), np.float32)
     tensor = tf.constant(a)
@@ -58,8 +60,8 @@ def matrix_product(tf: object) -> dict[str, Callable[[], float]]:
     return {"NumPy": lambda: rate(by_numpy), "TensorFlow": lambda: rate(by_tensorflow)}
 
 
-def ways() -> dict[str, Callable[[], float]]:
-    """Each in multiply-adds a second."""
+def methods() -> dict[str, Callable[[], float]]:
+    """Everything that is timed, in multiply-adds per second."""
     from pipeline.networks import keras, tf
     from rnn.arch import RNN, RNNTrainer
     from vae.arch import VAE, VAETrainer
@@ -97,26 +99,27 @@ def ways() -> dict[str, Callable[[], float]]:
 
 
 def main() -> None:
-    rates = take_turns(ways(), ROUNDS)
+    args = measure.parse_args(__doc__)
+    rates = interleave(methods(), ROUNDS)
     peak = np.maximum(rates["NumPy"], rates["TensorFlow"]) / 1e9
     better = "NumPy's" if np.median(rates["NumPy"]) > np.median(rates["TensorFlow"]) else "TensorFlow's"
     against = f"{better} matrix product"
     unit = "G multiply-adds/s"
 
-    def share(work: str, name: str, least: float, goal: float | None = None) -> measure.Row:
-        return row(work, against, rates[name] / 1e9, peak, unit, least, percent=True, goal=goal, bound=BOUNDS[name])
+    def share(work: str, name: str, required: float, goal: float | None = None) -> measure.Row:
+        return row(work, against, rates[name] / 1e9, peak, unit, required, percent=True, goal=goal, bound=BOUNDS[name])
 
     frames = np.median(rates["encode"]) / ENCODER
     steps = [1000 * cost / np.median(rates[name]) for name, cost in (("train VAE", VAE_STEP), ("train RNN", RNN_STEP))]
     measure.report(
+        args,
         [
-            share(f"encoding frames (03): {frames:,.0f} a second", "encode", 80),
+            share(f"encoding frames (03): {frames:,.0f} per second", "encode", 80),
             share(f"VAE training step of {FRAMES} frames: {steps[0]:.0f} ms", "train VAE", 55, 65),
             share(f"MDN-RNN training step of {EPISODES} episodes: {steps[1]:.0f} ms", "train RNN", 40, 55),
-        ]
+        ],
     )
 
 
 if __name__ == "__main__":
-    print(time.strftime("%H:%M:%S"))
-    main()
+    cli.run(main, resumable=False)

@@ -1,18 +1,16 @@
-"""Where more ranks stop paying: measured on this machine for 1 to 8 of them, and by a model for as many as 1,024.
+"""Scaling of stage 05 with the number of ranks: measured for 1 to 8 ranks, modelled for up to 1,024.
 
     python experiments/benchmarks/scale.py
 
-Measured: agent-steps/s of stage 05 itself under mpirun. There are as many cores as there are; more ranks than that
-share them.
+Measured are the agent-steps/s of stage 05 under mpirun; more ranks than cores share the cores.
 
-The model takes lengths of episodes, as untrained controllers drive them, and deals them out as Ranks.map does. A
-rank's time is its resets and the number of its lock-step steps times what such a step costs with so many lanes at work
-(a fixed part, for the networks always see 16 rows, and a part for every lane that drives), all measured here on one
-rank. To the slowest rank's time come the messages, all through the leader's network card, and the leader's own work,
-measured here. It assumes a core of this kind for every rank, and 1 Gbit/s, 0.1 ms a message.
+The model takes episode lengths of untrained controllers and distributes the episodes as Ranks.map does. A rank's time
+is that of its resets and of its lock-step steps. A step has a fixed cost, since the networks always process 16 rows,
+and a cost per running episode; all three costs are measured here on one rank. To the slowest rank's time the model adds
+the messages, all through the network card of rank 0, and the work of rank 0, measured here. It assumes one core of this
+machine's kind per rank, 1 Gbit/s, and 0.1 ms per message.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -20,23 +18,30 @@ import tempfile
 import time
 from pathlib import Path
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 
 import config
 import controller.arch as controller
 from controller.coordinates import principal_subspace
+from experiments import ROOT
 from experiments.benchmarks import measure
-from experiments.benchmarks.measure import ROOT
+from pipeline.files import read_json
 from pipeline.seeds import env_seed_range
+from simulation.launch import ONE_THREAD
 
 GENERATIONS, TRACKS, POPULATION = 3, 2, 64
 MEASURED, MODELLED = (1, 2, 4, 8), (16, 32, 64, 128, 256, 512, 1024)
 POPULATIONS = (64, 1024, 8192)
-BYTES_A_SECOND, MESSAGE_SECONDS = 125e6, 1e-4
+BYTES_PER_SECOND, MESSAGE_SECONDS = 125e6, 1e-4
 
 
 def prepare(folder: Path) -> None:
-    """Networks with random weights: to the speed they are as good as any."""
+    """Write networks with initial weights; speed does not depend on the weights."""
     from pipeline.networks import set_threads
     from rnn.arch import RNN
     from vae.arch import VAE
@@ -47,52 +52,51 @@ def prepare(folder: Path) -> None:
 
 
 def measured(folder: Path, ranks: int) -> float:
-    """Agent-steps/s of stage 05 on so many ranks."""
+    """Agent-steps/s of stage 05 on a number of ranks."""
     command = f"05_train_controller.py car_racing -n {POPULATION} -t 1 -e {TRACKS} --subspace 0"
     script, *arguments = f"{command} --generations {GENERATIONS} --eval_steps 99 --new_model".split()
-    environment = {name: value for name, value in os.environ.items() if name not in measure.ONE_THREAD}
     mpirun = [Path(sys.executable).with_name("mpirun"), "-np", str(ranks)]
     subprocess.run(
         [*mpirun, sys.executable, ROOT / script, *arguments],
-        **{"cwd": folder, "env": environment, "check": True, "stdout": subprocess.DEVNULL},
+        **{"cwd": folder, "env": measure.without_thread_settings(), "check": True, "stdout": subprocess.DEVNULL},
     )
     [history] = (folder / config.LOG_DIR).glob("*.hist.json")
-    rows = json.loads(history.read_text())
+    rows = read_json(history)
     steps = sum(row["mean steps"] for row in rows[1:]) * POPULATION * TRACKS
     return steps / (rows[-1]["seconds"] - rows[0]["seconds"])
 
 
 def lock_step_costs() -> tuple[float, float, float, np.ndarray]:
-    """Seconds of a lock-step step: the fixed part, and the part a lane adds; of a reset; lengths of some episodes."""
+    """Seconds of a lock-step step (fixed part, part per running episode) and of a reset; lengths of some episodes."""
     from simulation.agent import Agent
     from simulation.rollout import ROWS, Task
     from simulation.simulator import Simulator
 
     simulator = Simulator(Agent(), "car_racing", max_steps_without_progress=100)
     rng = np.random.default_rng(0)
-    tracks = env_seed_range("explore", 2, 0, 2 * ROWS)
-    weights = rng.normal(0, 0.1, (len(tracks), controller.NUM_WEIGHTS))
+    env_seeds = env_seed_range("explore", 2, 0, 2 * ROWS)
+    weights = rng.normal(0, 0.1, (len(env_seeds), controller.NUM_WEIGHTS))
 
     def seconds(slots: int, steps: int) -> float:
         start = time.perf_counter()
-        simulator.run([Task(weights[0], env_seed, steps) for env_seed in tracks[:slots]])
+        simulator.run([Task(weights[0], env_seed, steps) for env_seed in env_seeds[:slots]])
         return time.perf_counter() - start
 
     def median(slots: int) -> tuple[float, float]:
-        """Seconds of one step, and of the resets before the first."""
+        """Seconds of one step, and of the resets before the first step."""
         seconds(slots, 10)
         short, long = np.median([[seconds(slots, steps) for steps in (10, 70)] for _ in range(5)], axis=0)
         step = (long - short) / 60
         return step, short - 10 * step
 
-    (one, _), (all_lanes, resets) = median(1), median(ROWS)
-    slot = (all_lanes - one) / (ROWS - 1)
-    results = simulator.run([Task(w, env_seed, 1000) for w, env_seed in zip(weights, tracks, strict=True)])
+    (one, _), (all_slots, resets) = median(1), median(ROWS)
+    slot = (all_slots - one) / (ROWS - 1)
+    results = simulator.run([Task(w, env_seed, 1000) for w, env_seed in zip(weights, env_seeds, strict=True)])
     return one - slot, slot, max(resets, 0) / ROWS, np.array([result.steps for result in results])
 
 
-def leader_seconds(folder: Path, population: int) -> float:
-    """Asking, telling and saving one generation in the default's 147 coordinates."""
+def rank_0_seconds(folder: Path, population: int) -> float:
+    """Seconds of ask, tell and save of one generation in the default's 147 coordinates."""
     from controller.search import ControllerSearch
 
     os.chdir(folder)
@@ -113,25 +117,25 @@ def leader_seconds(folder: Path, population: int) -> float:
 
 
 def lock_step(lengths: np.ndarray, slots: int, fixed: float, slot: float, reset: float) -> float:
-    """Seconds for one rank to drive episodes of these lengths, a free lane taking the next."""
+    """Seconds of one rank for episodes of these lengths, where a free slot takes the next episode."""
     ends = np.zeros(slots)
     for length in lengths:
         ends[ends.argmin()] += length
     return fixed * ends.max() + slot * lengths.sum() + reset * len(lengths)
 
 
-def modelled(population: int, ranks: int, costs: tuple, leader: float) -> float:
-    """Agent-steps/s of a generation."""
-    *costs_a_step, some = costs
-    lengths = np.random.default_rng(0).choice(some, population * TRACKS)
-    slowest = max(lock_step(lengths[rank::ranks], 16, *costs_a_step) for rank in range(min(ranks, len(lengths))))
+def modelled(population: int, ranks: int, costs: tuple, rank_0: float) -> float:
+    """Agent-steps/s of a generation by the model; `costs` are those of `lock_step_costs`."""
+    *costs_per_step, observed = costs
+    lengths = np.random.default_rng(0).choice(observed, population * TRACKS)
+    slowest = max(lock_step(lengths[rank::ranks], 16, *costs_per_step) for rank in range(min(ranks, len(lengths))))
     busy = min(ranks, len(lengths)) - 1
-    messages = busy * 2 * MESSAGE_SECONDS + message_bytes(population, ranks) / BYTES_A_SECOND
-    return lengths.sum() / (slowest + messages + leader)
+    messages = busy * 2 * MESSAGE_SECONDS + message_bytes(population, ranks) / BYTES_PER_SECOND
+    return lengths.sum() / (slowest + messages + rank_0)
 
 
 def message_bytes(population: int, ranks: int) -> int:
-    """What the leader sends in a generation; what comes back is a hundredth of it."""
+    """Bytes that rank 0 sends in a generation; the results that come back are a hundredth of them."""
     from mpi4py import MPI
 
     from simulation.rollout import Task
@@ -143,38 +147,40 @@ def message_bytes(population: int, ranks: int) -> int:
 
 
 def main() -> None:
+    args = measure.parse_args(__doc__)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
         rates = [measured(folder, ranks) for ranks in MEASURED]
-        os.environ.update(measure.ONE_THREAD)
+        os.environ.update(ONE_THREAD)
         costs = lock_step_costs()
-        leaders = {population: leader_seconds(folder, population) for population in POPULATIONS}
+        rank_0 = {population: rank_0_seconds(folder, population) for population in POPULATIONS}
         os.chdir(ROOT)
     sent = ", ".join(f"{message_bytes(population, 2):,}" for population in POPULATIONS)
-    worked = ", ".join(f"{1000 * leaders[population]:.0f}" for population in POPULATIONS)
+    worked = ", ".join(f"{1000 * rank_0[population]:.0f}" for population in POPULATIONS)
     notes = [
-        f"Ranks on the {len(os.sched_getaffinity(0))} cores of this machine, population {POPULATION} × {TRACKS} tracks."
-        f" For populations of {', '.join(f'{population:,}' for population in POPULATIONS)} a leader sends {sent} bytes"
-        f" a generation to a second rank (to many, almost twice that), and its own work in the 147 coordinates of the"
-        f" default takes {worked} ms.",
+        f"Measured on the {cli.cores()} cores of this machine, population {POPULATION} × {TRACKS} tracks. For"
+        f" populations of {', '.join(f'{population:,}' for population in POPULATIONS)}, rank 0 sends {sent} bytes per"
+        f" generation to a second rank (almost twice that to many ranks), and its own work in the 147 coordinates of"
+        f" the default takes {worked} ms.",
         "",
         f"| ranks | {' | '.join(map(str, MEASURED))} |",
         "|---|" + "---|" * len(MEASURED),
         "| agent-steps/s, measured | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |",
         "",
-        f"By the model of `experiments/benchmarks/scale.py` (a lock-step step costs {1000 * costs[0]:.2f} ms and"
-        f" {1000 * costs[1]:.3f} ms a lane, a reset {1000 * costs[2]:.1f} ms; one core a rank; all messages through"
-        f" the leader's card of 1 Gbit/s, 0.1 ms each; episodes of {costs[3].mean():.0f} steps on average):",
+        f"Modelled by `experiments/benchmarks/scale.py`: a lock-step step costs {1000 * costs[0]:.2f} ms plus"
+        f" {1000 * costs[1]:.3f} ms per running episode, a reset {1000 * costs[2]:.1f} ms; episodes have"
+        f" {costs[3].mean():.0f} steps on average; each rank has one core; all messages pass the network card of rank 0"
+        " with 1 Gbit/s and 0.1 ms each.",
         "",
         f"| agent-steps/s, modelled: ranks | {' | '.join(f'{ranks:,}' for ranks in MODELLED)} |",
         "|---|" + "---|" * len(MODELLED),
     ]
     for population in POPULATIONS:
-        values = [f"{modelled(population, ranks, costs, leaders[population]):,.0f}" for ranks in MODELLED]
+        values = [f"{modelled(population, ranks, costs, rank_0[population]):,.0f}" for ranks in MODELLED]
         notes.append(f"| population {population:,} × {TRACKS} | {' | '.join(values)} |")
-    measure.report([], notes)
+    measure.report(args, [], notes)
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main, resumable=False)

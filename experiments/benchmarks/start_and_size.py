@@ -1,9 +1,9 @@
-"""What a person waits for before anything happens, and what a frame takes on disk.
+"""Start-up time of every stage, and bytes per frame on disk.
 
     python experiments/benchmarks/start_and_size.py
 
-Start-up is from the command to the first line that says that something was done: the first batch, gradient step (and
-its validation), generation, score. A tiny run of each stage, in a folder of its own: little but the start is in it.
+Start-up time is measured from the command to the first line that reports work: the first batch, gradient step (with
+its validation), generation or score. Each stage runs at a tiny size in a temporary folder, so that little else counts.
 """
 
 import os
@@ -14,14 +14,21 @@ import time
 import zlib
 from pathlib import Path
 
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+
 import numpy as np
 
 import config
+from experiments import ROOT
 from experiments.benchmarks import measure
-from experiments.benchmarks.measure import ROOT, Row
+from experiments.benchmarks.measure import Row
+from pipeline.errors import UserError
 
 ROUNDS = 3
-STAGES = {  # script: its arguments, and how the line begins that tells of its first work
+STAGES = {  # script -> arguments, beginning of the first line that reports work
     "01_generate_data.py": (
         "car_racing --total_episodes 4 --batch_size 4 --time_steps 50 --num_worker 1",
         "batches 0..0",
@@ -45,25 +52,25 @@ SCRIPTS = (
 
 
 def seconds_until(line: str, folder: Path, script: str, arguments: str) -> float:
-    """How long it takes a script to print a line that begins so; it then runs to its end."""
-    environment = {name: value for name, value in os.environ.items() if name not in measure.ONE_THREAD}
+    """Seconds until a script prints a line that begins with `line`; the script then runs to its end."""
+    environment = measure.without_thread_settings()
     start = time.perf_counter()
     command = [sys.executable, "-u", ROOT / script, *arguments.split()]
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as run:
-        for said in run.stdout:
-            if said.decode().startswith(line):
+        for printed in run.stdout:
+            if printed.decode().startswith(line):
                 seconds = time.perf_counter() - start
                 run.communicate()
                 return seconds
-    raise RuntimeError(f"{script} never said '{line}'")
+    raise UserError(f"{script} printed no line that begins with '{line}'")
 
 
-def at_most(work: str, values: list[float], least: float) -> Row:
-    """A row for seconds, which have a limit and nobody to compare with."""
+def at_most(work: str, values: list[float], limit: float) -> Row:
+    """A row for seconds, which have a limit but no comparison."""
     numbers = (float(np.median(values)), min(values), max(values))
-    return Row(work, f"{numbers[0]:.2f} s", "", "", *numbers, least, most=True, unit=" s")
+    return Row(work, f"{numbers[0]:.2f} s", "", "", *numbers, limit, is_cost=True, unit=" s")
 
 
 def start_ups(folder: Path) -> list[Row]:
@@ -81,16 +88,16 @@ def start_ups(folder: Path) -> list[Row]:
 
 
 def size_of_a_frame(folder: Path) -> tuple[Row, str]:
-    """Bytes a frame as they are, beside float32; and what zlib would save and cost."""
+    """Bytes per frame beside those of float32; and the savings and cost of compression by zlib."""
     frames = np.load(folder / "data" / "obs_data_0.npy", mmap_mode="r")
     count = frames.shape[0] * frames.shape[1]
     ours = os.path.getsize(folder / "data" / "obs_data_0.npy") / count
     theirs = 4 * np.prod(config.FRAME_SHAPE)
     ratio = ours / theirs
     row = Row(
-        *("bytes on disk a frame", f"{ours:,.0f}", "the tutorial's float32", f"{theirs:,.0f}"),
-        *(ratio, ratio, ratio, 0.251),  # the header of the file is in it
-        most=True,
+        *("bytes per frame on disk", f"{ours:,.0f}", "the tutorial's float32", f"{theirs:,.0f}"),
+        *(ratio, ratio, ratio, 0.251),  # the file's header counts too
+        is_cost=True,
     )
     sample = [frame.tobytes() for frame in frames[:, ::5].reshape(-1, *config.FRAME_SHAPE)]
     start = time.process_time()
@@ -102,19 +109,20 @@ def size_of_a_frame(folder: Path) -> tuple[Row, str]:
     unpacking = (time.process_time() - start) / len(sample)
     share = sum(map(len, packed)) / sum(map(len, sample))
     note = (
-        f"Lossless compression (zlib, level 1) would leave {100 * share:.0f} % of the bytes, and cost"
-        f" {1e6 * packing:.0f} µs a frame to write and {1e6 * unpacking:.0f} µs to read,"
-        f" {100 * unpacking * 1000:.1f} ms of a gradient step of 100 frames; they would be no memory map any more."
+        f"Lossless compression (zlib, level 1) would reduce frames to {100 * share:.0f} % of their bytes. It would cost"
+        f" {1e6 * packing:.0f} µs per frame to write and {1e6 * unpacking:.0f} µs to read, which is"
+        f" {1e5 * unpacking:.1f} ms of a gradient step of 100 frames, and frames could not be memory-mapped."
     )
     return row, note
 
 
 def main() -> None:
+    args = measure.parse_args(__doc__)
     with tempfile.TemporaryDirectory() as name:
         rows = start_ups(Path(name))
         row, note = size_of_a_frame(Path(name))
-    measure.report([row, *rows], [note])
+    measure.report(args, [row, *rows], [note])
 
 
 if __name__ == "__main__":
-    main()
+    cli.run(main, resumable=False)
