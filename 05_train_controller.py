@@ -1,4 +1,4 @@
-"""Stage 05: train the controller C by evolution, on many processes.
+"""Stage 05: train the controller (C) with an evolution strategy, on many processes.
 
     python 05_train_controller.py car_racing --num_worker 16 --num_worker_trial 2 --num_episode 4 --max_length 1000
     python 05_train_controller.py car_racing -n 8 -t 2 -e 4 --max_length 1000 --eval_steps 10 --dream_mode 1
@@ -6,13 +6,14 @@
 
 Reads vae/weights.h5, rnn/weights.h5 and, for the coordinates of the search, data/rnn_*. Writes controller/NAME.es.npz
 (the search), NAME.best.json and NAME.current.json (controllers) and log/NAME.*.json; NAME is
-env.optimizer.num_episode.population. The search runs until Ctrl-C or --generations; the same command resumes it. One
-row is printed a generation, with scores of the population, each averaged over the generation's tracks. The mean of the
-search distribution is what is evaluated every --eval_steps generations and kept.
+env.optimizer.num_episode.population. The search runs until Ctrl-C or --generations; the same command resumes it. It
+prints one row per generation with statistics over the candidates, whose scores are averaged over the generation's
+tracks. Every --eval_steps generations the mean of the search distribution is evaluated on unseen tracks; the best mean
+is kept.
 
-With --dream_mode 1 candidates are scored in dreams alone, which start from data/initial_z.npz, and NAME begins with
-car_racing_dream. The mean is evaluated on the real environment and in dreams: NAME.best.json is the best on the former,
-NAME.dream_best.json the best in the latter, selected without any real score (unless --init_opt brings one in).
+With --dream_mode 1 candidates are scored in dreams only, which start from data/initial_z.npz, and NAME begins with
+car_racing_dream. The mean is evaluated in the real environment and in dreams: NAME.best.json is the best in the former,
+NAME.dream_best.json the best in the latter. Real scores do not influence the search, except through --init_opt.
 """
 
 import argparse
@@ -29,12 +30,12 @@ except ModuleNotFoundError as error:
 import numpy as np
 
 import config
-from controller import arch
-from controller.coordinates import new_coordinates
-from controller.files import state_path, weights_path
+from controller.arch import FEATURES
+from controller.files import search_name, weights_path
 from controller.generation import Evaluate, evaluate_mean, run_generation
-from controller.schedule import turn_begins
-from controller.search import ROW, ControllerSearch, check_settings, weights_to_start_from
+from controller.resume import start_or_resume
+from controller.schedule import phase_begins
+from controller.search import ROW, ControllerSearch
 from es import OPTIMIZERS
 from pipeline.files import check_folder, file_hash, only_one
 from simulation.agent import Agent
@@ -44,52 +45,49 @@ from simulation.ranks import Ranks
 from simulation.rollout import Result, Task, evaluator
 from simulation.simulator import Simulator
 
-CMA_DECAY = 0.94  # noise in the fitness keeps CMA-ES wide by itself (deviation 25)
+CMA_DECAY = 0.94  # noise in the fitness keeps the step size of CMA-ES large without a decay (deviation 25)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags, in groups."""
-    yes_or_no = argparse.BooleanOptionalAction
+    """Add the flags to the parser, in groups."""
+    boolean = argparse.BooleanOptionalAction
     parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add = parser.add_argument_group("population and processes").add_argument
-    add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes, at most one a core")
-    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="population = this x num_worker")
-    add(
-        "-e",
-        "--num_episode",
-        type=cli.episode_count,
-        default=2,
-        help="tracks a generation, the same for all candidates",
-    )
-    add("--max_length", type=cli.positive_int, help="steps an episode at most; default: the environment's")
-    add("--max_steps_without_progress", type=cli.count, default=100, help="truncate an episode after; 0: never")
-    add("--cap_time", type=int, choices=(0, 1), default=0, help="1: cap episodes at twice the last mean length (steps)")
+    add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes; at most one per core is started")
+    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="population / num_worker (candidates)")
+    add("-e", "--num_episode", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
+    add("--max_length", type=cli.positive_int, help="maximal episode length (steps); default: the environment's")
+    no_progress = "truncate an episode after so many steps without a positive reward; 0: never"
+    add("--max_steps_without_progress", type=cli.count, default=100, help=no_progress)
+    cap = "1: cap episodes at twice the previous generation's mean length (steps)"
+    add("--cap_time", type=int, choices=(0, 1), default=0, help=cap)
     add = parser.add_argument_group("search").add_argument
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="evolution strategy")
-    add("--generations", type=cli.positive_int, help="stop after this many in total; default: run until Ctrl-C")
-    add(
-        "--subspace", type=cli.count, default=48, help="principal components of [z, h] to search in; 0: all 867 weights"
-    )
+    add("--generations", type=cli.positive_int, help="generations in total; default: run until Ctrl-C")
+    add("--subspace", type=cli.count, default=48, help="principal components of [z, h] to search; 0: all 867 weights")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
-    add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma a generation; default: {CMA_DECAY} for cma")
+    add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma per generation; default: {CMA_DECAY} for cma")
     add("--joint_steps", type=cli.count, default=30, help="generations on all weights before block-coordinate phases")
-    add("--turn_steps", type=cli.positive_int, default=8, help="generations of a phase (gas, then brake, then steer)")
-    add("--turn_sigma", type=cli.positive_float, default=0.05, help="sigma_init of a phase; twice that for gas")
-    add("--hard_tracks", action=yes_or_no, default=True, help="replay the worst tracks of the last evaluation")
-    add("--retrain", type=int, choices=(0, 1), default=0, help="1: after a worse evaluation go on from the best mean")
-    add("--init_opt", type=Path, help="start from the best mean of this .es.npz, of these V and M or their ancestors")
+    add("--turn_steps", type=cli.positive_int, default=8, help="generations per phase (gas, then brake, then steer)")
+    add("--turn_sigma", type=cli.positive_float, default=0.05, help="initial sigma of a phase; twice that for gas")
+    hard = "hard-example replay: half the tracks are the worst of the last evaluation"
+    add("--hard_tracks", action=boolean, default=True, help=hard)
+    retrain = "1: after a worse evaluation, restart from the best mean"
+    add("--retrain", type=int, choices=(0, 1), default=0, help=retrain)
+    init_opt = "start from the best mean of this .es.npz, trained with the same V and M or their --init_weights"
+    add("--init_opt", type=Path, help=init_opt)
     add("-s", "--seed_start", type=cli.seed, default=111, help="seed of the search and of its tracks")
-    add("--new_model", action="store_true", help="start over; the search of that name is lost")
+    add("--new_model", action="store_true", help="start from scratch; the present search of this NAME is lost")
     add = parser.add_argument_group("evaluation").add_argument
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations of the mean")
-    add("--eval_episode", type=cli.episode_count, default=32, help="unseen tracks an evaluation")
+    add("--eval_episode", type=cli.episode_count, default=32, help="unseen tracks per evaluation")
     add = parser.add_argument_group("dreams").add_argument
     add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: search in dreams")
-    add("--temperature", type=cli.positive_float, default=1.0, help="of M's samples; above 1 is more uncertain")
+    add("--temperature", type=cli.positive_float, default=1.0, help="temperature of M's samples")
     add = parser.add_argument_group("ablations").add_argument
-    add("--z_only", action=yes_or_no, default=False, help="C's input is z alone")
-    add("--sample_z", action=yes_or_no, default=False, help="C's input is a sampled z, not its mean")
-    add("--previous_action", action=yes_or_no, default=False, help="condition M on the previous action (tutorial)")
+    add("--z_only", action=boolean, default=False, help="the input of C is z without h")
+    add("--sample_z", action=boolean, default=False, help="the input of C is a sampled z instead of its mean")
+    add("--previous_action", action=boolean, default=False, help="condition M on the previous action (tutorial)")
 
 
 def parse_args() -> argparse.Namespace:
@@ -100,23 +98,22 @@ def parse_args() -> argparse.Namespace:
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
     if not args.sigma_decay:
         args.sigma_decay = CMA_DECAY if args.optimizer == "cma" else OPTIMIZERS[args.optimizer].default_sigma_decay
-    if args.subspace >= arch.FEATURES:
-        parser.error(f"--subspace {args.subspace}: [z, h] has {arch.FEATURES} components; 0 searches all weights")
+    if args.subspace >= FEATURES:
+        parser.error(f"--subspace {args.subspace}: [z, h] has {FEATURES} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):
-        parser.error("--dream_mode: in a dream z is always sampled, and M conditioned on the current action")
+        parser.error("--dream_mode: in a dream z is always sampled, and M is conditioned on the current action")
     if args.z_only and not args.subspace:
         parser.error("--z_only removes h from the --subspace, so --subspace must be above 0")
-    population = args.num_worker * args.num_worker_trial
-    if not 2 <= population <= cli.MAX_EPISODES:
-        limits = f"must be at least 2, at most {cli.MAX_EPISODES}"
+    if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_EPISODES:
+        limits = f"must be at least 2 and at most {cli.MAX_EPISODES}"
         parser.error(f"--num_worker x --num_worker_trial, the population, {limits}")
     return args
 
 
 def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
-    """What a search is, not how it is run: a resumed search must share all of it but the versions."""
-    running = ("num_worker", "num_worker_trial", "generations", "new_model", "seed_start")
-    settings = {name: value for name, value in vars(args).items() if name not in running} | hashes
+    """The settings that determine a search's results; a resumed search must share all but the versions."""
+    excluded = ("num_worker", "num_worker_trial", "generations", "new_model", "seed_start")
+    settings = {name: value for name, value in vars(args).items() if name not in excluded} | hashes
     settings["seed"], settings["population"] = args.seed_start, args.num_worker * args.num_worker_trial
     settings["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
     settings["initial_z"] = initial_states_hash(hashes["vae"]) if args.dream_mode else None
@@ -124,38 +121,18 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
     return settings
 
 
-def search_name(args: argparse.Namespace) -> str:
-    """NAME of the search's files."""
-    env_name = args.env_name + ("_dream" if args.dream_mode else "")
-    return f"{env_name}.{args.optimizer}.{args.num_episode}.{args.num_worker * args.num_worker_trial}"
-
-
-def start_or_resume(args: argparse.Namespace, settings: dict, agent: Agent) -> ControllerSearch:
-    """The saved search of that name, or a new one."""
-    name = search_name(args)
-    if state_path(name).exists() and not args.new_model:
-        search = ControllerSearch.load(state_path(name))
-        check_settings(search, settings)
-        search.write_reports()
-        print(f"resuming {state_path(name)} after generation {search.generation}")
-        return search
-    started = args.init_opt and weights_to_start_from(args.init_opt, name, settings)
-    w0 = np.zeros(arch.NUM_WEIGHTS) if started is None else started
-    return ControllerSearch(name, settings, new_coordinates(settings, agent.rnn.hidden_states, w0))
-
-
 def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate) -> None:
     """Run generations and evaluations until --generations."""
-    started = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
+    start_time = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
     print(args.env_name, f"({', '.join(ROW)})")
     while True:
-        if search.evaluation_due:  # first: the last run may have been stopped during an evaluation
+        if search.evaluation_due:  # also at the start: the last run may have been stopped during an evaluation
             evaluate_mean(search, evaluate)
         if search.generation >= (args.generations or np.inf):
             return
-        if turn_begins(search.settings, search.generation):
-            print(f"from generation {search.generation + 1} on: {search.actions[0]} alone")
-        generation, seconds, *row = run_generation(search, evaluate, started)
+        if phase_begins(search.settings, search.generation):
+            print(f"from generation {search.generation + 1} on: weights of {search.actions[0]} only")
+        generation, seconds, *row = run_generation(search, evaluate, start_time)
         print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
 
 
@@ -177,9 +154,10 @@ def main() -> None:
             return ranks.serve(roll_out)
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
-        name = search_name(args)
+        settings = settings_of(args, hashes)
+        name = search_name(settings)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
-            search = start_or_resume(args, settings_of(args, hashes), agent)
+            search = start_or_resume(name, settings, agent.rnn.hidden_states, args.new_model, args.init_opt)
             train(args, search, evaluator(partial(ranks.map, roll_out)))
     print(f"controller in {weights_path(name, 'best' if len(search.real.rows) else 'current')}")
 

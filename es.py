@@ -1,30 +1,33 @@
-"""Optimisers behind ask / tell, and their saved state.
+"""Evolution strategies behind an ask / tell interface.
 
-    search = OPTIMIZERS["cma"](num_params=867, popsize=32, seed=1)
+    optimizer = OPTIMIZERS["cma"](num_params=867, popsize=32, seed=1)
     while True:
-        solutions = search.ask()              # float64 (popsize, num_params)
-        search.tell(evaluate(solutions))      # float64 (popsize,), higher is better
-        keep(search.mean, search.sigma)
+        solutions = optimizer.ask()           # float64 (popsize, num_params)
+        optimizer.tell(evaluate(solutions))   # float64 (popsize,), higher is better
+        save(optimizer.mean, optimizer.sigma)
 
-An optimiser is a deterministic function of its settings and of the fitness it was told. So the state of a search is
-its history: the settings and one row of fitness a generation, and `replay` turns that back into the optimiser. The
-same fitness gives the same bits on the same machine, libraries and number of BLAS threads.
+An optimizer is a deterministic function of its settings and its fitness values. The state of a search is therefore its
+history, the settings and one row of fitness per generation, from which `replay` rebuilds the optimizer. The result is
+bit-identical for the same machine, library versions and number of BLAS threads.
 
-Symbols: mu mean of the search distribution, sigma its standard deviation, eps a perturbation drawn from it.
+Symbols: mu is the mean of the search distribution, sigma its standard deviation, eps a perturbation sampled from it.
 """
 
 import numpy as np
 
-# --- what all optimisers share -----------------------------------------------------------------------------------
+# --- common interface --------------------------------------------------------------------------------------------
 
 
 class Optimizer:
-    """The interface: ask for a population, tell its fitness, read `mean`, `sigma` and `best`.
+    """The interface: ask for a population, tell its fitness, read `mean` and `sigma`.
 
-    num_params: length of a solution. popsize: solutions a generation, at least 2, odd ones welcome.
-    sigma_init: standard deviation of the first population. sigma_decay: what sigma is multiplied by each generation,
-    never below sigma_limit; None is the optimiser's own choice. x0: where the search begins, zeros by default.
-    weight_decay: the search maximises fitness - weight_decay * mean(solution²), so large weights cost.
+    Args:
+        num_params: length of a solution.
+        popsize: solutions per generation, at least 2; may be odd.
+        sigma_init: standard deviation of the first population.
+        sigma_decay: factor on sigma per generation, which never falls below sigma_limit; None uses the class's default.
+        x0: initial mean (num_params,); zeros by default.
+        weight_decay: the search maximizes fitness - weight_decay * mean(solution²).
     """
 
     default_sigma_decay = 0.999
@@ -51,34 +54,34 @@ class Optimizer:
         if self.x0.shape != (num_params,) or not np.isfinite(self.x0).all():
             raise ValueError(f"x0 must be {num_params} finite numbers, not shape {self.x0.shape}")
         self.rng = np.random.default_rng(seed)
-        self.best: tuple[np.ndarray, float] = (self.x0.copy(), -np.inf)  # the luckiest sample seen, for reference
         self._solutions: np.ndarray | None = None
         self._start()
 
     def ask(self) -> np.ndarray:
-        """Solutions to evaluate, float64 (popsize, num_params); asking again before telling gives the same ones."""
+        """Solutions to evaluate, float64 (popsize, num_params); repeated calls before `tell` return the same ones."""
         if self._solutions is None:
             self._solutions = self._sample()
         return self._solutions.copy()
 
     def tell(self, fitness: np.ndarray) -> None:
-        """Learn from the fitness (popsize,) of the solutions last asked for; higher is better."""
+        """Update the search distribution with the fitness (popsize,) of the solutions of `ask`; higher is better.
+
+        Raises:
+            ValueError: the shape is wrong, a value is not finite, or `ask` was not called before.
+        """
         fitness = np.asarray(fitness, np.float64)
         if self._solutions is None:
-            raise ValueError("tell without ask: there are no solutions that this fitness could belong to")
+            raise ValueError("tell without ask: this fitness belongs to no solutions")
         if fitness.shape != (self.popsize,):
             raise ValueError(f"fitness must have shape ({self.popsize},), not {fitness.shape}")
         if not np.isfinite(fitness).all():
             raise ValueError(f"fitness must be finite, not {fitness[~np.isfinite(fitness)][0]}")
         solutions, self._solutions = self._solutions, None
-        luckiest = fitness.argmax()
-        if fitness[luckiest] > self.best[1]:
-            self.best = (solutions[luckiest], float(fitness[luckiest]))
         self._update(solutions, fitness - self.weight_decay * np.mean(solutions**2, axis=1))
 
     @property
     def mean(self) -> np.ndarray:
-        """Mean of the search distribution (num_params,): what is evaluated, kept and reported."""
+        """Mean of the search distribution (num_params,), which is evaluated, saved and reported."""
         return self._mu.copy()
 
     @property
@@ -96,14 +99,14 @@ class Optimizer:
         raise NotImplementedError
 
     def _decay(self, sigma: float | np.ndarray) -> float | np.ndarray:
-        """The next generation's sigma; a search that began below the limit stays where it began."""
+        """The next generation's sigma; a sigma_init below sigma_limit lowers the limit."""
         return np.maximum(min(self.sigma_limit, self.sigma_init), sigma * self.sigma_decay)
 
     def _normal(self, rows: int) -> np.ndarray:
         return self.rng.standard_normal((rows, self.num_params))
 
 
-def centred_ranks(fitness: np.ndarray) -> np.ndarray:
+def centered_ranks(fitness: np.ndarray) -> np.ndarray:
     """Ranks of fitness (n,) scaled to -0.5 … 0.5; ties share their average rank (Salimans et al. 2017, section 2.1)."""
     _, group, size = np.unique(fitness, return_inverse=True, return_counts=True)
     average_rank = np.cumsum(size) - (size + 1) / 2
@@ -111,14 +114,14 @@ def centred_ranks(fitness: np.ndarray) -> np.ndarray:
 
 
 class Adam:
-    """Adam (Kingma & Ba 2015, Algorithm 1), going uphill."""
+    """Adam (Kingma & Ba 2015, Algorithm 1) for gradient ascent."""
 
     def __init__(self, num_params: int, alpha: float, beta1: float = 0.9, beta2: float = 0.999) -> None:
         self.alpha, self.beta1, self.beta2 = alpha, beta1, beta2
         self.t, self.m, self.v = 0, np.zeros(num_params), np.zeros(num_params)
 
     def step(self, gradient: np.ndarray) -> np.ndarray:
-        """What to add to the parameters (num_params,)."""
+        """The step to add to the parameters, (num_params,)."""
         self.t += 1
         self.m = self.beta1 * self.m + (1 - self.beta1) * gradient
         self.v = self.beta2 * self.v + (1 - self.beta2) * gradient**2
@@ -127,27 +130,27 @@ class Adam:
         return self.alpha * m_hat / (np.sqrt(v_hat) + 1e-8)
 
 
-# --- the optimisers ----------------------------------------------------------------------------------------------
+# --- the optimizers ----------------------------------------------------------------------------------------------
 
 
 class CMAES(Optimizer):
-    """CMA-ES (Hansen 2016, arXiv 1604.00772) by pycma. Sigma adapts itself; sigma_decay narrows it besides.
+    """CMA-ES (Hansen 2016, arXiv 1604.00772) by pycma; sigma_decay multiplies the adapted step size.
 
-    `sigma` is the step size times the coordinates' standard deviations, averaged: what a solution really varies by.
+    `sigma` is the standard deviation of a coordinate, step size included, averaged over the coordinates.
     """
 
     default_sigma_decay = 1.0
-    sigma_limit = 0.02  # of a decay; by itself CMA-ES may become as narrow as it likes
+    sigma_limit = 0.02  # limits sigma_decay alone; without a decay the step size adapts freely
 
     def _start(self) -> None:
-        import cma  # half a second, and only the rank that searches needs it
+        import cma  # takes half a second, and only rank 0 needs it
 
         options = {
             "popsize": self.popsize,
-            "seed": np.nan,  # leaves NumPy's global random state alone
+            "seed": np.nan,  # pycma does not seed NumPy's global random state
             "randn": lambda *shape: self.rng.standard_normal(shape),
-            "verbose": -10,  # silent, and blind to a cma_signals.in in the working directory
-            "verb_log": 0,  # no files
+            "verbose": -10,  # no output, and no reading of a cma_signals.in in the working directory
+            "verb_log": 0,  # no log files
         }
         self._strategy = cma.CMAEvolutionStrategy(self.x0, self.sigma_init, options)
 
@@ -155,7 +158,7 @@ class CMAES(Optimizer):
         return np.array(self._strategy.ask())
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
-        self._strategy.tell(list(solutions), (-fitness).tolist())  # pycma minimises
+        self._strategy.tell(list(solutions), (-fitness).tolist())  # pycma minimizes
         if self.sigma_decay != 1:
             self._strategy.sigma = float(self._decay(self._strategy.sigma))
 
@@ -169,9 +172,9 @@ class CMAES(Optimizer):
 
 
 class OpenES(Optimizer):
-    """Evolution strategies with mirrored samples, centred ranks and Adam (Salimans et al. 2017, arXiv 1703.03864).
+    """Evolution strategies with mirrored samples, centered ranks and Adam (Salimans et al. 2017, arXiv 1703.03864).
 
-    An odd population's last perturbation goes without its mirror image.
+    In an odd population the last perturbation has no mirrored counterpart.
     """
 
     learning_rate = 0.01
@@ -187,7 +190,7 @@ class OpenES(Optimizer):
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
         # Algorithm 1, line 6: the gradient of the expected fitness is estimated by 1/(n sigma) Σ F_i eps_i.
-        gradient = centred_ranks(fitness) @ self._eps / (self.popsize * self._sigma)
+        gradient = centered_ranks(fitness) @ self._eps / (self.popsize * self._sigma)
         self._mu = self._mu + self._adam.step(gradient)
         self._sigma = self._decay(self._sigma)
 
@@ -195,8 +198,8 @@ class OpenES(Optimizer):
 class PEPG(Optimizer):
     """Parameter-exploring policy gradients with symmetric samples (Sehnke et al. 2010, Neural Networks 23(4)).
 
-    Every coordinate has a sigma of its own. Rewards r are centred ranks, so their baseline b is 0; Adam scales the
-    steps of mu, and a sigma changes by 20% a generation at most. An odd population spends its last solution on mu.
+    Every coordinate has its own sigma. Rewards r are centered ranks, so their baseline b is 0; Adam scales the steps of
+    mu, and a sigma changes by at most 20 % per generation. In an odd population the last solution is mu itself.
     """
 
     learning_rate = 0.01
@@ -209,14 +212,14 @@ class PEPG(Optimizer):
 
     def _sample(self) -> np.ndarray:
         self._eps = self._sigma * self._normal(self.popsize // 2)
-        centre = np.zeros((self.popsize % 2, self.num_params))
-        return self._mu + np.concatenate([self._eps, -self._eps, centre])
+        zero = np.zeros((self.popsize % 2, self.num_params))
+        return self._mu + np.concatenate([self._eps, -self._eps, zero])
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
         pairs = self.popsize // 2
-        r = centred_ranks(fitness)
+        r = centered_ranks(fitness)
         r_plus, r_minus = r[:pairs], r[pairs : 2 * pairs]
-        # Both gradients by symmetric sampling: mu from the difference within a pair, sigma from the pair's average.
+        # Symmetric sampling: the gradient of mu uses the difference within a pair, that of sigma the pair's average.
         mu_gradient = (r_plus - r_minus) / 2 @ self._eps / pairs
         sigma_gradient = (r_plus + r_minus) / 2 @ ((self._eps**2 - self._sigma**2) / self._sigma) / pairs
         limit = self.sigma_max_change * self._sigma
@@ -238,10 +241,10 @@ class SimpleES(Optimizer):
 
 
 class SimpleGA(Optimizer):
-    """A genetic algorithm: every child takes each gene from one of two elite parents, plus noise of width sigma.
+    """A genetic algorithm: uniform crossover of two elite parents plus Gaussian mutation of standard deviation sigma.
 
-    Parents are drawn from the best tenth of the last generation alone: fitness of different generations, measured on
-    different tracks, does not compare. `mean` is the mean of the elite, which is the mean of the children to come.
+    Parents come from the best tenth of the last generation only, because fitness measured on the tracks of different
+    generations is not comparable. `mean` is the mean of the elite, which is the expected value of its children.
     """
 
     elite_ratio = 0.1
@@ -262,7 +265,7 @@ class SimpleGA(Optimizer):
 
 
 def _elite(solutions: np.ndarray, fitness: np.ndarray, ratio: float) -> np.ndarray:
-    """The best solutions, best first; never none, and of equal ones the first."""
+    """The best `ratio` of the solutions, at least one, best first; ties keep their order."""
     return solutions[np.argsort(-fitness, kind="stable")[: max(1, round(ratio * len(solutions)))]]
 
 
@@ -275,16 +278,16 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 }
 
 
-# --- replaying a history -----------------------------------------------------------------------------------------
+# --- replay of a history -----------------------------------------------------------------------------------------
 
 
 def replay(name: str, settings: dict, fitness: np.ndarray) -> Optimizer:
-    """The optimiser as it was after being told `fitness` (generations, popsize); `settings` are its arguments."""
-    return retold(OPTIMIZERS[name](**settings), fitness)
+    """An optimizer after the generations of `fitness` (generations, popsize); `settings` are its arguments."""
+    return replay_into(OPTIMIZERS[name](**settings), fitness)
 
 
-def retold(optimizer: Optimizer, fitness: np.ndarray) -> Optimizer:
-    """A fresh optimiser after being told `fitness` (generations, popsize)."""
+def replay_into(optimizer: Optimizer, fitness: np.ndarray) -> Optimizer:
+    """Replay `fitness` (generations, popsize) into a new optimizer and return it."""
     for row in fitness:
         optimizer.ask()
         optimizer.tell(row)

@@ -1,1 +1,1 @@
-"""C and the search for it: see controller/arch.py."""
+"""The controller (C) and its search: see controller/arch.py and controller/search.py."""

@@ -1,6 +1,7 @@
-"""C, the hand: one linear layer from [z, h] to an action, 867 numbers.
+"""The controller (C): one linear layer from [z, h] to an action, with 867 weights.
 
-Paper: arXiv 1803.10122, section 2.4 and appendix A.3. The 867 numbers are W (3, 288), row after row, then b (3,).
+Paper: arXiv 1803.10122, section 2.4 and appendix A.3. In memory the weights are W (3, 288), row by row, then b (3,);
+controller/files.py has the order of files.
 """
 
 import numpy as np
@@ -13,7 +14,7 @@ NUM_WEIGHTS = config.ACTION_DIM * (FEATURES + 1)
 
 
 def squash(x: np.ndarray) -> np.ndarray:
-    """Any numbers (..., 3) to actions: steer tanh, gas (tanh + 1) / 2, brake tanh but not below 0."""
+    """Map real numbers (..., 3) to actions: steer tanh(x), gas (tanh(x) + 1) / 2, brake max(tanh(x), 0)."""
     x = np.tanh(x)
     return np.stack([x[..., 0], (x[..., 1] + 1) / 2, np.maximum(x[..., 2], 0)], axis=-1)
 
@@ -25,16 +26,16 @@ def unpack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def is_weight_of(action: str) -> np.ndarray:
-    """Which of the weights decide on "steer", "gas" or "brake": bool (867,)."""
-    mine = np.zeros(NUM_WEIGHTS, bool)
-    W, b = unpack(mine)
+    """Mask of the weights of one action, "steer", "gas" or "brake": bool (867,)."""
+    mask = np.zeros(NUM_WEIGHTS, bool)
+    W, b = unpack(mask)
     i = config.ACTIONS.index(action)
     W[i] = b[i] = True
-    return mine
+    return mask
 
 
 def without_h(weights: np.ndarray) -> np.ndarray:
-    """Weights (867,) that see z as these do, and h not at all."""
+    """A copy of weights (867,) with those of h set to zero."""
     weights = weights.copy()
     W, _ = unpack(weights)
     W[:, config.Z_DIM :] = 0
@@ -42,16 +43,16 @@ def without_h(weights: np.ndarray) -> np.ndarray:
 
 
 def act(W: np.ndarray, b: np.ndarray, z: np.ndarray, h: np.ndarray) -> np.ndarray:
-    """Actions of n agents, each by its own weights: W (n, 3, 288), b (n, 3), z (n, 32), h (n, 256) -> float32 (n, 3).
-
-    Every row is summed by itself, so what an agent does never depends on its neighbours, as in a matrix product.
+    """Actions of n agents with individual weights: W (n, 3, 288), b (n, 3), z (n, 32), h (n, 256) -> float32 (n, 3).
 
     Raises:
-        UserError: an action is no number, as weights near the largest number there is, or damaged ones, make it.
+        UserError: an action is not finite, because weights are damaged or so large that they overflow.
     """
     features = np.concatenate([z, h], axis=1)[:, None, :]
     with np.errstate(over="ignore", invalid="ignore"):
+        # No matrix product: its rounding would make an agent's action depend on the other rows
+        # (test_an_action_does_not_depend_on_its_neighbours).
         actions = squash((W * features).sum(axis=2) + b).astype(np.float32)
     if not np.isfinite(actions).all():
-        raise UserError("the agent's actions are not numbers: the weights of V, M or C are too large, or damaged")
+        raise UserError("the agent's actions are not finite: the weights of V, M or C are too large, or damaged")
     return actions

@@ -14,7 +14,7 @@ HiddenStates = Callable[[np.ndarray], np.ndarray]  # M: series (n, T, 36) -> h a
 
 @dataclass(frozen=True)
 class Coordinates:
-    """The search's own coordinates: weights = w0 + T u, with u (k,), w0 (867,), T (867, k)."""
+    """Linear coordinates u (k,) of the controller's weights: weights = w0 + T u, with w0 (867,) and T (867, k)."""
 
     w0: np.ndarray
     T: np.ndarray
@@ -23,34 +23,34 @@ class Coordinates:
         """Weights (..., 867) of coordinates u (..., k)."""
         return self.w0 + (self.T @ u[..., None])[..., 0]
 
-    def that_move(self, actions: tuple[str, ...]) -> np.ndarray:
-        """Which coordinates move any of these actions: bool (k,)."""
+    def mask_of(self, actions: tuple[str, ...]) -> np.ndarray:
+        """Mask of the coordinates that affect the weights of any of these actions: bool (k,)."""
         return np.any([(self.T[is_weight_of(action)] != 0).any(axis=0) for action in actions], axis=0)
 
 
 def all_weights(w0: np.ndarray) -> Coordinates:
-    """Every weight is a coordinate of its own, as in the tutorial."""
+    """One coordinate per weight, as in the tutorial."""
     return Coordinates(w0, np.eye(NUM_WEIGHTS))
 
 
 def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) -> Coordinates:
-    """Coordinates that see only the leading principal components of [z, h], and a bias: 3 * (components + 1).
+    """Coordinates of a controller on the leading principal components of [z, h]: 3 * (components + 1) of them.
 
-    What hardly varies cannot steer; leaving it out makes the search a sixth as wide. With eigenvalues lambda_i and
-    eigenvectors v_i of the covariance of the features x, each of the three numbers that go into `squash` is
-    sum_i u_i lambda_i^(-1/4) v_i (x - mean) + u_k, with coordinates of its own, u (k + 1,), the bias last. The exponent
-    -1/2 would give every component the same say, 0 would leave the small ones none.
+    Directions in which [z, h] hardly varies cannot influence the actions; without them the search has a sixth of the
+    dimensions. With eigenvalues lambda_i and eigenvectors v_i of the covariance of the features x, each of the three
+    inputs of `squash` is sum_i u_i lambda_i^(-1/4) v_i (x - mean) + u_k, with k + 1 coordinates u of its own, the bias
+    last. The exponent -1/2 would give all components equal influence, 0 almost none to the small ones.
 
     Args:
-        w0: float64 (867,), where u = 0 is.
-        features: (n, 288), [z, h] as met on the road.
+        w0: weights at u = 0, float64 (867,).
+        features: [z, h] of driven episodes, (n, 288).
     """
     mean = features.mean(axis=0, dtype=np.float64)
     eigenvalues, eigenvectors = np.linalg.eigh(np.cov(features, rowvar=False, dtype=np.float64))
-    leading = slice(-1, -1 - components, -1)  # eigh sorts upwards
+    leading = slice(-1, -1 - components, -1)  # eigh sorts in ascending order
     scale = np.maximum(eigenvalues[leading], 1e-12) ** -0.25
     directions = eigenvectors[:, leading] * scale
-    # An eigenvector's sign is the library's whim; settled here so that one seed gives one search.
+    # LAPACK leaves the sign of an eigenvector open; it is fixed here so that a seed determines the search.
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(components)])
     one_action = np.zeros((FEATURES + 1, components + 1))
     one_action[:FEATURES, :components] = directions
@@ -67,7 +67,7 @@ SUBSPACE_EPISODES = 200  # enough to estimate the covariance of [z, h]
 
 
 def new_coordinates(settings: dict, hidden_states: HiddenStates, w0: np.ndarray) -> Coordinates:
-    """The coordinates of a new search by its settings `subspace` and `z_only`; u = 0 is w0 (867,)."""
+    """The coordinates of a new search by its settings `subspace` and `z_only`; w0 (867,) are the weights at u = 0."""
     if settings["subspace"] == 0:
         return all_weights(w0)
     features = real_features(hidden_states, settings["env_name"], settings["vae"])
@@ -81,19 +81,23 @@ def new_coordinates(settings: dict, hidden_states: HiddenStates, w0: np.ndarray)
 def real_features(hidden_states: HiddenStates, env_name: str, vae: str) -> np.ndarray:
     """[z, h] along the latent series of stage 03: float32 (n, 288).
 
-    The episodes are spread over all batches of the environment, since batches may come from different policies.
+    Every batch of the environment contributes the same number of episodes, since batches may come from different
+    policies.
 
     Args:
-        hidden_states: M's series (n, T, 36) -> h after each step (n, T, 256).
-        vae: hash of the V that must have encoded the series.
+        hidden_states: M as a function of series, (n, T, 36) -> h after each step (n, T, 256).
+        vae: hash of the VAE that must have encoded the series.
+
+    Raises:
+        UserError: there is no batch, or another VAE encoded one.
     """
     batches = list(open_batches_of(env_name, "rnn"))
     check_vae(batches, vae)
-    share = max(1, SUBSPACE_EPISODES // len(batches))
+    episodes_per_batch = max(1, SUBSPACE_EPISODES // len(batches))
     features = []
     for batch in batches:
-        h = hidden_states(batch["rnn_input"][:share])
-        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # z_{t+1} stands beside h_{t+1}
+        h = hidden_states(batch["rnn_input"][:episodes_per_batch])
+        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
         lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
         features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
     return np.concatenate(features)

@@ -1,4 +1,4 @@
-"""Saved searches: settings, coordinates and fitness history in one .npz, without pickles."""
+"""Saved searches: settings, coordinates and fitness history in one .npz file without pickles."""
 
 import json
 import zipfile
@@ -10,12 +10,12 @@ import numpy as np
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write
 
-COORDINATE = "coordinates/"  # prefix of the arrays in the file that are not ours to understand
+COORDINATE = "coordinates/"  # prefix, in the file, of the arrays that only the caller interprets
 
 
 @dataclass(frozen=True)
 class Search:
-    """What a search is: its settings, the coordinates it searches in, and the fitness told (generations, popsize)."""
+    """The content of a saved search: settings, the caller's arrays, and the fitness (generations, popsize)."""
 
     settings: dict
     coordinates: dict[str, np.ndarray]
@@ -23,7 +23,7 @@ class Search:
 
 
 def save_search(path: Path | str, settings: dict, coordinates: dict[str, np.ndarray], fitness: np.ndarray) -> None:
-    """Write a search as .npz; `settings` must be what json can hold, `fitness` is (generations, popsize)."""
+    """Write a search as .npz; json must be able to hold `settings`, and `fitness` is (generations, popsize)."""
     fitness = np.asarray(fitness, np.float64)
     _check_history(path, coordinates, fitness)
     arrays = {COORDINATE + name: array for name, array in coordinates.items()}
@@ -32,31 +32,31 @@ def save_search(path: Path | str, settings: dict, coordinates: dict[str, np.ndar
 
 
 def load_search(path: Path | str) -> Search:
-    """Read what `save_search` wrote; UserError when the file is missing, broken or something else."""
+    """Read a file of `save_search`; UserError if it is missing, damaged or something else."""
     try:
         arrays = _read_arrays(Path(path))
         settings, fitness = json.loads(str(arrays["settings"])), arrays["fitness"]
     except FileNotFoundError:
         raise UserError(f"{path} does not exist") from None
     except KeyError as error:
-        raise UserError(f"{path} is not a saved search: it holds no {error}") from None
-    except Exception as error:  # a damaged archive makes its readers raise whatever they like
+        raise UserError(f"{path} is not a saved search: it has no {error}") from None
+    except Exception as error:  # zipfile and NumPy raise many types of error on a damaged archive
         raise UserError(f"{path} is not a saved search, or is damaged: {first_line(error)}") from None
     coordinates = {key.removeprefix(COORDINATE): array for key, array in arrays.items() if key.startswith(COORDINATE)}
     if not isinstance(settings, dict):
-        raise UserError(f"{path} is not a saved search: its settings are no table")
+        raise UserError(f"{path} is not a saved search: its settings are not a dict")
     _check_history(path, coordinates, fitness)
     return Search(settings, coordinates, fitness)
 
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz, in memory; a pickle inside is refused, not run, and so is what may be a zip bomb."""
+    """All arrays of an .npz file, in memory; refuses pickles, which are not executed, and compressed (bomb) files."""
     archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it is a single array")
     with archive:
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.zip.infolist()):
-            raise ValueError("it is compressed, as no search is")
+            raise ValueError("it is compressed, but saved searches are not")
         return dict(archive)
 
 
@@ -65,4 +65,4 @@ def _check_history(path: Path | str, coordinates: dict[str, np.ndarray], fitness
         raise UserError(f"{path}: fitness must be float64 (generations, popsize), not {fitness.dtype} {fitness.shape}")
     for name, array in {"fitness": fitness, **coordinates}.items():
         if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} holds something that is not a finite number")
+            raise UserError(f"{path}: {name} contains a value that is not a finite number")

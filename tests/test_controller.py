@@ -1,4 +1,4 @@
-"""The controller: its action by a second formula, its files and its subspace."""
+"""Tests of the controller: its action by a second formula, its files and its subspace."""
 
 import json
 import math
@@ -23,7 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def some_features(n: int, seed: int = 0) -> np.ndarray:
-    """[z, h] that vary much in few directions, as real ones do: float32 (n, 288)."""
+    """Synthetic [z, h] with most of the variance in a few directions, like real ones: float32 (n, 288)."""
     rng = np.random.default_rng(seed)
     mixing = rng.normal(size=(arch.FEATURES, arch.FEATURES)) * np.logspace(0, -3, arch.FEATURES)
     return (rng.normal(size=(n, arch.FEATURES)) @ mixing.T + rng.normal(size=arch.FEATURES)).astype(np.float32)
@@ -69,15 +69,15 @@ def test_an_action_does_not_depend_on_its_neighbours() -> None:
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
-def test_a_controller_comes_back_as_it_was_saved() -> None:
+def test_a_controller_file_round_trip() -> None:
     weights = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
     controller_files.save(Path("controller/a.json"), weights, 12.5, {"vae": "1234"})
     loaded, score, metadata = controller_files.load(Path("controller/a.json"))
     np.testing.assert_array_equal(loaded, weights)
     assert (score, metadata) == (12.5, {"vae": "1234", "layout": "tutorial"})
     W, b = arch.unpack(weights)
-    kept = json.loads(Path("controller/a.json").read_text())[0]  # the tutorial's order: W (288, 3) row by row, then b
-    assert kept == [W[action, feature] for feature in range(288) for action in range(3)] + b.tolist()
+    saved = json.loads(Path("controller/a.json").read_text())[0]  # the tutorial's order: W (288, 3) row by row, then b
+    assert saved == [W[action, feature] for feature in range(288) for action in range(3)] + b.tolist()
 
 
 def test_the_tutorials_file_of_two_elements_loads() -> None:
@@ -89,23 +89,23 @@ def test_the_tutorials_file_of_two_elements_loads() -> None:
 
 BAD_CONTROLLERS = {
     "empty": "",
-    "half": json.dumps([[0.5] * 867, 900.1])[:500],
+    "truncated": json.dumps([[0.5] * 867, 900.1])[:500],
     "an object": "{}",
     "a number": "867",
-    "weights alone": json.dumps([[0.5] * 867]),
+    "weights without a score": json.dumps([[0.5] * 867]),
     "too few": json.dumps([[0.5] * 866, 1.0]),
     "too many": json.dumps([[0.5] * 868, 1.0]),
     "text": json.dumps([["0.5x"] * 867, 1.0]),
     "nan": json.dumps([[0.5] * 866 + [math.nan], 1.0]),
     "infinite": json.dumps([[0.5] * 866 + [math.inf], 1.0]),
     "ragged": json.dumps([[[0.5]] + [0.5] * 866, 1.0]),
-    "complex about": json.dumps([[0.5] * 867, 1.0, 3]),
+    "metadata of another type": json.dumps([[0.5] * 867, 1.0, 3]),
     "not utf-8": "\udcff",
 }
 
 
 @pytest.mark.parametrize("content", BAD_CONTROLLERS)
-def test_another_file_is_refused_in_one_line(content: str) -> None:
+def test_an_invalid_controller_file_is_refused_in_one_line(content: str) -> None:
     Path("a.json").write_text(BAD_CONTROLLERS[content], errors="surrogateescape")
     with pytest.raises(UserError, match=r"a\.json") as error:
         controller_files.load(Path("a.json"))
@@ -122,8 +122,8 @@ def test_coordinates_of_all_weights() -> None:
     np.testing.assert_allclose(all_weights(w0).weights(u), w0 + u, rtol=1e-12)
 
 
-def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
-    """Second formula: the components by the SVD of the centred features, the action from their projections."""
+def test_the_subspace_depends_on_the_principal_components_only() -> None:
+    """Second formula: the components by an SVD of the centered features, the action from their projections."""
     k, rng = 6, np.random.default_rng(1)
     features, w0 = some_features(500), rng.normal(size=arch.NUM_WEIGHTS)
     u = rng.normal(size=3 * (k + 1))
@@ -135,18 +135,19 @@ def test_the_subspace_sees_the_principal_components_and_nothing_else() -> None:
     W0, b0 = arch.unpack(w0)
     W, b = arch.unpack(coordinates.weights(u))
     for x in some_features(5, seed=2).astype(np.float64):
-        seen = scale * (V @ (x - mean))
-        steps = u.reshape(3, k + 1)
-        np.testing.assert_allclose(W @ x + b, W0 @ x + b0 + steps[:, :k] @ seen + steps[:, k], rtol=1e-6)
+        projections = scale * (V @ (x - mean))
+        per_action = u.reshape(3, k + 1)
+        expected = W0 @ x + b0 + per_action[:, :k] @ projections + per_action[:, k]
+        np.testing.assert_allclose(W @ x + b, expected, rtol=1e-6)
 
 
-def test_many_coordinates_at_once_are_the_same_as_one_by_one() -> None:
+def test_batched_coordinates_give_the_same_weights_as_single_ones() -> None:
     coordinates = principal_subspace(np.zeros(arch.NUM_WEIGHTS), some_features(100), 4)
     u = np.random.default_rng(0).normal(size=(7, 15))
     np.testing.assert_allclose(coordinates.weights(u), [coordinates.weights(row) for row in u], rtol=1e-12, atol=1e-15)
 
 
-def test_features_that_never_vary_do_no_harm() -> None:
+def test_constant_features_give_finite_coordinates() -> None:
     features = some_features(50)
     features[:, 10:] = 0.25
     T = principal_subspace(np.zeros(arch.NUM_WEIGHTS), features, 20).T

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from helpers.scripts import ROOT, run_script
 
 from controller import arch
 from controller import files as controller_files
-from controller.search import ControllerSearch, check_settings
+from controller.resume import check_settings
+from controller.search import ControllerSearch
 from pipeline.batches import open_batch, open_batches
 from pipeline.errors import UserError
 
@@ -103,5 +104,5 @@ def test_every_layout_by_a_second_formula() -> None:
 
 def test_an_unknown_layout_is_refused_in_one_line() -> None:
     Path("a.json").write_text(json.dumps([TUTORIAL.tolist(), 900.0, {"layout": "rows"}]))
-    with pytest.raises(UserError, match="has the layout 'rows': known are tutorial, estool, actions"):
+    with pytest.raises(UserError, match="has the unknown layout 'rows': use one of tutorial, estool, actions"):
         controller_files.load(Path("a.json"))

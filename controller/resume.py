@@ -1,0 +1,64 @@
+"""The start of a search: resumed from its file, or new from zeros or from the best mean of an earlier search."""
+
+from pathlib import Path
+
+import numpy as np
+
+import config
+from controller.arch import NUM_WEIGHTS
+from controller.coordinates import HiddenStates, new_coordinates
+from controller.files import state_path
+from controller.search import ControllerSearch
+from pipeline.errors import UserError
+from pipeline.files import check_same
+from pipeline.weights import training_settings
+
+
+def start_or_resume(
+    name: str, settings: dict, hidden_states: HiddenStates, new_model: bool, init_opt: Path | None
+) -> ControllerSearch:
+    """Resume the saved search `name`, or start a new one if there is none or with `new_model`.
+
+    Args:
+        settings: the settings that a resumed search must share, except its library versions.
+        hidden_states: M as a function of series, for the coordinates of a new search.
+        init_opt: saved search (.es.npz) with whose best mean a new search starts; None starts with zeros.
+
+    Raises:
+        UserError: the settings differ, a file is damaged, or `init_opt` does not fit.
+    """
+    path = state_path(name)
+    if path.exists() and not new_model:
+        search = ControllerSearch.load(path)
+        check_settings(search, settings)
+        search.write_reports()
+        print(f"resuming {path} after generation {search.generation}")
+        return search
+    w0 = initial_weights(init_opt, name, settings) if init_opt else np.zeros(NUM_WEIGHTS)
+    return ControllerSearch(name, settings, new_coordinates(settings, hidden_states, w0))
+
+
+def check_settings(search: ControllerSearch, settings: dict) -> None:
+    """Check that a search resumes under its own settings; UserError names the first that differs."""
+    remedy = "give the earlier settings, or --new_model to start over"
+    current = {key: value for key, value in settings.items() if key != "versions"}
+    check_same(str(state_path(search.name)), search.settings, current, remedy)
+
+
+def initial_weights(path: Path, name: str, settings: dict) -> np.ndarray:
+    """The best mean (867,) of the saved search at `path`, as the start of the new search `name`.
+
+    The V and M of the saved search may be those of `settings` or those from which they were trained on
+    (--init_weights): further training changes z and h only a little.
+
+    Raises:
+        UserError: the new search would overwrite the file, or the file is of other networks.
+    """
+    if path.resolve() == state_path(name).resolve():
+        raise UserError(f"--init_opt {path} would be overwritten by this search: copy it to another name")
+    earlier = ControllerSearch.load(path)
+    folders = {"vae": config.VAE_DIR, "rnn": config.RNN_DIR}
+    parents = {key: training_settings(folder / "weights.h5").get("init_weights") for key, folder in folders.items()}
+    required = {key: settings[key] for key in folders if earlier.settings[key] != parents[key]}
+    check_same(str(path), earlier.settings, required, "its weights do not fit these networks")
+    return earlier.best_weights
