@@ -66,11 +66,12 @@ def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--render", action="store_true", help="rewrite the tables of README.md and docs/speed.md")
     subparsers = parser.add_subparsers(dest="action", metavar="score")
-    help_text, defaults = (
-        "score a controller on unseen tracks and record the result",
-        argparse.ArgumentDefaultsHelpFormatter,
+    score = subparsers.add_parser(
+        "score",
+        help="score a controller on unseen tracks and record the result",
+        formatter_class=parser.formatter_class,
+        allow_abbrev=False,
     )
-    score = subparsers.add_parser("score", help=help_text, formatter_class=defaults, allow_abbrev=False)
     score.add_argument("name", type=result_name, help="name of the result: docs/results/NAME.json")
     score.add_argument("--filename", type=Path, required=True, help="controller of stage 05")
     score.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks")

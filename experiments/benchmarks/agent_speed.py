@@ -177,14 +177,14 @@ def main() -> None:
     rows: list[Row] = [
         row("agent step, one worker", "the tutorial's loop", rates["one"], rates["tutorial"], RATE, **targets),
         row(
-            "the same",
+            "agent step, one worker",
             "the tutorial's loop in our environment",
             rates["one"],
             rates["tutorial in ours"],
             RATE,
             **targets,
         ),
-        row("the same, two workers", "one worker", rates["two"], rates["one"], RATE, 1.8),
+        row("agent step, two workers", "one worker", rates["two"], rates["one"], RATE, 1.8),
         row("a generation of 05, 64 × 2 episodes", "two workers' rate", generation, 2 * one, RATE, 85, percent=True),
         row("dream step, two workers", "the tutorial's loop", rates["dreams"], rates["tutorial's dreams"], RATE, 5000),
     ]
