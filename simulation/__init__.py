@@ -1,16 +1,16 @@
-"""Many episodes at once: worlds, rollouts, the agent in memory, MPI ranks; registers the dream with Gymnasium."""
+"""Rollouts of many episodes at once: worlds, agents, data collection, MPI ranks. Registers the dream environment."""
 
 import sys
 
 from gymnasium.envs.registration import register, registry
 
-import custom_envs  # registers an id that explains where the dream has moved to; replaced below
+import custom_envs  # registers the dream's id with an error that names the new one; replaced below
 
 DREAM_ID = custom_envs.DREAM_ID
 registry.pop(DREAM_ID, None)
 register(DREAM_ID, "simulation.dream_env:CarRacingDream")
 
-if "gym" in sys.modules:  # Gymnasium's predecessor is in use: register the dream there as well
+if "gym" in sys.modules:  # gym 0.26 is in use: register the dream with it as well
     from custom_envs import legacy_gym
 
     legacy_gym.register(DREAM_ID)

@@ -1,4 +1,4 @@
-"""The agent in memory: V and M loaded from the weights of stages 02 and 04, and C from a file of stage 05."""
+"""The agent in memory: V and M from the weights of stages 02 and 04, C from a controller file of stage 05."""
 
 from pathlib import Path
 
@@ -10,9 +10,9 @@ from pipeline.errors import UserError
 
 
 class Agent:
-    """V and M, shared by all controllers that are evaluated on them.
+    """V and M, shared by all controllers that are evaluated.
 
-    TensorFlow gets one thread: worker processes fill the cores, and results do not depend on the number of cores.
+    TensorFlow runs on one thread: the worker processes use all cores, and results do not depend on the core count.
 
     Attributes:
         vae, rnn: the networks (vae.arch.VAE, rnn.arch.RNN).
@@ -25,7 +25,7 @@ class Agent:
     """
 
     def __init__(self, sample_z: bool = False, previous_action: bool = False) -> None:
-        from pipeline.networks import set_threads  # imports TensorFlow, which --help and mistakes need not wait for
+        from pipeline.networks import set_threads  # TensorFlow takes seconds to import: --help must not wait for it
         from rnn.arch import RNN
         from vae.arch import VAE
 
@@ -34,7 +34,7 @@ class Agent:
         self.sample_z, self.previous_action = sample_z, previous_action
 
     def load(self, folder: Path = Path()) -> dict[str, str]:
-        """Load the weights of stages 02 and 04 below a folder; returns their hashes, {"vae": ..., "rnn": ...}."""
+        """Load the weights of stages 02 and 04 from below a folder; returns their hashes, {"vae": ..., "rnn": ...}."""
         vae_path, rnn_path = folder / config.VAE_DIR / "weights.h5", folder / config.RNN_DIR / "weights.h5"
         vae = self.vae.load(vae_path)
         self.hashes = {"vae": vae, "rnn": self.rnn.load(rnn_path, vae)}
@@ -42,7 +42,7 @@ class Agent:
 
 
 def folder_of(filename: Path | None) -> Path:
-    """The folder with a controller's V and M: the parent of its controller/ folder, else the working directory."""
+    """The folder of a controller's V and M: the parent of its controller/ folder, else the working directory."""
     if filename and filename.parent.name == str(config.CONTROLLER_DIR):
         folder = filename.parent.parent
         if (folder / config.VAE_DIR / "weights.h5").exists():
@@ -50,12 +50,12 @@ def folder_of(filename: Path | None) -> Path:
     return Path()
 
 
-def load_agent(filename: Path | None, layout: str | None = None) -> tuple[Agent, np.ndarray | None]:
+def load_agent(filename: Path | str | None, layout: str | None = None) -> tuple[Agent, np.ndarray | None]:
     """Load a controller file and the V and M that it was trained with.
 
     Args:
-        filename: a .json of stage 05; None loads V and M of the working directory alone.
-        layout: order of the weights in the file, a key of controller.files.LAYOUTS; None takes what the file says.
+        filename: a .json of stage 05; None: load only V and M, from the working directory.
+        layout: order of the weights in the file, a key of controller.files.LAYOUTS; None: the one the file records.
 
     Returns: the agent, and the controller's weights, float64 (867,), or None.
 
@@ -68,6 +68,6 @@ def load_agent(filename: Path | None, layout: str | None = None) -> tuple[Agent,
     folder = folder_of(filename)
     for name, digest in agent.load(folder).items():
         if metadata.get(name, digest) != digest:
-            what = f"{filename} was trained with {name} {metadata[name]}, {folder / name}/weights.h5 is {digest}"
-            raise UserError(f"{what}: restore those weights, or train a controller for these")
+            found = f"{filename} was trained with {name} {metadata[name]}, {folder / name}/weights.h5 is {digest}"
+            raise UserError(f"{found}: restore those weights, or train a controller for these")
     return agent, weights

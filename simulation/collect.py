@@ -1,4 +1,4 @@
-"""Who drives in stage 01: somebody who presses pedals at random, or a trained agent that now and then does the same."""
+"""Data collection: episodes of the exploration policy, or of a trained agent that explores part of the time."""
 
 from collections.abc import Callable, Iterator
 from functools import cache
@@ -14,11 +14,11 @@ from simulation.environments import exploration_policy
 from simulation.rollout import ROWS, Slot, Task
 from simulation.simulator import Simulator
 
-Show = Callable[[np.ndarray], object]  # of a picture, uint8 (height, width, 3)
+Show = Callable[[np.ndarray], object]  # displays an image, uint8 (height, width, 3)
 
 
-def empty_row(steps: int) -> dict[str, np.ndarray]:
-    """The arrays of one episode, to be filled in; what lies after its end stays zeros."""
+def empty_episode(steps: int) -> dict[str, np.ndarray]:
+    """The arrays of one episode, all zeros; steps after the end of the episode stay zero."""
     return {
         "obs_data": np.zeros((steps, *config.FRAME_SHAPE), np.uint8),
         "action_data": np.zeros((steps, config.ACTION_DIM), np.float32),
@@ -27,52 +27,60 @@ def empty_row(steps: int) -> dict[str, np.ndarray]:
     }
 
 
-def explore_episode(
-    env: gym.Env, env_seed: int, settings: dict, show: Callable[[np.ndarray], object] | None
-) -> dict[str, np.ndarray]:
-    """Drive one episode by the environment's exploration policy; returns its arrays."""
+def record_exploration(env: gym.Env, env_seed: int, settings: dict, show: Show | None) -> dict[str, np.ndarray]:
+    """Record one episode of the environment's exploration policy.
+
+    Args:
+        settings: of the batch: "env", "time_steps" and "action_refresh_rate" (frames).
+        show: called with the rendered image of every step.
+    Returns: the arrays of `empty_episode`, filled in.
+    """
     steps = settings["time_steps"]
     explore = exploration_policy(settings["env"])
-    row = empty_row(steps)
+    episode = empty_episode(steps)
     rng = exploration_rng(env_seed)
     frame, _ = env.reset(seed=env_seed)
     action, reward, done = np.zeros(config.ACTION_DIM, np.float32), 0.0, False
     for t in range(steps):
-        row["obs_data"][t], row["reward_data"][t] = frame, reward
+        episode["obs_data"][t], episode["reward_data"][t] = frame, reward
         if show:
             show(env.render())
         if done:
-            row["done_data"][t:] = True
+            episode["done_data"][t:] = True
             break
         action = explore(t, action, rng, settings["action_refresh_rate"])
-        row["action_data"][t] = action
+        episode["action_data"][t] = action
         frame, reward, terminated, truncated, _ = env.step(action)
         done = terminated or truncated
-    return row
+    return episode
 
 
-def drive_episodes(filename: Path, tracks: list[int], settings: dict) -> Iterator[dict[str, np.ndarray]]:
-    """Drive episodes by a trained agent that explores for a share of its time; yields the arrays of each.
+def record_agent_episodes(filename: Path, env_seeds: list[int], settings: dict) -> Iterator[dict[str, np.ndarray]]:
+    """Record episodes of a trained agent that takes exploratory actions for a share of the time; yields each.
 
-    The share is another one in every episode, from 0 to settings["exploration"]: a driver that is always good never
-    shows how to come back to the road, and one that is always disturbed never shows the road at speed.
+    The share is drawn for each episode, uniformly from 0 to settings["exploration"]: without exploration the data
+    lacks recoveries from the grass, and with a constant share it lacks driving at speed.
+
+    Args:
+        filename: controller of stage 05.
+        settings: as for `record_exploration`, with "exploration" (0 to 1).
     """
-    agent, weights = _load(filename)
+    agent, weights = _load_once(filename)
     steps = settings["time_steps"]
-    rows: list[dict[str, np.ndarray]] = []
+    episodes: list[dict[str, np.ndarray]] = []
 
-    def write_down(env: gym.Env, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
-        row, t = rows[slot.index], slot.steps
-        row["obs_data"][t], row["reward_data"][t] = frame, slot.reward
+    def record_step(env: gym.Env, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
+        episode, t = episodes[slot.index], slot.steps
+        episode["obs_data"][t], episode["reward_data"][t] = frame, slot.reward
         if slot.ended:
-            row["done_data"][t:] = True
+            episode["done_data"][t:] = True
         else:
-            row["action_data"][t] = slot.action
+            episode["action_data"][t] = slot.action
 
-    simulator = Simulator(agent, settings["env"], watch=write_down)
-    for first in range(0, len(tracks), ROWS):  # as many as memory is flat for; each group ends together, or nearly
-        group = tracks[first : first + ROWS]
-        rows = [empty_row(steps) for _ in group]
+    simulator = Simulator(agent, settings["env"], watch=record_step)
+    for first in range(0, len(env_seeds), ROWS):  # in groups: only ROWS episodes are held in memory
+        group = env_seeds[first : first + ROWS]
+        episodes = [empty_episode(steps) for _ in group]
         shares = [settings["exploration"] * np.random.default_rng([env_seed, 2]).random() for env_seed in group]
         refresh_rate = settings["action_refresh_rate"]
         simulator.run(
@@ -81,9 +89,9 @@ def drive_episodes(filename: Path, tracks: list[int], settings: dict) -> Iterato
                 for env_seed, share in zip(group, shares, strict=True)
             ]
         )
-        yield from rows
+        yield from episodes
 
 
 @cache
-def _load(filename: Path) -> tuple[Agent, np.ndarray]:
+def _load_once(filename: Path) -> tuple[Agent, np.ndarray]:
     return load_agent(filename)

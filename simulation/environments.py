@@ -1,4 +1,4 @@
-"""Environments and exploration policies by the names of config.ENVIRONMENTS."""
+"""Factory and checks for the environments and exploration policies named in config.ENVIRONMENTS."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -12,17 +12,17 @@ from pipeline.errors import UserError
 
 
 def make_env(name: str, render_mode: str | None = None) -> gym.Env:
-    """Make the environment that config.ENVIRONMENTS knows as `name` and check that the pipeline can use it.
+    """Make the environment `name` of config.ENVIRONMENTS and check that its spaces fit the pipeline.
 
     Frames must be uint8 (64, 64, 3) and actions float32 (3,): steer -1..1, gas 0..1, brake 0..1.
 
     Raises:
-        UserError: no such name, or frames or actions of another shape.
+        UserError: there is no such name, it cannot be made, or its frames or actions have another shape.
     """
     entry = config.ENVIRONMENTS.get(name)
     if entry is None:
-        raise UserError(f"unknown environment '{name}': config.py knows {', '.join(config.ENVIRONMENTS)}")
-    # The checker and the order-enforcing wrapper cost a tenth of a step; tests run check_env instead.
+        raise UserError(f"unknown environment '{name}': config.py has {', '.join(config.ENVIRONMENTS)}")
+    # Gymnasium's checker and order-enforcing wrapper take a tenth of a step's time; tests run check_env instead.
     try:
         env = gym.make(entry.id, render_mode=render_mode, disable_env_checker=True).unwrapped
     except (gym.error.Error, ModuleNotFoundError) as error:
@@ -32,10 +32,10 @@ def make_env(name: str, render_mode: str | None = None) -> gym.Env:
 
 
 def try_env(name: str) -> None:
-    """Make an environment and look at its first two frames: what it does, not only what it says, before work begins.
+    """Reset and step an environment once and check its frames, before work begins: its spaces may be declared wrongly.
 
     Raises:
-        UserError: as `make_env`, or frames are not what its observation_space says.
+        UserError: as `make_env`, or the frames differ from the declared observation_space.
     """
     env = make_env(name)
     action = np.array(config.ACTION_HIGH, np.float32)
@@ -47,7 +47,7 @@ def try_env(name: str) -> None:
 
 
 def check_spaces(name: str, env: gym.Env) -> None:
-    """Refuse an environment whose frames or actions are not those the networks are built for."""
+    """Raise UserError unless frames and actions have the shapes, dtypes and bounds that the networks are built for."""
     missing = [
         space for space in ("observation_space", "action_space") if not isinstance(getattr(env, space, None), Box)
     ]
@@ -66,7 +66,7 @@ def exploration_policy(name: str) -> Callable[[int, np.ndarray, np.random.Genera
     """The exploration policy of an environment: (step, last action (A,), rng, refresh_rate) -> action, float32 (A,).
 
     Raises:
-        UserError: the entry in config.py names no such function.
+        UserError: the function that config.py names cannot be imported.
     """
     path = config.ENVIRONMENTS[name].explore
     try:

@@ -1,4 +1,4 @@
-"""Starting the ranks of a run: mpirun, threads, signals and the watcher of each rank."""
+"""Start of a run's ranks: mpirun, thread counts, signals, and a watcher process for each rank."""
 
 import ctypes
 import os
@@ -13,14 +13,15 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 
-# One core is one rank. The numbers too depend on it: a matrix product on two threads rounds differently.
+# Ranks share the cores, one each. Results depend on it: a matrix product on two threads rounds differently.
 ONE_THREAD = {
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
-# Output at once rather than when a pipe is full; and Open MPI refuses to run as root or to share cores unless told.
+# Unbuffered output, so that log lines appear as they are printed. Open MPI by default refuses to run as root (as in
+# containers) and to start more ranks than cores.
 LAUNCH_DEFAULTS = {
     "PYTHONUNBUFFERED": "1",
     "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -28,19 +29,19 @@ LAUNCH_DEFAULTS = {
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
-# Every process of an MPI job finds its number of processes or its rank in one of these (Hydra and Intel MPI, PMIx,
-# Open MPI, MVAPICH). A Slurm batch shell has SLURM_PROCID too, so that one says nothing.
+# Launchers set one of these to the number of processes or the rank (Hydra and Intel MPI, PMIx, Open MPI, MVAPICH).
+# SLURM_PROCID is not one of them: Slurm sets it in a batch shell too, where no MPI launcher runs.
 LAUNCHER_VARIABLES = ("PMI_SIZE", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
-MPIRUN_SECONDS = 3.0  # how long mpirun may take to pass a signal on before it is killed
+MPIRUN_SECONDS = 3.0  # time for mpirun to end its ranks after a signal, before it is killed
 
 
 def launch(num_ranks: int) -> None:
-    """Go on as `num_ranks` processes with one thread each, by starting this command anew where that is needed.
+    """Restart this command as `num_ranks` single-threaded processes, if it does not run as such already.
 
-    Called once, after argument parsing and before slow imports. Under mpirun or another launcher their number of
-    processes stands. Libraries read the number of threads when they load, hence the new start; a variable of
-    ONE_THREAD that is set already stands too, and whoever sets it gets numbers that depend on it.
+    Call it once, after argument parsing and before slow imports: libraries read the thread count when they load, hence
+    the restart. Under mpirun or another launcher the number of processes is the launcher's. A variable of ONE_THREAD
+    that is set already keeps its value; results then depend on it.
     """
     command = [sys.executable, *sys.orig_argv[1:]]
     if under_launcher():
@@ -52,21 +53,21 @@ def launch(num_ranks: int) -> None:
         sys.stdout.flush()
         os.execve(sys.executable, command, ONE_THREAD | os.environ)
     if under_launcher():
-        _watch_over_rank()
+        _watch_rank()
 
 
 def under_launcher() -> bool:
-    """Whether an MPI launcher started this process."""
+    """Whether an MPI launcher started this process; UserError under a plain srun, whose tasks do not use MPI."""
     if any(name in os.environ for name in LAUNCHER_VARIABLES):
         return True
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
     if tasks != "1":
-        raise UserError(f"srun made {tasks} processes that know nothing of each other: use srun --mpi=pmi2, or mpirun")
+        raise UserError(f"srun made {tasks} processes without an MPI connection: use srun --mpi=pmi2, or mpirun")
     return False
 
 
 def _find_mpirun() -> str:
-    """The mpirun that came with this Python's packages, else the one on the PATH."""
+    """The mpirun that was installed with this Python's packages, else the one on the PATH."""
     beside = Path(sys.executable).with_name("mpirun")
     found = str(beside) if beside.exists() else shutil.which("mpirun")
     if found is None:
@@ -75,10 +76,11 @@ def _find_mpirun() -> str:
 
 
 def _supervise(command: list[str], environment: dict[str, str]) -> int:
-    """Run mpirun to its end and return its status, or 128 + signal when this process was told to stop meanwhile.
+    """Run mpirun to its end and return its status, or 128 + signal if this process receives SIGINT or SIGTERM.
 
-    mpirun has a session of its own, so that it hears of a Ctrl-C from here alone: it loses a signal that comes while
-    it starts the ranks, and its own status then depends on how far they were. When it dies, they die.
+    mpirun runs in a session of its own, so a Ctrl-C in the terminal reaches this process alone, which then terminates
+    mpirun: mpirun loses a signal that arrives while it starts the ranks, and its exit status then depends on how far
+    they got (guarded by tests/test_mpi.py::test_signal_during_startup_is_not_lost). The ranks die with mpirun.
     """
     received: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -103,20 +105,21 @@ def _supervise(command: list[str], environment: dict[str, str]) -> int:
     return 128 + received[0]
 
 
-def _watch_over_rank() -> None:
-    """Fork: the child goes on as the rank, the parent waits for its end and says so when it was killed.
+def _watch_rank() -> None:
+    """Run the rank in a forked child, so that the parent can report which rank died.
 
-    mpirun kills all ranks as soon as one is gone, and names any of them. So the one that was first has somebody to name
-    it before mpirun hears of it: what mpirun started is this parent, which takes its time to die.
+    mpirun kills all ranks as soon as one of its processes ends, and names an arbitrary one. The process that mpirun
+    started is the parent here: it prints the rank that was killed, and only then exits. Guarded by tests/test_mpi.py:
+    test_killed_rank_stops_all_ranks, test_killed_launcher_process_stops_all_ranks.
     """
-    _die_with(os.getppid())  # mpirun's proxy: when that is killed, mpirun waits for the end of what it started
-    sys.stdout.flush()  # or both would
+    _die_with(os.getppid())  # mpirun's proxy: if it is killed, mpirun waits until its children have ended
+    sys.stdout.flush()  # before the fork: buffered output would be printed twice
     watcher, child = os.getpid(), os.fork()
     if child == 0:
         return _die_with(watcher)
 
     def pass_on(number: int, frame: object) -> None:
-        with suppress(ProcessLookupError):  # it has just ended
+        with suppress(ProcessLookupError):  # the child has just ended
             os.kill(child, number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -126,29 +129,29 @@ def _watch_over_rank() -> None:
         rank = next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), "?")
         reason = signal.Signals(-status).name
         print(f"{sys.argv[0]}: error: rank {rank} = pid {child} died ({reason}), and with it the run", file=sys.stderr)
-        let_mpirun_read()
+        flush_to_mpirun()
     os._exit(status if status >= 0 else 128 - status)
 
 
-def let_mpirun_read() -> None:
-    """mpirun passes output on as it comes, and drops what it has not read when it ends the ranks."""
+def flush_to_mpirun() -> None:
+    """Flush the output and give mpirun time to read it: it drops what it has not read when it ends the ranks."""
     sys.stdout.flush()
     sys.stderr.flush()
     time.sleep(0.5)
 
 
 def _die_with(parent: int) -> None:
-    """Linux kills this process when its parent dies, however it dies (prctl PR_SET_PDEATHSIG)."""
+    """Let Linux kill this process when its parent dies for any reason (prctl PR_SET_PDEATHSIG)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # it was too late for that
+        if os.getppid() != parent:  # the parent died before the call
             os._exit(1)
 
 
 def exit_on_signals() -> None:
-    """A rank told to stop does so at once, in silence, and mpirun returns the usual 128 + signal.
+    """Exit at once on SIGINT and SIGTERM, without output; mpirun then returns the usual 128 + signal.
 
-    What is finished is on disk already, and an MPI farewell would wait for ranks that are gone.
+    Finished work is on disk already, and MPI_Finalize would wait for ranks that have exited.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda received, frame: os._exit(128 + received))

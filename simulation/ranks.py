@@ -1,14 +1,14 @@
-"""Launching ranks, scattering work, gathering results, stopping.
+"""MPI ranks: scattering tasks, gathering results, stopping.
 
-    mpi.launch(8)                                   # goes on in 8 processes, each with one thread
+    launch(8)                                       # restarts this command as 8 processes, each with one thread
     with Ranks() as ranks:
         if ranks.rank > 0:
             ranks.serve(evaluate)                   # until rank 0 leaves its `with`
         else:
             results = ranks.map(evaluate, tasks)    # evaluate: list of tasks -> list of results
 
-Rank 0 leads and works too. Nobody waits inside an MPI call: MPICH's blocking calls spin a core and keep Python from
-handling signals, so a rank that waits asks once a millisecond and sleeps in between.
+Rank 0 distributes the tasks and does a share of them. No rank blocks in an MPI call: MPICH's blocking calls spin a core
+and keep Python from handling signals, so a waiting rank polls once a millisecond and sleeps in between.
 """
 
 import os
@@ -21,19 +21,22 @@ from types import TracebackType
 from typing import Any, NoReturn
 
 from pipeline.errors import UserError
-from simulation.launch import exit_on_signals, let_mpirun_read, under_launcher
+from simulation.launch import exit_on_signals, flush_to_mpirun, under_launcher
 
 Work = Callable[[list], list]  # a list of tasks -> their results, in the same order
 POLL_SECONDS = 1e-3
-STOP_SECONDS = 10.0  # how long followers may take to stop before they are aborted
+STOP_SECONDS = 10.0  # time for the other ranks to stop after an error on rank 0, before the run is aborted
 READY, TASKS, RESULTS, FAILED, STOP, STOPPED = range(1, 7)  # message tags
 
 
 class Ranks:
-    """The processes of this run: `rank` of `size`. A process started without MPI is rank 0 of 1, and needs none.
+    """The processes of this run. A process started without MPI is rank 0 of 1 and does not load MPI.
 
-    Leaving the `with` block stops all ranks. A UserError, on whichever rank, becomes one on rank 0, once, and the
-    others exit with status 2 in silence; any other exception prints its traceback and aborts the whole run.
+    Leaving the `with` block stops all ranks. A UserError on any rank is raised once, on rank 0, and the other ranks
+    exit with status 2 without output; any other exception prints its traceback and aborts the run.
+
+    Attributes:
+        rank, size: this process's number, and the number of processes.
     """
 
     def __init__(self) -> None:
@@ -46,16 +49,16 @@ class Ranks:
         self.rank, self.size = self._world.rank, self._world.size
         self._check_launcher()
         if self.size > 1:
-            self._introduce()
+            self._print_processes()
 
     def map(self, function: Work, tasks: list) -> list:
-        """Results of the tasks, in their order; rank 0 only. Task i is done by rank i % size.
+        """Results of the tasks, in task order; call it on rank 0 only. Rank i % size does task i.
 
-        Each rank gets its share as one list, and `function` (the one that the others `serve`) may treat it as a batch.
+        Each rank gets its share as one list, which `function` (the one that the others `serve`) may treat as a batch.
         """
         shares = [tasks[rank :: self.size] for rank in range(self.size)]
         busy = [rank for rank in range(1, self.size) if shares[rank]]
-        # Large messages move only while both ends attend to MPI, so all are gone before rank 0 works.
+        # Large messages progress only inside MPI calls of both ends: send all of them before rank 0 starts to work.
         for request in [self._world.isend(shares[rank], rank, TASKS) for rank in busy]:
             _wait(request.Test)
         results = [None] * len(tasks)
@@ -69,7 +72,7 @@ class Ranks:
         return results
 
     def serve(self, function: Work) -> None:
-        """Do the shares of tasks that rank 0 maps, until it stops; all ranks but 0 call this."""
+        """Do this rank's share of every `map`, until rank 0 stops; call it on all ranks but 0."""
         while True:
             _, tag, tasks = self._receive()
             if tag == STOP:
@@ -84,26 +87,26 @@ class Ranks:
             return
         if error is not None and not isinstance(error, UserError):
             text = "".join(traceback.format_exception(error))
-            if isinstance(error, self._mpi.Exception):  # a rank that was killed is noticed here by the others
+            if isinstance(error, self._mpi.Exception):  # raised on the other ranks when one was killed
                 text = f"MPI: {str(error).splitlines()[0]}"
             self._abort("\n".join(f"[rank {self.rank}] {line}" for line in text.splitlines()), 1)
         if self.rank == 0:
             failure = self._stop_others(error)
         elif error is not None:
             self._report(error)
-        self._mpi.Finalize()  # here, for at the end of the process the first to come would spin until the last comes
+        self._mpi.Finalize()  # now: at process exit, ranks that end early would spin until the last one ends
         if self.rank > 0 and error is not None:
             raise SystemExit(2) from None
         if self.rank == 0 and error is None and failure is not None:
             raise UserError(failure)
 
-    # --- messages: everything between ranks passes through _send and _receive
+    # --- messages: all of them pass through _send and _receive, which do not block
 
     def _send(self, content: Any, rank: int, tag: int) -> None:
         _wait(self._world.isend(content, rank, tag).Test)
 
     def _receive(self, tag: int | None = None) -> tuple[int, int, Any]:
-        """The next message for this rank, of that tag if one is given: (source, tag, content)."""
+        """The next message for this rank, optionally of one tag: (source, tag, content)."""
         status = self._mpi.Status()
         wanted = self._mpi.ANY_TAG if tag is None else tag
         _wait(lambda: self._world.Iprobe(tag=wanted, status=status))
@@ -112,8 +115,8 @@ class Ranks:
 
     # --- start and end
 
-    def _introduce(self) -> None:
-        """Rank 0 prints where every rank is: whoever finds one in the way should know what it belongs to."""
+    def _print_processes(self) -> None:
+        """Print pid and host of every rank on rank 0, so that stray processes can be attributed to a run."""
         if self.rank > 0:
             return self._send((os.getpid(), socket.gethostname()), 0, READY)
         processes = {0: (os.getpid(), socket.gethostname())}
@@ -124,16 +127,16 @@ class Ranks:
             print(f"rank {rank} = pid {pid} on {host}", flush=True)
 
     def _check_launcher(self) -> None:
-        """Another MPI's mpirun makes every process rank 0 of 1, and each would write the same files."""
-        told = os.environ.get("PMI_SIZE") or os.environ.get("OMPI_COMM_WORLD_SIZE") or str(self.size)
-        if int(told) != self.size:
+        """Refuse the mpirun of another MPI: every process would be rank 0 of 1, and all would write the same files."""
+        launched = os.environ.get("PMI_SIZE") or os.environ.get("OMPI_COMM_WORLD_SIZE") or str(self.size)
+        if int(launched) != self.size:
             library = self._mpi.Get_library_version().splitlines()[0].strip("\0 ")
-            raise UserError(f"this launcher made {told} processes, but mpi4py uses {library}: use the mpirun of that")
+            raise UserError(f"this launcher made {launched} processes, but mpi4py uses {library}: use its mpirun")
 
     def _stop_others(self, error: UserError | None) -> str | None:
-        """Tell all to stop and hear that they do; returns the first UserError that one of them had meanwhile.
+        """Stop all other ranks and wait until they have stopped; returns the first UserError that one of them reports.
 
-        After an error of our own they may be busy for long: they get STOP_SECONDS, then the run is aborted.
+        After an error on rank 0 they may be in the middle of long work: after STOP_SECONDS the run is aborted.
         """
         deadline = time.monotonic() + STOP_SECONDS if error else float("inf")
         running = set(range(1, self.size))
@@ -155,15 +158,15 @@ class Ranks:
         return failures[0] if failures else None
 
     def _report(self, error: UserError) -> None:
-        """Leave the word to rank 0: one mistake is reported once."""
+        """Send an error to rank 0, which prints it once, and wait to be stopped."""
         self._send(str(error), 0, FAILED)
         while self._receive()[1] != STOP:
-            pass  # a share of tasks that was on its way
+            pass  # drop tasks that were sent before the error arrived
         self._send(None, 0, STOPPED)
 
-    def _abort(self, last_words: str, status: int) -> NoReturn:
-        print(last_words, file=sys.stderr)
-        let_mpirun_read()
+    def _abort(self, message: str, status: int) -> NoReturn:
+        print(message, file=sys.stderr)
+        flush_to_mpirun()
         self._world.Abort(status)
 
 
@@ -175,7 +178,7 @@ def _work(function: Work, tasks: list) -> list:
 
 
 def _wait(ready: Callable[[], Any]) -> None:
-    """Wait without spinning until `ready()` is true; a signal is handled within a millisecond."""
+    """Sleep until `ready()` is true, polling every POLL_SECONDS so that signals are handled."""
     while not ready():
         time.sleep(POLL_SECONDS)
 

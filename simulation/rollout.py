@@ -1,7 +1,7 @@
-"""Rollouts in lock-step: a fixed number of episode slots, each stepped once a round; one network call serves all.
+"""Rollouts in lock-step: a fixed number of episode slots, all stepped together, so one network call serves all.
 
 A slot holds one episode; when the episode ends, the slot takes the next request. A subclass of `RolloutBatch` chooses
-the actions: the world model (simulator.py) or a baseline.
+the actions: the world-model agent (simulator.py) or a baseline.
 """
 
 from collections.abc import Callable
@@ -16,8 +16,9 @@ from pipeline.scores import summary
 from pipeline.seeds import env_seed_range, exploration_rng
 from simulation.environments import make_env
 
-# Episode slots, and rows of every network call. Kernels differ with the number of rows in the last bits, so a score
-# would depend on it: every call is padded to this many (guarded by tests/test_simulate.py).
+# Episode slots, and rows of every network call. The last bits of a matrix product depend on its number of rows, so
+# every call has this many, unused rows included: else a score would depend on how many episodes run beside it. Guarded
+# by tests/test_simulate.py::test_score_does_not_depend_on_other_slots.
 ROWS = 16
 
 
@@ -25,8 +26,8 @@ ROWS = 16
 class Task:
     """One rollout request: weights, environment seed, step limit.
 
-    The weights are a controller's 867 for the world model, or a baseline's own; None stands for the exploration policy
-    of the environment, or for a policy that needs no weights in the request.
+    The weights are a controller's, float64 (867,), or a baseline's; None: the environment's exploration policy, or a
+    baseline that holds its weights itself.
     """
 
     weights: np.ndarray | None
@@ -39,7 +40,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Result:
-    """The sum of an episode's rewards, and its number of steps."""
+    """An episode's score (the sum of its rewards, and the charge for early truncation), and its number of steps."""
 
     score: float
     steps: int
@@ -68,7 +69,7 @@ class Slot:
         self.steps_without_progress = 0
 
     def explores(self) -> bool:
-        """Whether the exploration policy acts at this step; control changes hands only when a held action ends."""
+        """Whether the exploration policy acts at this step; drawn anew whenever a held action ends."""
         if self.task.exploration and self.steps % self.task.refresh_rate == 0:
             self.exploring = self.rng.random() < self.task.exploration
         return self.exploring
@@ -78,18 +79,17 @@ Active = list[tuple[int, Slot]]  # (row, slot) of every running episode
 
 
 class RolloutBatch:
-    """Rolls out many episodes side by side; a subclass chooses the actions in `act`.
+    """Rolls out many episodes at once; a subclass chooses the actions in `act`.
 
     Attributes:
-        frames: uint8 (rows, 64, 64, 3), the current observation of each slot; rows is a multiple of ROWS, so some
-            may be padding.
+        frames: uint8 (rows, 64, 64, 3), the current observation of each slot, padded to a multiple of ROWS rows.
 
     Args:
         env_name: a key of config.ENVIRONMENTS.
         max_steps_without_progress: steps without a positive reward after which an episode is truncated early and
-            charged the no-progress reward for its remaining steps. None: never, as a final score requires.
-        slots: episodes side by side; more than ROWS of them take more network calls of the same size.
-        render_mode: of the first slot's environment.
+            charged the no-progress reward for its remaining steps. None: never, as in a final score.
+        slots: episodes at once; more than ROWS of them take several network calls of ROWS rows each.
+        render_mode: of the first slot's environment; the others render nothing.
     """
 
     def __init__(
@@ -107,14 +107,14 @@ class RolloutBatch:
         self.frames = np.zeros((-(-slots // ROWS) * ROWS, *config.FRAME_SHAPE), np.uint8)
 
     def begin(self, row: int, slot: Slot) -> None:
-        """Reset what a subclass keeps for a row; `frames[row]` holds the first frame of the new episode."""
+        """Reset the subclass's state of a row; `frames[row]` holds the first frame of the new episode."""
 
     def act(self, active: Active) -> None:
         """Set the `action` of every running episode, float32 (3,)."""
         raise NotImplementedError
 
     def end(self, row: int, slot: Slot) -> None:
-        """Observe the end of an episode; `frames[row]` holds its last frame."""
+        """Hook for the end of an episode; `frames[row]` holds its last frame."""
 
     def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
         """Roll out all tasks; `report(index, result)` is called as each episode ends. Results are in task order."""
@@ -158,15 +158,17 @@ class RolloutBatch:
         return slot.ended or slot.steps >= slot.task.max_length or no_progress
 
     def _total(self, slot: Slot) -> float:
-        """The score; an episode that was truncated early is charged as if it had stood still to its step limit."""
+        """The score; an episode truncated early is charged the no-progress reward up to its step limit."""
         if not np.isfinite(slot.score):
-            raise UserError(f"environment '{self.env_name}' gave an infinite reward at env_seed {slot.task.env_seed}")
-        left = 0 if slot.ended else slot.task.max_length - slot.steps
-        return slot.score + left * self.settings.no_progress_reward
+            raise UserError(
+                f"environment '{self.env_name}' gave a reward that is not finite, at env_seed {slot.task.env_seed}"
+            )
+        remaining = 0 if slot.ended else slot.task.max_length - slot.steps
+        return slot.score + remaining * self.settings.no_progress_reward
 
 
 def evaluator(run: Run) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """A function that scores candidates by `run`: what a search is handed (controller.generation.Evaluate)."""
+    """Wrap `run` as the function by which a search scores its candidates (controller.generation.Evaluate)."""
 
     def evaluate(
         candidates: np.ndarray, env_seeds: list[int], max_length: int, dream: bool = False
@@ -188,7 +190,7 @@ def print_episode(index: int, result: Result) -> None:
 def score_unseen_tracks(
     rollouts: RolloutBatch, weights: np.ndarray | None, seed: int, num_episode: int, max_length: int
 ) -> list[float]:
-    """Score a policy on tracks that no training uses; prints each as it ends, and then mean, deviation and minimum."""
+    """Score a policy on unseen tracks, those of the "report" seeds; prints each score, then mean, std and minimum."""
     env_seeds = env_seed_range("report", seed, 0, num_episode)
     results = rollouts.run([Task(weights, env_seed, max_length) for env_seed in env_seeds], print_episode)
     scores = [result.score for result in results]

@@ -1,4 +1,4 @@
-"""Rollouts of the world-model agent in the real environment: frame -> V -> C -> action, and M in between."""
+"""Rollouts of the world-model agent in the real environment: V encodes, C acts, M updates the hidden state."""
 
 from collections.abc import Callable
 
@@ -11,19 +11,20 @@ from simulation.agent import Agent
 from simulation.environments import exploration_policy
 from simulation.rollout import ROWS, Active, RolloutBatch, Slot
 
-# environment, slot, its frame uint8 (64, 64, 3), its z float32 (32,)
+# (environment, slot, frame uint8 (64, 64, 3), z float32 (32,)); slot.action is chosen, but not taken yet
 Watch = Callable[[gym.Env, Slot, np.ndarray, np.ndarray], None]
 
 
 class Simulator(RolloutBatch):
-    """Rolls out controllers on one agent's V and M: one call of each network a step serves all slots.
+    """Rolls out controllers on one agent's V and M; one call of each network a step serves ROWS slots.
 
     A score depends on the task and on `max_steps_without_progress` alone, not on the other slots.
 
     Args:
         agent: V and M.
         env_name, max_steps_without_progress, slots: as for RolloutBatch.
-        watch: called at each step of every slot, and at its last frame; used by windows, videos and stage 01.
+        watch: callback, called at each step of every slot and once more on its last frame; used by windows, videos and
+            data collection.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class Simulator(RolloutBatch):
         if self.agent.sample_z:
             z += np.exp(log_var / 2) * [rng.standard_normal(config.Z_DIM, np.float32) for rng in self.noise]
         actions = arch.act(self.W, self.b, z, self.h)
-        input_actions = actions.copy()  # what M is conditioned on
+        input_actions = actions.copy()  # the ones M is conditioned on
         for row, slot in active:
             self.positive_reward[row] = slot.reward > 0
             if slot.explores():
@@ -64,11 +65,11 @@ class Simulator(RolloutBatch):
             if self.watch:
                 self.watch(self.envs[row], slot, self.frames[row], z[row])
         x = np.concatenate([z, input_actions, self.positive_reward], axis=1)
-        for i in range(0, len(x), ROWS):
+        for i in range(0, len(x), ROWS):  # calls of exactly ROWS rows: see rollout.ROWS
             call = slice(i, i + ROWS)
             self.h[call], self.c[call] = self.agent.rnn.step(x[call], self.h[call], self.c[call])
 
     def end(self, row: int, slot: Slot) -> None:
-        if self.watch:  # the last frame too
+        if self.watch:
             mu, _ = self.agent.vae.encode(self.frames[row : row + 1], ROWS)
             self.watch(self.envs[row], slot, self.frames[row], mu[0])

@@ -1,4 +1,4 @@
-"""Jobs side by side in worker processes: one progress bar, one quiet end, nobody left behind."""
+"""Pool of worker processes with a shared progress bar and a clean stop on errors and signals."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -12,16 +12,16 @@ from concurrent.futures.process import BrokenProcessPool
 from pipeline import cli
 from pipeline.errors import UserError
 
-# Shared by the worker processes: a counter for the progress bar, and an event that tells all to stop.
+# Shared by the worker processes: the count of finished units, and the event that stops all jobs.
 _done = _stop = None
 
 
 class Stopped(Exception):
-    """The command was told to stop. Travels up through a job, so that it takes away what is half made."""
+    """Raised within a job to stop it; the job removes its unfinished files as it unwinds."""
 
 
 def tick() -> None:
-    """Called within a job after each unit of its work: moves the bar; raises Stopped when the job is to end."""
+    """Count one finished unit of work, from within a job; raises Stopped if the command is stopping."""
     with _done.get_lock():
         _done.value += 1
     if _stop.is_set():
@@ -29,13 +29,14 @@ def tick() -> None:
 
 
 def run(function: Callable[[object], str], jobs: Sequence[object], num_worker: int, total: int, unit: str) -> None:
-    """Do `function(job)` for all jobs in up to `num_worker` processes; prints what it returns, if anything.
+    """Call `function(job)` for all jobs in up to `num_worker` processes; prints the messages that it returns, if any.
 
     Args:
-        total: how often all jobs together will `tick`, each time a `unit` is done.
+        total: number of `tick` calls of all jobs together.
+        unit: name of one tick in the progress bar.
 
     Raises:
-        UserError: a job raised one, or its process was killed.
+        UserError: a job raised one, or a worker process was killed.
     """
     context = multiprocessing.get_context("spawn")
     done, stop = context.Value("q", 0), context.Event()
@@ -43,7 +44,7 @@ def run(function: Callable[[object], str], jobs: Sequence[object], num_worker: i
         cli.progress(total, unit) as bar,
         ProcessPoolExecutor(min(num_worker, len(jobs)), context, _start_worker, (done, stop)) as pool,
     ):
-        # Workers are born with Ctrl-C blocked, as it is here: it is their parent's affair, even while they start.
+        # Workers inherit the blocked SIGINT: a Ctrl-C is handled here alone, even while they start.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         pending = {pool.submit(function, job) for job in jobs}
         try:
@@ -54,20 +55,20 @@ def run(function: Callable[[object], str], jobs: Sequence[object], num_worker: i
                 for message in filter(None, (future.result() for future in finished)):
                     bar.write(message)
         except BaseException as error:
-            stop.set()  # workers end with the unit they are at; the pool waits for them
+            stop.set()  # each worker stops after its current unit; the pool waits for them
             pool.shutdown(cancel_futures=True)
             if isinstance(error, BrokenProcessPool):
-                raise UserError("a worker process was killed; the same command again goes on from here") from None
+                raise UserError("a worker process was killed; run the same command again to resume") from None
             raise
 
 
 def _start_worker(done: object, stop: object) -> None:
     global _done, _stop
     _done, _stop = done, stop
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
-    """A command that was killed leaves no workers behind: they would hold their batches, and wait for more forever."""
+def _exit_with_parent() -> None:
+    """Exit when the parent dies: an orphaned worker would keep its batch locked and wait for jobs forever."""
     multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
     os._exit(1)

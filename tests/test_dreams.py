@@ -1,4 +1,4 @@
-"""Dreams: the draw against a second formula and against the mixture's own moments, and what a dream depends on."""
+"""Tests of dreams: sampling against a second formula and the mixture's moments, and what a dream depends on."""
 
 import warnings
 from collections.abc import Callable
@@ -14,16 +14,24 @@ import controller.arch as controller
 from pipeline.errors import UserError
 from pipeline.networks import seed_everything
 from rnn.arch import RNN, dream_noise, split_mixture
-from simulation.dream import LAP, NO_PROGRESS_REWARD, ROWS, TILE_REWARD, Dreams, DreamSimulator, open_initial_z
+from simulation.dream import (
+    LAP_TILES,
+    NO_PROGRESS_REWARD,
+    ROWS,
+    TILE_REWARD,
+    DreamBatch,
+    DreamSimulator,
+    open_initial_z,
+)
 from simulation.rollout import Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-HASH = "0123456789abcdef"  # of the VAE that is said to have encoded the first frames
+HASH = "0123456789abcdef"  # of the VAE that encoded the initial states, according to the file
 
 
 @pytest.fixture(scope="module")
 def rnn(one_thread: None) -> RNN:
-    """A network whose mixtures are far from alike."""
+    """A network with large random weights, so that its mixtures differ clearly."""
     seed_everything(0)
     rnn, rng = RNN(), np.random.default_rng(0)
     rnn.model.set_weights([rng.normal(0, 0.3, weight.shape) for weight in rnn.model.get_weights()])
@@ -32,7 +40,7 @@ def rnn(one_thread: None) -> RNN:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with seven places to begin a dream."""
+    """A folder with seven initial states."""
     monkeypatch.chdir(tmp_path)
     config.DATA_DIR.mkdir()
     rng = np.random.default_rng(1)
@@ -47,12 +55,12 @@ def some_inputs(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     return x, h, c
 
 
-# --- one step ------------------------------------------------------------------------------------------------------
+# --- one step --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.5])
-def test_a_step_is_the_mixtures_inverse_distribution(rnn: RNN, temperature: float) -> None:
-    """In plain NumPy, number by number: the mixture by where the uniform number falls, then its Gaussian."""
+def test_step_samples_by_the_inverse_distribution(rnn: RNN, temperature: float) -> None:
+    """In plain NumPy, per latent: the uniform number selects the component, the normal number samples its Gaussian."""
     x, h, c = some_inputs(np.random.default_rng(2))
     noise = dream_noise(np.random.default_rng(3), ROWS)
     z, reward, next_h, next_c = rnn.dream(x, h, c, noise, temperature)
@@ -62,29 +70,29 @@ def test_a_step_is_the_mixtures_inverse_distribution(rnn: RNN, temperature: floa
     kernel, bias = (weight.numpy() for weight in rnn.model.get_layer("mixture").weights)
     outputs = expected_h.astype(np.float64) @ kernel + bias
     log_pi, mu, log_sigma = outputs[:, :480].reshape(ROWS, 3, 5, 32).transpose(1, 0, 2, 3)
-    close = 0
+    compared = 0
     for row in range(0, ROWS, 16):
         for i in range(32):
             p = np.exp(log_pi[row, :, i] / temperature)
-            limits = np.cumsum(p / p.sum())
-            k = int(np.searchsorted(limits[:4], noise[row, 32 + i]))
-            if np.abs(limits[:4] - noise[row, 32 + i]).min() < 1e-4:
-                continue  # which side of the limit it falls is a matter of rounding
-            drawn = mu[row, k, i] + np.exp(log_sigma[row, k, i]) * np.sqrt(temperature) * noise[row, i]
-            assert z[row, i] == pytest.approx(drawn, rel=1e-3, abs=1e-3)
-            close += 1
+            cumulative = np.cumsum(p / p.sum())
+            k = int(np.searchsorted(cumulative[:4], noise[row, 32 + i]))
+            if np.abs(cumulative[:4] - noise[row, 32 + i]).min() < 1e-4:
+                continue  # rounding decides which component is selected
+            sample = mu[row, k, i] + np.exp(log_sigma[row, k, i]) * np.sqrt(temperature) * noise[row, i]
+            assert z[row, i] == pytest.approx(sample, rel=1e-3, abs=1e-3)
+            compared += 1
         probability = 1 / (1 + np.exp(-outputs[row, 480] / temperature))
         assert reward[row] == (noise[row, 64] < probability)
-    assert close > 500
+    assert compared > 500
 
 
-def test_the_draws_have_the_mixtures_moments(rnn: RNN) -> None:
-    """One state, dreamt on in all rows with other noise, again and again."""
+def test_samples_have_the_mixtures_moments(rnn: RNN) -> None:
+    """One state in all rows, stepped many times with independent noise."""
     x, h, c = (np.repeat(array[:1], ROWS, axis=0) for array in some_inputs(np.random.default_rng(4)))
     rng = np.random.default_rng(5)
-    draws = [rnn.dream(x, h, c, dream_noise(rng, ROWS), 1.0) for _ in range(40)]
-    z, rewards = np.concatenate([draw[0] for draw in draws]), np.concatenate([draw[1] for draw in draws])
-    mixture = split_mixture(rnn.model.get_layer("mixture")(draws[0][2]))
+    samples = [rnn.dream(x, h, c, dream_noise(rng, ROWS), 1.0) for _ in range(40)]
+    z, rewards = np.concatenate([s[0] for s in samples]), np.concatenate([s[1] for s in samples])
+    mixture = split_mixture(rnn.model.get_layer("mixture")(samples[0][2]))
     log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in mixture)
     pi = np.exp(log_pi)
     mean = (pi * mu).sum(axis=0)
@@ -95,7 +103,7 @@ def test_the_draws_have_the_mixtures_moments(rnn: RNN) -> None:
     assert rewards.mean() == pytest.approx(1 / (1 + np.exp(-logit)), abs=0.03)
 
 
-# --- whole dreams --------------------------------------------------------------------------------------------------
+# --- whole dreams ----------------------------------------------------------------------------------------------------
 
 
 def tasks(count: int, steps: int = 30) -> list[Task]:
@@ -103,8 +111,8 @@ def tasks(count: int, steps: int = 30) -> list[Task]:
     return [Task(rng.normal(0, 0.2, controller.NUM_WEIGHTS), seed % 9, steps + seed % 5) for seed in range(count)]
 
 
-def test_a_dream_does_not_depend_on_its_neighbours(rnn: RNN, here: Path) -> None:
-    """More dreams than rows, so that rows are taken over at different times."""
+def test_dream_does_not_depend_on_other_rows(rnn: RNN, here: Path) -> None:
+    """There are more dreams than rows, so that rows start new dreams at different times."""
     many, simulator = tasks(ROWS + 40), DreamSimulator(rnn, HASH, 1.0)
     together = simulator.run(many)
     assert simulator.run(many[::-1]) == together[::-1]
@@ -113,23 +121,23 @@ def test_a_dream_does_not_depend_on_its_neighbours(rnn: RNN, here: Path) -> None
     assert [result.steps for result in together] == [task.max_length for task in many]
 
 
-def test_another_seed_temperature_or_driver_is_another_dream(rnn: RNN, here: Path) -> None:
-    def course(seed: int, temperature: float, gas: float) -> np.ndarray:
-        dreams = Dreams(rnn, HASH, temperature)
+def test_dream_depends_on_seed_temperature_and_actions(rnn: RNN, here: Path) -> None:
+    def last_z(seed: int, temperature: float, gas: float) -> np.ndarray:
+        dreams = DreamBatch(rnn, HASH, temperature)
         dreams.start(3, seed)
         for _ in range(5):
             dreams.step(np.full((ROWS, 3), (0, gas, 0), np.float32))
         return dreams.z[3]
 
-    first = course(1, 1.0, 0.5)
-    np.testing.assert_array_equal(course(1, 1.0, 0.5), first)
-    for other in (course(2, 1.0, 0.5), course(1, 1.2, 0.5), course(1, 1.0, 0.6)):
+    first = last_z(1, 1.0, 0.5)
+    np.testing.assert_array_equal(last_z(1, 1.0, 0.5), first)
+    for other in (last_z(2, 1.0, 0.5), last_z(1, 1.2, 0.5), last_z(1, 1.0, 0.6)):
         assert not np.array_equal(other, first)
 
 
-def test_dreams_begin_where_episodes_do(rnn: RNN, here: Path) -> None:
+def test_initial_z_is_sampled_from_the_initial_states(rnn: RNN, here: Path) -> None:
     mu, log_var = open_initial_z(HASH)
-    dreams = Dreams(rnn, HASH, 1.0)
+    dreams = DreamBatch(rnn, HASH, 1.0)
     for seed in range(200):
         dreams.start(seed, seed)
     distance = np.abs(dreams.z[:200, None] - mu) / np.exp(log_var / 2)
@@ -139,7 +147,7 @@ def test_dreams_begin_where_episodes_do(rnn: RNN, here: Path) -> None:
 
 
 def with_reward_logit(rnn: RNN, logit: float) -> RNN:
-    """The same M, but for what it expects of the next reward."""
+    """The same M with a constant logit of the reward."""
     other = RNN()
     *weights, kernel, bias = rnn.model.get_weights()
     kernel[:, -1], bias[-1] = 0, logit
@@ -147,44 +155,44 @@ def with_reward_logit(rnn: RNN, logit: float) -> RNN:
     return other
 
 
-def test_a_dream_ends_after_a_lap_and_is_not_charged_for_the_rest(rnn: RNN, here: Path) -> None:
+def test_dream_ends_after_a_lap_without_charge(rnn: RNN, here: Path) -> None:
     [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0).run(tasks(1, steps=1000))
-    assert result.steps == LAP
-    assert result.score == pytest.approx(1000 - LAP / 10)
+    assert result.steps == LAP_TILES
+    assert result.score == pytest.approx(1000 - LAP_TILES / 10)
 
 
-def test_a_dream_without_reward_is_given_up_and_charged(rnn: RNN, here: Path) -> None:
+def test_dream_without_progress_is_truncated_and_charged(rnn: RNN, here: Path) -> None:
     [task] = tasks(1, steps=50)
-    [given_up] = DreamSimulator(with_reward_logit(rnn, -99), HASH, 1.0, max_steps_without_progress=10).run([task])
-    assert given_up.steps == 10
-    assert given_up.score == pytest.approx(50 * NO_PROGRESS_REWARD)
+    [truncated] = DreamSimulator(with_reward_logit(rnn, -99), HASH, 1.0, max_steps_without_progress=10).run([task])
+    assert truncated.steps == 10
+    assert truncated.score == pytest.approx(50 * NO_PROGRESS_REWARD)
     [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0, max_steps_without_progress=10).run([task])
     assert result.steps == 50
     assert result.score == pytest.approx(50 * (TILE_REWARD + NO_PROGRESS_REWARD))
 
 
-# --- as an environment ---------------------------------------------------------------------------------------------
+# --- as an environment -----------------------------------------------------------------------------------------------
 
 ID = "simulation:WorldModels/CarRacingDream-v0"
 
 
 @pytest.fixture
 def trained(copy_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the small run of all stages left."""
+    """The weights and initial states of the small finished run."""
     folder = copy_of("data/initial_z.npz", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
     monkeypatch.chdir(folder)
     return folder
 
 
-def test_gymnasium_accepts_it(trained: Path) -> None:
+def test_environment_passes_gymnasiums_checker(trained: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message=".*[Bb]ox observation space m(in|ax)imum value is.*")
         check_env(gym.make(ID, render_mode="rgb_array").unwrapped, skip_render_check=False)
 
 
-def test_a_seed_and_actions_are_a_dream(trained: Path) -> None:
-    def course(seed: int, temperature: float = 1.0) -> list:
+def test_environment_is_a_function_of_seed_actions_and_temperature(trained: Path) -> None:
+    def rollout(seed: int, temperature: float = 1.0) -> list:
         env = gym.make(ID, render_mode="rgb_array", temperature=temperature).unwrapped
         steps = [env.reset(seed=seed)[0]]
         for _ in range(6):
@@ -193,40 +201,40 @@ def test_a_seed_and_actions_are_a_dream(trained: Path) -> None:
         assert env.render().dtype == np.uint8
         return [np.asarray(step).tolist() for step in steps]
 
-    assert course(1) == course(1)
-    assert course(1) != course(2)
-    assert course(1) != course(1, temperature=1.3)
+    assert rollout(1) == rollout(1)
+    assert rollout(1) != rollout(2)
+    assert rollout(1) != rollout(1, temperature=1.3)
 
 
-def test_a_dream_ends_without_gain(trained: Path) -> None:
+def test_environment_terminates_without_progress(trained: Path) -> None:
     env = gym.make(ID).unwrapped
     model = env._dreams.rnn.model
     *weights, kernel, bias = model.get_weights()
-    kernel[:, -1], bias[-1] = 0, -99  # it never expects to gain anything
+    kernel[:, -1], bias[-1] = 0, -99  # M never predicts a positive reward
     model.set_weights([*weights, kernel, bias])
     env.reset(seed=1)
-    ends = [env.step(np.zeros(3, np.float32))[2] for _ in range(100)]
-    assert ends == [False] * 99 + [True]
+    terminated = [env.step(np.zeros(3, np.float32))[2] for _ in range(100)]
+    assert terminated == [False] * 99 + [True]
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.inf, np.nan])
-def test_a_temperature_must_be_above_zero(trained: Path, temperature: float) -> None:
+def test_temperature_must_be_above_zero(trained: Path, temperature: float) -> None:
     with pytest.raises(ValueError, match="temperature must be above zero"):
         gym.make(ID, temperature=temperature)
 
 
 @pytest.mark.parametrize("action", [[0.0, 0.0], [np.nan, 0.0, 0.0], 1])
-def test_a_bad_action_is_refused(trained: Path, action: object) -> None:
+def test_bad_action_is_refused(trained: Path, action: object) -> None:
     env = gym.make(ID).unwrapped
     env.reset(seed=0)
     with pytest.raises(ValueError, match="3 finite numbers"):
         env.step(action)
 
 
-# --- bad input -----------------------------------------------------------------------------------------------------
+# --- bad input -------------------------------------------------------------------------------------------------------
 
 
-def _without(path: Path) -> None:
+def _missing(path: Path) -> None:
     path.unlink()
 
 
@@ -258,11 +266,11 @@ def _of_no_vae(path: Path) -> None:
     np.savez(path, mu=np.zeros((2, 32)), log_var=np.zeros((2, 32)))
 
 
-DAMAGES = (_without, _garbage, _objects, _nan, _narrow, _empty, _of_another_vae, _of_no_vae)
+DAMAGES = (_missing, _garbage, _objects, _nan, _narrow, _empty, _of_another_vae, _of_no_vae)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_without_first_frames_there_are_no_dreams(here: Path, damage: Callable[[Path], None]) -> None:
+def test_bad_initial_states_are_refused(here: Path, damage: Callable[[Path], None]) -> None:
     damage(config.DATA_DIR / "initial_z.npz")
     with pytest.raises(UserError, match=r"initial_z\.npz .*03_generate_rnn_data\.py") as error:
         open_initial_z(HASH)

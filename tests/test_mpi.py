@@ -1,4 +1,4 @@
-"""Real processes under a real mpirun: how work is dealt, and how a run ends."""
+"""Tests of MPI ranks with real processes: distribution of tasks, failures, signals, launchers."""
 
 import json
 import os
@@ -18,15 +18,15 @@ from simulation.ranks import Ranks
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = Path(__file__).parent / "mpi_programs"
-SOON = 10  # seconds within which a broken or stopped run must be over
-LIMIT = 60  # seconds after which a program is taken to hang
+STOP_LIMIT = 10  # seconds within which a broken or stopped run must end
+LIMIT = 60  # seconds after which a program is assumed to hang
 
 Start = Callable[..., subprocess.Popen]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a program of this folder in a process group of its own; whatever a failed test leaves is killed."""
+    """Starts a program of mpi_programs/ in a process group of its own; kills what a failed test leaves running."""
     started = []
 
     def start(program: str, *arguments: object, before: tuple = (), **environment: str) -> subprocess.Popen:
@@ -51,15 +51,15 @@ def start() -> Iterator[Start]:
 
 
 def last_line(process: subprocess.Popen) -> object:
-    """The json that a program which must succeed prints last."""
+    """The json in the last line of a program's output; the program must succeed."""
     out, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 0, err
     return json.loads(out.splitlines()[-1])
 
 
 def start_working(start: Start, ranks: int, before: tuple = ()) -> tuple[subprocess.Popen, list[int]]:
-    """A program at work, and the pids that rank 0 printed, by rank."""
-    process = start("work_on.py", ranks, before=before)
+    """A program that works for two minutes, and the pids of its ranks."""
+    process = start("long_work.py", ranks, before=before)
     pids = []
     for line in process.stdout:
         if line.startswith("working"):
@@ -68,8 +68,8 @@ def start_working(start: Start, ranks: int, before: tuple = ()) -> tuple[subproc
     return process, pids
 
 
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and awaits its parent does not."""
+def is_running(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -77,89 +77,89 @@ def alive(pid: int) -> bool:
 
 
 def parent_of(pid: int) -> int:
-    """Who started a process."""
+    """The pid of a process's parent."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def all_gone(pids: list[int]) -> bool:
-    """Whether no process is left, with SOON seconds to leave."""
-    deadline = time.monotonic() + SOON
-    while any(map(alive, pids)) and time.monotonic() < deadline:
+    """Whether all processes end within STOP_LIMIT seconds."""
+    deadline = time.monotonic() + STOP_LIMIT
+    while any(map(is_running, pids)) and time.monotonic() < deadline:
         time.sleep(0.05)
-    return not any(map(alive, pids))
+    return not any(map(is_running, pids))
 
 
-# --- work ----------------------------------------------------------------------------------------------------------
+# --- work ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3, 8])
 def test_results_do_not_depend_on_the_number_of_ranks(start: Start, ranks: int) -> None:
-    told = last_line(start("squares.py", ranks))
-    assert told["results"] == [[i**2 for i in range(length)] for length in (0, 1, 2, 5, 40)]
-    assert told["size"] == ranks
-    assert told["threads"] == dict.fromkeys(mpi.ONE_THREAD, "1")
+    found = last_line(start("squares.py", ranks))
+    assert found["results"] == [[i**2 for i in range(length)] for length in (0, 1, 2, 5, 40)]
+    assert found["size"] == ranks
+    assert found["threads"] == dict.fromkeys(mpi.ONE_THREAD, "1")
 
 
-def test_mpirun_is_weight_of_the_number_of_ranks(start: Start) -> None:
+def test_number_of_ranks_is_that_of_mpirun(start: Start) -> None:
     mpirun = Path(sys.executable).with_name("mpirun")
-    told = last_line(start("squares.py", 5, before=(mpirun, "-np", "2")))
-    assert told["size"] == 2
-    assert told["threads"] == dict.fromkeys(mpi.ONE_THREAD, "1")
+    found = last_line(start("squares.py", 5, before=(mpirun, "-np", "2")))
+    assert found["size"] == 2
+    assert found["threads"] == dict.fromkeys(mpi.ONE_THREAD, "1")
 
 
-def test_one_rank_needs_no_mpi(start: Start) -> None:
+def test_one_rank_does_not_load_mpi(start: Start) -> None:
     assert last_line(start("squares.py", 1, PATH=""))["mpi"] is False
 
 
-def test_a_thread_count_that_the_user_set_stands(start: Start) -> None:
+def test_thread_count_of_the_environment_is_kept(start: Start) -> None:
     assert last_line(start("squares.py", 2, OMP_NUM_THREADS="2"))["threads"]["OMP_NUM_THREADS"] == "2"
 
 
-def test_every_rank_gets_its_share_as_one_list(start: Start) -> None:
-    told = last_line(start("shares.py", 3))
-    assert told["shares"] == [list(range(7))[i % 3 :: 3] for i in range(7)]
-    assert told["arrays"] == [[1_000_000, i + 1, i + 1] for i in range(4)]
+def test_each_rank_gets_its_share_as_one_list(start: Start) -> None:
+    found = last_line(start("shares.py", 3))
+    assert found["shares"] == [list(range(7))[i % 3 :: 3] for i in range(7)]
+    assert found["arrays"] == [[1_000_000, i + 1, i + 1] for i in range(4)]
 
 
-def test_waiting_costs_next_to_no_processor_time(start: Start) -> None:
+def test_waiting_uses_almost_no_processor_time(start: Start) -> None:
     seconds = last_line(start("idle.py", 3, 3))
     assert max(seconds) < 0.6, seconds  # a spinning rank would use up to 3, a polling one uses about 0.04
 
 
-def test_the_wrong_number_of_results_is_refused() -> None:
+def test_wrong_number_of_results_is_refused() -> None:
     with pytest.raises(RuntimeError, match="3 tasks gave 1 results"):
         Ranks().map(lambda tasks: [sum(tasks)], [1, 2, 3])
 
 
-# --- failure -------------------------------------------------------------------------------------------------------
+# --- failure ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("before", [(), (Path(sys.executable).with_name("mpirun"), "-np", "3")], ids=["", "mpirun"])
 @pytest.mark.parametrize("victim", [0, 1, 2])
-def test_a_killed_rank_stops_all(start: Start, victim: int, before: tuple) -> None:
+def test_killed_rank_stops_all_ranks(start: Start, victim: int, before: tuple) -> None:
     process, pids = start_working(start, 3, before)
     os.kill(pids[victim], signal.SIGKILL)
-    _, err = process.communicate(timeout=SOON)
+    _, err = process.communicate(timeout=STOP_LIMIT)
     assert process.returncode != 0
-    assert f"error: rank {victim} = pid {pids[victim]} died" in err  # mpirun itself names any of the dead
+    assert f"error: rank {victim} = pid {pids[victim]} died" in err  # mpirun itself names an arbitrary rank
     assert all_gone(pids)
 
 
 @pytest.mark.parametrize("ancestor", ["watcher", "proxy", "mpirun"])
-def test_whatever_of_the_launcher_is_killed_all_stop(start: Start, ancestor: str) -> None:
+def test_killed_launcher_process_stops_all_ranks(start: Start, ancestor: str) -> None:
     process, pids = start_working(start, 2)
-    family = {"watcher": parent_of(pids[0])}
-    family["proxy"] = parent_of(family["watcher"])
-    family["mpirun"] = parent_of(family["proxy"])
-    os.kill(family[ancestor], signal.SIGKILL)
-    _, err = process.communicate(timeout=SOON)
+    ancestors = {"watcher": parent_of(pids[0])}
+    ancestors["proxy"] = parent_of(ancestors["watcher"])
+    ancestors["mpirun"] = parent_of(ancestors["proxy"])
+    os.kill(ancestors[ancestor], signal.SIGKILL)
+    _, err = process.communicate(timeout=STOP_LIMIT)
     assert process.returncode != 0
     assert "Traceback" not in err
-    assert all_gone([*pids, *family.values()])
+    assert all_gone([*pids, *ancestors.values()])
 
 
 @pytest.mark.parametrize("where", ["leader", "task", "late"])
-def test_a_bug_aborts_the_run_and_names_its_rank(start: Start, where: str) -> None:
+def test_exception_aborts_the_run_and_names_its_rank(start: Start, where: str) -> None:
     process = start("fail.py", 3, where, "bug")
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode not in (0, 2)
@@ -167,14 +167,14 @@ def test_a_bug_aborts_the_run_and_names_its_rank(start: Start, where: str) -> No
 
 
 @pytest.mark.parametrize("where", ["everywhere", "leader", "follower", "task", "late"])
-def test_a_users_mistake_is_one_line_and_status_2(start: Start, where: str) -> None:
+def test_user_error_is_one_line_and_status_2(start: Start, where: str) -> None:
     process = start("fail.py", 3, where, "user")
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 2
     assert err.splitlines() == [f"{PROGRAMS / 'fail.py'}: error: the file is not there"]
 
 
-def test_ranks_that_are_busy_are_not_waited_for(start: Start) -> None:
+def test_busy_ranks_are_aborted_after_an_error(start: Start) -> None:
     process = start("fail.py", 3, "busy", "user")
     _, err = process.communicate(timeout=LIMIT / 2)
     assert process.returncode == 2
@@ -182,52 +182,52 @@ def test_ranks_that_are_busy_are_not_waited_for(start: Start) -> None:
     assert "Traceback" not in err
 
 
-def test_a_mistake_without_mpi_is_the_same(start: Start) -> None:
+def test_user_error_without_mpi_is_the_same(start: Start) -> None:
     process = start("fail.py", 1, "leader", "user")
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 2
     assert err.splitlines() == [f"{PROGRAMS / 'fail.py'}: error: the file is not there"]
 
 
-# --- signals -------------------------------------------------------------------------------------------------------
+# --- signals ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ranks", [1, 3])
-def test_ctrl_c_ends_with_130(start: Start, ranks: int) -> None:
+def test_ctrl_c_exits_with_130(start: Start, ranks: int) -> None:
     process, pids = start_working(start, ranks)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
-    _, err = process.communicate(timeout=SOON)
+    os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the whole process group
+    _, err = process.communicate(timeout=STOP_LIMIT)
     assert process.returncode == 130
     assert "Traceback" not in err
     assert all_gone(pids)
 
 
-def test_sigterm_ends_with_143(start: Start) -> None:
+def test_sigterm_exits_with_143(start: Start) -> None:
     process, pids = start_working(start, 3)
     process.terminate()
-    _, err = process.communicate(timeout=SOON)
+    _, err = process.communicate(timeout=STOP_LIMIT)
     assert process.returncode == 143
     assert "Traceback" not in err
     assert all_gone(pids)
 
 
 @pytest.mark.parametrize("delay", [0.2, 0.3, 0.4])
-def test_a_signal_while_the_ranks_start_is_not_lost(start: Start, delay: float) -> None:
-    process = start("work_on.py", 3)
+def test_signal_during_startup_is_not_lost(start: Start, delay: float) -> None:
+    process = start("long_work.py", 3)
     time.sleep(delay)
     process.terminate()
-    out, _ = process.communicate(timeout=SOON)
-    assert process.returncode in (143, -signal.SIGTERM)  # which are the same to a shell
+    out, _ = process.communicate(timeout=STOP_LIMIT)
+    assert process.returncode in (143, -signal.SIGTERM)  # equal for a shell
     assert all_gone([int(pid) for pid in re.findall(r"pid (\d+)", out)])
 
 
-def test_a_killed_launcher_leaves_no_ranks_behind(start: Start) -> None:
+def test_killed_command_leaves_no_ranks_running(start: Start) -> None:
     process, pids = start_working(start, 3)
     process.kill()
     assert all_gone(pids)
 
 
-# --- launching -----------------------------------------------------------------------------------------------------
+# --- launching -------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -238,13 +238,13 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 @pytest.mark.parametrize("name", mpi.LAUNCHER_VARIABLES)
-def test_a_launcher_is_recognised(plain_environment: pytest.MonkeyPatch, name: str) -> None:
+def test_launcher_is_recognized(plain_environment: pytest.MonkeyPatch, name: str) -> None:
     assert not mpi.under_launcher()
     plain_environment.setenv(name, "1")
     assert mpi.under_launcher()
 
 
-def test_a_slurm_batch_shell_is_no_launcher(plain_environment: pytest.MonkeyPatch) -> None:
+def test_slurm_batch_shell_is_not_a_launcher(plain_environment: pytest.MonkeyPatch) -> None:
     for name, value in {"SLURM_PROCID": "0", "SLURM_NTASKS": "16", "SLURM_STEP_NUM_TASKS": "1"}.items():
         plain_environment.setenv(name, value)
     assert not mpi.under_launcher()
@@ -256,14 +256,14 @@ def test_srun_without_mpi_is_refused(plain_environment: pytest.MonkeyPatch) -> N
         mpi.launch(16)
 
 
-def test_a_missing_mpirun_names_the_remedy(plain_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_missing_mpirun_names_the_remedy(plain_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     plain_environment.setattr(sys, "executable", str(tmp_path / "python"))
     plain_environment.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="pip install mpich mpi4py"):
         mpi.launch(2)
 
 
-def test_another_mpis_launcher_is_refused(start: Start) -> None:
+def test_launcher_of_another_mpi_is_refused(start: Start) -> None:
     process = start("squares.py", 2, OMPI_COMM_WORLD_SIZE="4")
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 2

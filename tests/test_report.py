@@ -18,7 +18,7 @@ from experiments.plots.canvas import BACKGROUND, GAP, grid
 from experiments.plots.controller import joined
 from pipeline.files import file_hash
 from rnn.arch import RNN
-from simulation.dream import dream_on
+from simulation.dream import dream_open_loop
 
 FIGURES = {
     "data": ("frames.png", "actions.png"),
@@ -128,17 +128,17 @@ def test_a_dream_continues_the_real_steps() -> None:
     """It depends on every conditioning step and on every later action, and on no later z or reward."""
     rnn, rng = RNN(), np.random.default_rng(0)
     series = rng.normal(size=(2, 9, config.Z_DIM + config.ACTION_DIM + 1)).astype(np.float32)
-    z, positive = dream_on(rnn, series, prime=4, dreams=3)
+    z, positive = dream_open_loop(rnn, series, prime=4, dreams=3)
     assert z.shape == (2, 3, 5, config.Z_DIM) and positive.shape == (2, 3, 5)
     assert set(np.unique(positive)) <= {0, 1}
     assert (z[:, 0] != z[:, 1]).any(), "each dream has noise of its own"
-    np.testing.assert_array_equal(dream_on(rnn, series, prime=4, dreams=3)[0], z)
+    np.testing.assert_array_equal(dream_open_loop(rnn, series, prime=4, dreams=3)[0], z)
 
     def changed(step: int, column: slice | int) -> np.ndarray:
         """The dreamt steps at which the dreams of the first episode differ after this change of its series."""
         other = series.copy()
         other[0, step, column] += 1
-        again, _ = dream_on(rnn, other, prime=4, dreams=3)
+        again, _ = dream_open_loop(rnn, other, prime=4, dreams=3)
         np.testing.assert_array_equal(again[1], z[1])
         return np.flatnonzero((again[0] != z[0]).any(axis=(0, 2)))
 

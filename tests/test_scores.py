@@ -1,7 +1,7 @@
-"""A score is a function of weights, track, step limit and give-up rule: to the last bit, however it was computed.
+"""Tests that a score is a function of weights, environment seed, step limit and no-progress limit, to the last bit.
 
-The yardstick is a plain loop over one episode, below; it is compared with what stage 05 kept on 1, 2 and 3 ranks, with
-`model.py --final_mode`, and with the simulator at 1, 8 and 64 lanes.
+The reference is a plain loop over one episode. It is compared with what stage 05 writes on 1, 2 and 3 ranks, with
+`model.py --final_mode`, and with the simulator at 1 to 64 slots.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import LIMIT, SEARCH, STAGES, command, environment
+from helpers.scripts import LIMIT, SEARCH, STAGES, command, environment
 
 import config
 import controller.arch as controller
@@ -35,7 +35,7 @@ Copy = Callable[..., Path]
 
 
 def plain_loop(agent: Agent, task: Task, max_steps_without_progress: float = np.inf) -> Result:
-    """One episode, one step after the other. Networks see it in the first of ROWS rows, the others are zeros."""
+    """One episode, step by step; network calls have ROWS rows, of which the others are zeros."""
     env, entry = make_env("car_racing"), config.ENVIRONMENTS["car_racing"]
     frame, _ = env.reset(seed=task.env_seed)
     x = np.zeros((ROWS, config.Z_DIM + config.ACTION_DIM + 1), np.float32)
@@ -55,7 +55,7 @@ def plain_loop(agent: Agent, task: Task, max_steps_without_progress: float = np.
 
 @pytest.fixture(scope="module")
 def agent(finished: Path, one_thread: None) -> Agent:
-    """The agent of the finished run."""
+    """The agent of the small finished run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(finished)
         agent = Agent()
@@ -64,68 +64,70 @@ def agent(finished: Path, one_thread: None) -> Agent:
 
 
 def tasks(count: int) -> list[Task]:
-    """Tasks that differ in weights, track and length; some are given up, some are not."""
-    drivers = np.random.default_rng(0).normal(0, 0.3, (count, controller.NUM_WEIGHTS))
-    return [Task(weights, 100 + i % 5, MAX_LENGTH - i % 4) for i, weights in enumerate(drivers)]
+    """Tasks that differ in weights, environment seed and length; some are truncated early."""
+    controllers = np.random.default_rng(0).normal(0, 0.3, (count, controller.NUM_WEIGHTS))
+    return [Task(weights, 100 + i % 5, MAX_LENGTH - i % 4) for i, weights in enumerate(controllers)]
 
 
 @pytest.fixture(scope="module")
-def plainly(agent: Agent) -> list[Result]:
-    """What a plain loop says of twenty tasks."""
+def plain_results(agent: Agent) -> list[Result]:
+    """The plain loop's results of twenty tasks."""
     return [plain_loop(agent, task, MAX_STEPS_WITHOUT_PROGRESS) for task in tasks(20)]
 
 
 @pytest.mark.parametrize("slots", [1, 8, ROWS, 64])
-def test_any_number_of_lanes_is_the_plain_loop(agent: Agent, plainly: list[Result], slots: int) -> None:
-    assert Simulator(agent, "car_racing", MAX_STEPS_WITHOUT_PROGRESS, slots=slots).run(tasks(20)) == plainly
-    given_up = [result.steps < MAX_LENGTH - 3 for result in plainly]
-    assert any(given_up)
-    assert not all(given_up)
-    assert len({result.score for result in plainly}) > 5
+def test_any_number_of_slots_equals_the_plain_loop(agent: Agent, plain_results: list[Result], slots: int) -> None:
+    assert Simulator(agent, "car_racing", MAX_STEPS_WITHOUT_PROGRESS, slots=slots).run(tasks(20)) == plain_results
+    truncated = [result.steps < MAX_LENGTH - 3 for result in plain_results]
+    assert any(truncated)
+    assert not all(truncated)
+    assert len({result.score for result in plain_results}) > 5
 
 
-def test_64_lanes_are_all_driven(agent: Agent) -> None:
-    """More than ROWS at a time, whichever neighbours they have."""
+def test_64_slots_run_at_once(agent: Agent) -> None:
+    """More slots than ROWS; a score does not depend on which tasks run beside it."""
     many = tasks(64)
     lengths = []
     results = Simulator(agent, "car_racing", slots=64).run(many, lambda i, result: lengths.append(result.steps))
-    assert lengths == sorted(lengths)  # side by side: the short ones end first, whatever their index
+    assert lengths == sorted(lengths)  # all run at once, so the shortest end first
     for first in (0, 17, 45):
         assert Simulator(agent, "car_racing").run(many[first : first + 3]) == results[first : first + 3]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_what_stage_05_keeps_is_the_plain_loop(
+def test_stage_05_equals_the_plain_loop(
     agent: Agent, copy_of: Copy, monkeypatch: pytest.MonkeyPatch, ranks: int
 ) -> None:
-    """The population's scores, and those of its mean on unseen tracks."""
+    """The scores of the population, and those of its mean on unseen tracks."""
     folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
-    population = {1: "-n 1 -t 4", 2: "-n 2 -t 2", 3: "-n 4 -t 1"}[ranks]
-    arguments = (ARGUMENTS.replace("-n 2 -t 2", population), "--generations 1")
+    workers = {1: "-n 1 -t 4", 2: "-n 2 -t 2", 3: "-n 4 -t 1"}[ranks]
+    arguments = (ARGUMENTS.replace("-n 2 -t 2", workers), "--generations 1")
     launcher = [str(Path(sys.executable).with_name("mpirun")), "-np", "3"] if ranks == 3 else []
     call = [*launcher, *command(CONTROLLER, *arguments)]
     done = subprocess.run(call, cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     monkeypatch.chdir(folder)
-    kept = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
-    [fitness], [row], [evaluation] = kept.fitness, kept.rows, kept.real.rows
-    replayed = ControllerSearch(NAME, kept.settings, kept.coordinates)
-    tracks = env_seed_range("search", SEED, 0, 2)
-    members = [
-        [plain_loop(agent, Task(w, t, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS) for t in tracks] for w in replayed.ask()
+    saved = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
+    [fitness], [row], [evaluation] = saved.fitness, saved.rows, saved.real.rows
+    replayed = ControllerSearch(NAME, saved.settings, saved.coordinates)
+    env_seeds = env_seed_range("search", SEED, 0, 2)
+    population = [
+        [plain_loop(agent, Task(w, s, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS) for s in env_seeds]
+        for w in replayed.ask()
     ]
-    scores, steps = (np.array([[getattr(r, name) for r in m] for m in members]) for name in ("score", "steps"))
+    scores, steps = (
+        np.array([[getattr(r, name) for r in results] for results in population]) for name in ("score", "steps")
+    )
     assert replayed.tell(scores, steps, row[1]) == tuple(row)
     np.testing.assert_array_equal(replayed.fitness[-1], fitness)
-    tracks = env_seed_range("evaluate", SEED, 2, 2)
-    scores = [
-        plain_loop(agent, Task(replayed.mean_weights, t, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS).score for t in tracks
-    ]
+    env_seeds = env_seed_range("evaluate", SEED, 2, 2)
+    mean = replayed.mean_weights
+    scores = [plain_loop(agent, Task(mean, s, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS).score for s in env_seeds]
     assert tuple(evaluation) == (1, np.mean(scores), np.std(scores), min(scores))
 
 
 def final_mode(monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int) -> list[Result]:
-    """The results of `model.py --final_mode`, before they are rounded for print."""
+    """The results of `model.py --final_mode`, not rounded."""
     results, run = [], Simulator.run
     arguments = f"car_racing --filename controller/{SEARCH}.best.json --final_mode --num_episode 3 --max_length 40"
     monkeypatch.chdir(folder)
@@ -136,14 +138,14 @@ def final_mode(monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int) -> list
     return results
 
 
-def test_final_mode_is_the_plain_loop_and_another_seed_is_another_score(
+def test_final_mode_equals_the_plain_loop_and_depends_on_the_seed(
     agent: Agent, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scores = {}
     weights, *_ = controller_files.load(finished / "controller" / f"{SEARCH}.best.json")
     for seed in (0, 1):
-        tracks = env_seed_range("report", seed, 0, 3)
+        env_seeds = env_seed_range("report", seed, 0, 3)
         scores[seed] = final_mode(monkeypatch, finished, seed)
-        assert scores[seed] == [plain_loop(agent, Task(weights, env_seed, 40)) for env_seed in tracks]
+        assert scores[seed] == [plain_loop(agent, Task(weights, env_seed, 40)) for env_seed in env_seeds]
         assert final_mode(monkeypatch, finished, seed) == scores[seed]
     assert scores[0] != scores[1]

@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.files import check_same
 from pipeline.networks import seed_everything
 from rnn.arch import RNN
-from simulation.dream import dream_on
+from simulation.dream import dream_open_loop
 from vae.arch import VAE
 
 PRIME = 60  # real steps that M is conditioned on: the zoom at the start, and enough frames to infer the car's speed
@@ -55,7 +55,7 @@ def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     seed_everything(0)
     predictions = {}
     for name, model in {"M": rnn, "untrained M": RNN()}.items():
-        z, positive = dream_on(model, series, prime, DREAMS)
+        z, positive = dream_open_loop(model, series, prime, DREAMS)
         predictions[name] = z.mean(axis=1), positive.mean(axis=1)
     last = series[:, [prime - 1]]
     predictions["repeat the last step"] = last[..., : config.Z_DIM], last[..., -1]
@@ -90,7 +90,7 @@ def draw_dream(vae: VAE, rnn: RNN, env_name: str, digest: str, path: Path, video
     check_same(f"rnn batch {batch.number}", batch.record["settings"], {"obs": observed.hash}, "run 03 again")
     frames = np.array(observed["obs_data"][episode[0], prime : prime + horizon])
     series = np.array(batch["rnn_input"][episode, : prime + horizon])
-    z, _ = dream_on(rnn, series, prime, dreams=1)
+    z, _ = dream_open_loop(rnn, series, prime, dreams=1)
     reconstructed, dreamt = vae.decode(series[0, prime:, : config.Z_DIM]), vae.decode(z[0, 0])
     shown = np.linspace(0, horizon - 1, min(FRAMES, horizon)).astype(int)
     figure, axes = new_figure(1.2 * FRAMES, 4.2)

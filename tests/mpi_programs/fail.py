@@ -1,7 +1,8 @@
-"""python fail.py RANKS WHERE KIND: raises a UserError (KIND user) or a ZeroDivisionError (KIND bug) at WHERE.
+"""Failing program, `python fail.py RANKS WHERE KIND`: a UserError (KIND user) or a ZeroDivisionError (KIND bug).
 
-WHERE: everywhere (all ranks, before the first task), leader, follower (rank 1, before the first task), task (rank 1,
-in its work), late (rank 1, when rank 0 has nothing to map), busy (rank 0 in its work, while the others work for long).
+WHERE: everywhere (all ranks, before the first task), leader (rank 0, before the first task), follower (the other ranks,
+before the first task), task (rank 1, in its work), late (rank 1, while rank 0 has no tasks), busy (rank 0 in its work,
+while the other ranks work for a minute).
 """
 
 import sys
@@ -9,8 +10,8 @@ import time
 
 from pipeline import cli
 from pipeline.errors import UserError
-from simulation import launch as mpi
-from simulation.ranks import Ranks
+from simulation import ranks as mpi_ranks
+from simulation.launch import launch
 
 
 def fail() -> None:
@@ -21,9 +22,9 @@ def fail() -> None:
 
 def main() -> None:
     where = sys.argv[2]
-    mpi.STOP_SECONDS = 1.0
-    mpi.launch(int(sys.argv[1]))
-    with Ranks() as ranks:
+    mpi_ranks.STOP_SECONDS = 1.0
+    launch(int(sys.argv[1]))
+    with mpi_ranks.Ranks() as ranks:
 
         def work(tasks: list) -> list:
             if (where, ranks.rank) in (("task", 1), ("busy", 0)):

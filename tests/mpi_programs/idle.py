@@ -1,4 +1,4 @@
-"""python idle.py RANKS SECONDS: prints the processor seconds that each rank used while rank 0 slept for SECONDS."""
+"""Waiting program, `python idle.py RANKS SECONDS`: prints each rank's processor seconds while rank 0 sleeps."""
 
 import json
 import sys

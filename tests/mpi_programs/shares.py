@@ -1,4 +1,4 @@
-"""python shares.py RANKS: prints the share that each of 7 tasks came in, and how arrays of 8 MB come back."""
+"""Program `python shares.py RANKS`: prints the list in which each of 7 tasks arrived, and results of 8 MB."""
 
 import json
 import sys

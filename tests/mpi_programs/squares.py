@@ -1,4 +1,4 @@
-"""python squares.py RANKS: rank 0 maps lists of several lengths and prints all results as one line of json."""
+"""Program `python squares.py RANKS`: rank 0 maps lists of several lengths and prints all results as json."""
 
 import json
 import os

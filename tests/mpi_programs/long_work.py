@@ -1,4 +1,4 @@
-"""python work_on.py RANKS: prints `working` and goes on for two minutes unless it is stopped."""
+"""Long-running program, `python long_work.py RANKS`: prints `working` and works for two minutes."""
 
 import sys
 import time
