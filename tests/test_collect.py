@@ -1,4 +1,4 @@
-"""Stage 01 with a trained driver at the wheel: the paper's iterative procedure."""
+"""Tests of stage 01 with a trained agent (--controller), as in the paper's iterative training procedure."""
 
 import json
 from collections.abc import Callable
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SEARCH, run_script, snapshot
+from helpers.scripts import SEARCH, run_script, snapshot
 
 GENERATE = "01_generate_data.py"
-DRIVE = (
+ARGUMENTS = (
     f"car_racing --total_episodes 20 --batch_size 18 --start_batch 2 --controller controller/{SEARCH}.best.json"
     " --time_steps 40 --seed 3"
 )
@@ -25,13 +25,13 @@ def batch(folder: Path, b: int) -> list[np.ndarray]:
     return [np.load(folder / "data" / f"{name}_data_{b}.npy") for name in NAMES]
 
 
-def test_any_number_of_workers_writes_the_same(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """18 episodes are more than are driven at once; frames, actions and rewards belong together."""
-    run_script(folder, GENERATE, DRIVE, "--num_worker 1")
+def test_batches_do_not_depend_on_the_number_of_workers(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """18 episodes are more than there are slots; frames, actions and rewards belong together."""
+    run_script(folder, GENERATE, ARGUMENTS, "--num_worker 1")
     one = snapshot(folder / "data")
     for path in (folder / "data").iterdir():
         path.unlink()
-    run_script(folder, GENERATE, DRIVE, "--num_worker 2")
+    run_script(folder, GENERATE, ARGUMENTS, "--num_worker 2")
     assert snapshot(folder / "data") == one
     frames, _, rewards, done = batch(folder, 2)
     assert frames.shape == (18, 40, 64, 64, 3)
@@ -42,11 +42,13 @@ def test_any_number_of_workers_writes_the_same(folder: Path, tmp_path_factory: p
     assert (frames[:, 1:] != frames[:, :-1]).any(axis=(2, 3, 4)).all()
 
 
-def test_exploration_is_a_share_of_the_time(folder: Path) -> None:
-    """Without any the driver acts alone, whose actions change at every step; who explores holds them for five."""
+def test_exploration_is_a_share_of_the_actions(folder: Path) -> None:
+    """The agent's actions change at every step; the exploration policy holds an action for five."""
     changes = []
     for number, exploration in enumerate(("0", "1")):
-        arguments = DRIVE.replace("--total_episodes 20", "--total_episodes 6").replace("_batch 2", f"_batch {number}")
+        arguments = ARGUMENTS.replace("--total_episodes 20", "--total_episodes 6").replace(
+            "_batch 2", f"_batch {number}"
+        )
         run_script(folder, GENERATE, arguments, f"--exploration {exploration} --num_worker 1")
         _, actions, _, _ = batch(folder, number)
         changes.append((actions[:, 1:39] != actions[:, :38]).any(axis=-1).mean())
@@ -54,18 +56,18 @@ def test_exploration_is_a_share_of_the_time(folder: Path) -> None:
     assert 0.2 < changes[1] < 0.9
 
 
-def test_the_record_says_who_drove(folder: Path) -> None:
-    """The same driver's batch is kept; another's is refused, and so is another VAE's."""
-    arguments = DRIVE.replace("--total_episodes 20", "--total_episodes 2")
+def test_batch_of_another_controller_is_refused(folder: Path) -> None:
+    """The batch of the same controller is kept; a controller of another VAE is refused."""
+    arguments = ARGUMENTS.replace("--total_episodes 20", "--total_episodes 2")
     run_script(folder, GENERATE, arguments)
     assert "1 of 1 batches are complete and kept" in run_script(folder, GENERATE, arguments).stdout
-    driver = folder / f"controller/{SEARCH}.best.json"
-    weights, score, metadata = json.loads(driver.read_text())
-    driver.write_text(json.dumps([weights[::-1], score, metadata]))
+    path = folder / f"controller/{SEARCH}.best.json"
+    weights, score, metadata = json.loads(path.read_text())
+    path.write_text(json.dumps([weights[::-1], score, metadata]))
     done = run_script(folder, GENERATE, arguments, ok=False)
     assert done.returncode == 2
     assert "batch 2 was made with controller = " in done.stderr
-    driver.write_text(json.dumps([weights, score, metadata | {"vae": "0" * 16}]))
+    path.write_text(json.dumps([weights, score, metadata | {"vae": "0" * 16}]))
     done = run_script(folder, GENERATE, arguments.replace("_batch 2", "_batch 3"), ok=False)
     assert done.returncode == 2
     assert "was trained with vae 0000000000000000" in done.stderr
