@@ -1,12 +1,13 @@
-"""Stage 01: drive at random and write down what was seen.
+"""Stage 01: record episodes of the exploration policy, or of a trained agent.
 
     python 01_generate_data.py car_racing --total_episodes 2000 --start_batch 0 --time_steps 300
     python 01_generate_data.py car_racing --total_episodes 125 --time_steps 300 --render 0 --action_refresh_rate 5
     python 01_generate_data.py car_racing --start_batch 10 --controller controller/car_racing.cma.2.64.best.json
 
 Writes obs_data_B.npy, action_data_B.npy, reward_data_B.npy, done_data_B.npy and their record obs_B.json into data/, for
-B = start_batch, start_batch + 1, ... Batches that are complete are kept, so the same command again goes on where
-it was stopped, and the same command in several shells (or on several machines over one folder) shares the work.
+B = start_batch, start_batch + 1, ... Complete batches are kept: the same command resumes after a stop, and several
+processes or machines that run it over one folder share the batches. A trained agent (--controller) is loaded with its
+V and M, from the folder that holds its controller/ folder.
 """
 
 import argparse
@@ -29,15 +30,15 @@ from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
 from simulation import environments, workers
 from simulation.agent import folder_of
-from simulation.collect import drive_episodes, explore_episode
+from simulation.collect import record_agent_episodes, record_exploration
 
 MAX_BATCHES = 2**16
-EPISODES_A_BATCH = 2**16  # room for episode numbers within a batch, so that no two batches share a track
+EPISODES_PER_BATCH = 2**16  # environment seeds reserved for each batch, so that no two batches share a track
 
 
 @dataclass(frozen=True)
 class Job:
-    """One batch file to be made."""
+    """One batch to record."""
 
     batch: int
     episodes: int
@@ -49,42 +50,48 @@ class Job:
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
-    parser.add_argument("--total_episodes", type=cli.positive_int, default=200, help="episodes an environment")
+    parser.add_argument("--total_episodes", type=cli.positive_int, default=200, help="episodes of each environment")
     parser.add_argument("--start_batch", type=cli.count, default=0, help="number of the first batch")
-    parser.add_argument("--time_steps", type=cli.positive_int, default=300, help="steps an episode")
-    parser.add_argument("--batch_size", type=cli.positive_int, default=200, help="episodes a file")
-    held = config.ACTION_REFRESH_RATE
-    parser.add_argument("--action_refresh_rate", type=cli.positive_int, default=held, help="frames an action is held")
-    parser.add_argument("--num_worker", type=cli.positive_int, default=cli.cores(), help="processes side by side")
-    parser.add_argument("--run_all_envs", action="store_true", help="go through config.TRAIN_ENVS, not env_name alone")
-    parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: watch in a window (one process)")
-    parser.add_argument("--controller", type=Path, help="let this driver of stage 05 drive, with its V and M")
-    parser.add_argument("--exploration", type=cli.share, default=0.5, help="how much of its time it explores, at most")
-    parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks and actions")
+    parser.add_argument("--time_steps", type=cli.positive_int, default=300, help="steps per episode")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=200, help="episodes per file")
+    refresh_rate = config.ACTION_REFRESH_RATE
+    parser.add_argument(
+        "--action_refresh_rate", type=cli.positive_int, default=refresh_rate, help="frames that an action is held"
+    )
+    parser.add_argument("--num_worker", type=cli.positive_int, default=cli.cores(), help="worker processes")
+    parser.add_argument(
+        "--run_all_envs", action="store_true", help="record all of config.TRAIN_ENVS instead of env_name"
+    )
+    parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: display in a window, in one process")
+    parser.add_argument("--controller", type=Path, help="record this agent, a .json of stage 05")
+    parser.add_argument(
+        "--exploration", type=cli.share, default=0.5, help="with --controller: maximal share of exploratory actions"
+    )
+    parser.add_argument("--seed", type=cli.seed, default=0, help="seed of the tracks and of the exploration policy")
     args = parser.parse_args()
     if args.time_steps < 2:
-        parser.error("argument --time_steps: must be at least 2: a step and what came of it")
-    if args.batch_size > EPISODES_A_BATCH:
-        parser.error(f"argument --batch_size: must be at most {EPISODES_A_BATCH}")
+        parser.error("argument --time_steps: must be at least 2, a step and its successor")
+    if args.batch_size > EPISODES_PER_BATCH:
+        parser.error(f"argument --batch_size: must be at most {EPISODES_PER_BATCH}")
     if args.controller and args.render:
-        parser.error("--render 1 shows the random driver; to watch a trained one: model.py --render_mode")
+        parser.error("--render 1 shows the exploration policy only; to watch an agent: model.py --render_mode")
     cli.check_environment(parser, args.env_name)
     args.jobs = plan(args)
     if args.jobs[-1].batch >= MAX_BATCHES:
-        parser.error(f"argument --start_batch: there are tracks for {MAX_BATCHES} batches")
+        parser.error(f"argument --start_batch: batch numbers must be below {MAX_BATCHES}")
     return args
 
 
 def plan(args: argparse.Namespace) -> list[Job]:
-    """Say which batches the command line asks for."""
-    jobs, driver = [], {}
+    """The jobs of a command line, one per batch."""
+    jobs, agent = [], {}
     if args.controller:
         folder = folder_of(args.controller)
         networks = {"vae": folder / config.VAE_DIR / "weights.h5", "rnn": folder / config.RNN_DIR / "weights.h5"}
-        driver = {name: file_hash(path) for name, path in ({"controller": args.controller} | networks).items()}
-        driver["exploration"] = args.exploration
+        agent = {name: file_hash(path) for name, path in ({"controller": args.controller} | networks).items()}
+        agent["exploration"] = args.exploration
     for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):
-        settings = {"env": name, "seed": args.seed, "action_refresh_rate": args.action_refresh_rate} | driver
+        settings = {"env": name, "seed": args.seed, "action_refresh_rate": args.action_refresh_rate} | agent
         settings["time_steps"] = args.time_steps
         for first in range(0, args.total_episodes, args.batch_size):
             episodes = min(args.batch_size, args.total_episodes - first)
@@ -94,39 +101,39 @@ def plan(args: argparse.Namespace) -> list[Job]:
 
 
 def is_complete(job: Job) -> bool:
-    """Whether the batch exists; one made with other settings is an error."""
+    """Whether the batch exists; UserError if it was made with other settings."""
     record = read_record("obs", job.batch)
     if record is None:
         return False
-    remedy = f"use another --start_batch, or delete {record_path('obs', job.batch)} to make it anew"
+    remedy = f"use another --start_batch, or delete {record_path('obs', job.batch)} to make it again"
     check_same(f"batch {job.batch}", record["settings"], job.settings, remedy)
     return True
 
 
-def play_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the episodes of a batch, one after the other."""
-    tracks = env_seed_range("explore", job.settings["seed"], job.batch * EPISODES_A_BATCH, job.episodes)
+def record_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
+    """Record and yield the episodes of a batch."""
+    env_seeds = env_seed_range("explore", job.settings["seed"], job.batch * EPISODES_PER_BATCH, job.episodes)
     if job.controller:
-        for row in drive_episodes(job.controller, tracks, job.settings):
-            yield row
+        for episode in record_agent_episodes(job.controller, env_seeds, job.settings):
+            yield episode
             workers.tick()
         return
     env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
     with open_window("--render 1", 600, 400) if job.render else nullcontext() as show:
-        for env_seed in tracks:
-            yield explore_episode(env, env_seed, job.settings, show)
+        for env_seed in env_seeds:
+            yield record_exploration(env, env_seed, job.settings, show)
             workers.tick()
     env.close()
 
 
 def make_batch(job: Job) -> str:
-    """Make one batch unless it is there or being made elsewhere; returns what there is to say about it."""
-    with claim_batch("obs", job.batch) as ours:
-        if not ours:
-            return f"batch {job.batch}: left to another process, which is making it"
+    """Make one batch unless it exists or another process is making it; returns a message, or ""."""
+    with claim_batch("obs", job.batch) as claimed:
+        if not claimed:
+            return f"batch {job.batch}: skipped, another process is making it"
         if is_complete(job):
             return f"batch {job.batch}: was completed by another process"
-        write_batch("obs", job.batch, job.episodes, job.settings["time_steps"], play_batch(job), job.settings)
+        write_batch("obs", job.batch, job.episodes, job.settings["time_steps"], record_batch(job), job.settings)
         return ""
 
 
@@ -135,7 +142,7 @@ def main() -> None:
     args = parse_args()
     jobs = args.jobs
     for name in {job.settings["env"] for job in jobs}:
-        environments.try_env(name)  # an unknown name fails here, once, before any worker starts
+        environments.try_env(name)  # fail here, once, before any worker starts
     todo = [job for job in jobs if not is_complete(job)]
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
@@ -147,9 +154,9 @@ def main() -> None:
         check_disk(config.DATA_DIR, sum(batch_bytes("obs", job.episodes, time_steps) for job in todo))
         episodes = sum(job.episodes for job in todo)
         workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
-    left = [str(job.batch) for job in jobs if not is_complete(job)]
-    if left:
-        print(f"still in the making elsewhere: batch {', '.join(left)}")
+    missing = [str(job.batch) for job in jobs if not is_complete(job)]
+    if missing:
+        print(f"not complete yet, made by other processes: batch {', '.join(missing)}")
     else:
         print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
 

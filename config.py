@@ -1,7 +1,6 @@
-"""Sizes, paths and the table of environments: the file to edit for an environment of your own.
+"""Sizes, paths and the table of environments. Edit this file to add an environment (docs/your_own_environment.md).
 
-Values only. A callable is named as "module:function", as Gymnasium names its entry points. See
-docs/your_own_environment.md.
+Values only: a callable is named as "module:function", as in Gymnasium's entry points.
 """
 
 from dataclasses import dataclass
@@ -9,15 +8,15 @@ from pathlib import Path
 
 # --- sizes (the paper's and the tutorial's) ---------------------------------------------------------------------------
 FRAME_SHAPE = (64, 64, 3)  # height, width, RGB; uint8
-Z_DIM = 32  # latents a frame
+Z_DIM = 32  # latent dimensions of a frame
 ACTIONS = ("steer", "gas", "brake")  # -1..1, 0..1, 0..1
 ACTION_DIM = len(ACTIONS)
 HIDDEN_UNITS = 256  # LSTM units
-MIXTURES = 5  # Gaussians a latent
+MIXTURES = 5  # Gaussians per latent dimension
 ACTION_LOW = (-1.0, 0.0, 0.0)
 ACTION_HIGH = (1.0, 1.0, 1.0)
 
-# --- where the stages leave their files, below the folder they are started in -----------------------------------------
+# --- output folders of the stages, relative to the working directory --------------------------------------------------
 DATA_DIR = Path("data")
 VAE_DIR = Path("vae")
 RNN_DIR = Path("rnn")
@@ -26,11 +25,8 @@ LOG_DIR = Path("log")
 VIDEO_DIR = Path("videos")
 REPORT_DIR = Path("report")
 BASELINES_DIR = Path("baselines")
-PRETRAINED_DIR = Path(__file__).parent / "pretrained"  # the shipped agent, in the same folders
-PRETRAINED = "car_racing.cma.4.64.best.json"
-
-
-ACTION_REFRESH_RATE = 5  # frames for which the exploration policy holds an action
+PRETRAINED_DIR = Path(__file__).parent / "pretrained"  # the shipped agent; it has the same folders
+PRETRAINED = "car_racing.cma.4.64.best.json"  # its controller
 
 
 # --- environments -----------------------------------------------------------------------------------------------------
@@ -38,9 +34,9 @@ ACTION_REFRESH_RATE = 5  # frames for which the exploration policy holds an acti
 class Environment:
     """How the pipeline uses one environment."""
 
-    id: str  # Gymnasium id; "module:Id" imports the module that registers it first
+    id: str  # Gymnasium id; "module:Id" first imports the module that registers it
     explore: str  # "module:function" of the exploration policy: (step, last action, rng, refresh_rate) -> action
-    max_length: int = 1000  # steps an episode
+    max_length: int = 1000  # steps per episode
     no_progress_reward: float = 0.0  # charged for each remaining step of an episode truncated for lack of progress
     pretrained: str | None = None  # file name of the shipped controller in pretrained/controller/
 
@@ -53,7 +49,7 @@ ENVIRONMENTS = {
         no_progress_reward=-0.1,
         pretrained=PRETRAINED,
     ),
-    "car_racing_original": Environment(  # gym 0.17.2 itself: see custom_envs/original.py
+    "car_racing_original": Environment(  # gym 0.17.2: see custom_envs/original.py
         id="custom_envs:WorldModels/CarRacingOriginal-v0",
         explore="custom_envs.exploration:explore_car_racing",
         no_progress_reward=-0.1,
@@ -61,3 +57,4 @@ ENVIRONMENTS = {
     ),
 }
 TRAIN_ENVS = ("car_racing",)  # the environments of 01 --run_all_envs
+ACTION_REFRESH_RATE = 5  # frames for which the exploration policy holds an action

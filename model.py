@@ -1,13 +1,19 @@
-"""The agent, V + M + C, and what it is worth on the road.
+"""The agent (V, M and C): plays an episode, displays or records it, or scores unseen tracks; also a library.
 
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --render_mode --record_video
     python model.py car_racing --filename ./controller/car_racing.cma.4.32.best.json --final_mode
-    python model.py car_racing --filename FILE --dream_mode --render_mode           # the agent in its dream
-    python model.py --play                                       # you, by the arrow keys; or in the dream: --dream_mode
-    python model.py --final_mode                                 # where nothing is trained: the driver of pretrained/
+    python model.py car_racing --filename FILE --dream_mode --render_mode    # the agent in its dream
+    python model.py --play                                                   # drive with the arrow keys
+    python model.py --final_mode                                             # without --filename: the pretrained agent
 
-Plays one track and prints its score; --final_mode scores 100 tracks that no stage has seen. V and M are those that the
-controller learned with: vae/weights.h5 and rnn/weights.h5 in the folder that its controller/ lies in.
+Plays one track and prints its score; --final_mode scores 100 unseen tracks. V and M are loaded from vae/weights.h5 and
+rnn/weights.h5 of the folder that holds the controller's controller/ folder. From Python:
+
+    from model import Simulator, Task, load_agent
+
+    agent, weights = load_agent("controller/car_racing.cma.4.32.best.json")
+    [result] = Simulator(agent, "car_racing").run([Task(weights, env_seed=0, max_length=1000)])
+    print(result.score, result.steps)
 """
 
 import argparse
@@ -39,118 +45,124 @@ def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("env_name", nargs="?", default="car_racing", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
-    add("--filename", type=Path, help="controller to play, a .json that stage 05 wrote")
-    add("--layout", choices=LAYOUTS, help="order of the weights in --filename; default: what the file says")
-    add("--generate_data_mode", action="store_true", help="drive at random as stage 01 does, without a controller")
-    add("--seed", type=cli.seed, default=0, help="another seed, other tracks")
-    add("--max_length", type=cli.positive_int, help="steps an episode; the environment's own if not given")
-    add("--final_mode", action="store_true", help="score many unseen tracks: mean ± standard deviation")
-    add("--num_episode", type=cli.episode_count, default=100, help="tracks of --final_mode")
-    add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: in the agent's dream")
-    add("--temperature", type=cli.positive_float, default=1.0, help="of the dream: above 1 it is stranger")
-    add("--play", action="store_true", help="drive by the arrow keys, in a window")
-    add("--record_video", action="store_true", help=f"write an mp4 below {config.VIDEO_DIR}/")
-    add("--render_mode", action="store_true", help="watch in a window; closing it ends the program")
+    add("--filename", type=Path, help="controller, a .json of stage 05")
+    add("--layout", choices=LAYOUTS, help="order of the weights in --filename; default: the one it records")
+    add("--generate_data_mode", action="store_true", help="use the exploration policy of stage 01, no controller")
+    add("--seed", type=cli.seed, default=0, help="seed of the tracks, or of the dream")
+    add("--max_length", type=cli.positive_int, help="steps per episode; default: the environment's")
+    add("--final_mode", action="store_true", help="score many unseen tracks: mean ± std and minimum")
+    add("--num_episode", type=cli.episode_count, default=100, help="number of tracks of --final_mode")
+    add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: play in the agent's dream")
+    add(
+        "--temperature",
+        type=cli.positive_float,
+        default=1.0,
+        help="of M's samples in the dream; above 1 is more uncertain",
+    )
+    add("--play", action="store_true", help="drive with the arrow keys, in a window")
+    add("--record_video", action="store_true", help=f"write an mp4 into {config.VIDEO_DIR}/")
+    add("--render_mode", action="store_true", help="display in a window; closing it stops the program")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
-    check_wishes(parser, args)
+    check_flags(parser, args)
     return args
 
 
-def check_wishes(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Refuse flags that contradict each other, and find a driver where none was named."""
+def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Refuse flags that exclude each other, and set --filename to the pretrained controller where it is missing."""
     if args.filename and args.generate_data_mode:
-        parser.error("give either --filename, a controller to play, or --generate_data_mode")
+        parser.error("give either --filename or --generate_data_mode")
     if args.dream_mode and args.generate_data_mode:
-        parser.error("--generate_data_mode drives on the road: it cannot be dreamt")
+        parser.error("--generate_data_mode is not available with --dream_mode")
     if args.final_mode and (args.record_video or args.render_mode or args.play or args.dream_mode):
-        parser.error("--final_mode plays many tracks side by side, on the road: it cannot be watched")
+        parser.error("--final_mode scores real tracks without display: leave out the window, video and dream flags")
     if args.play and (args.record_video or args.generate_data_mode):
-        parser.error("--play is not recorded, and nobody drives but you")
-    needs_driver = not (args.generate_data_mode or args.play)
-    if needs_driver and not args.filename:
-        args.filename = pretrained_driver(parser, args.env_name)
+        parser.error("--play excludes --record_video and --generate_data_mode")
+    needs_controller = not (args.generate_data_mode or args.play)
+    if needs_controller and not args.filename:
+        args.filename = pretrained_controller(parser, args.env_name)
 
 
-def pretrained_driver(parser: argparse.ArgumentParser, env_name: str) -> Path:
-    """The controller that comes with the project, for who has none yet."""
+def pretrained_controller(parser: argparse.ArgumentParser, env_name: str) -> Path:
+    """The shipped controller; an argument error where the working directory holds trained weights or controllers."""
     weights = [folder / "weights.h5" for folder in (config.VAE_DIR, config.RNN_DIR)]
     if any(path.exists() for path in (*weights, *config.CONTROLLER_DIR.glob("*.json"))):
-        parser.error("give --filename, one of the controllers that are trained here, or --generate_data_mode")
+        parser.error("give --filename, a controller of this folder, or --generate_data_mode")
     name = config.ENVIRONMENTS[env_name].pretrained
     if name is None:
-        parser.error(f"give --filename: no driver for {env_name} is trained here, and none comes with the project")
+        parser.error(f"give --filename: this folder has no controller for {env_name}, and none is shipped")
     path = config.PRETRAINED_DIR / config.CONTROLLER_DIR / name
-    print(f"nothing is trained here: {path} drives")
+    print(f"no trained agent in this folder: using {path}")
     return path
 
 
 def video_path(args: argparse.Namespace) -> Path:
+    """Where --record_video writes."""
     name = args.filename.stem if args.filename else f"{args.env_name}.random"
     return config.VIDEO_DIR / f"{name}{'.dream' if args.dream_mode else ''}.seed{args.seed}.mp4"
 
 
 @contextmanager
-def open_shows(args: argparse.Namespace) -> Iterator[list[Show]]:
-    """The window and the video that were asked for."""
+def open_outputs(args: argparse.Namespace) -> Iterator[list[Show]]:
+    """Open the window and the video of the command line; yields the functions that display or record an image."""
     with ExitStack() as stack:
-        shows = []
+        outputs = []
         if args.render_mode:
-            shows.append(stack.enter_context(open_window("--render_mode")))
+            outputs.append(stack.enter_context(open_window("--render_mode")))
         if args.record_video:
-            shows.append(stack.enter_context(open_video(video_path(args))))
-        yield shows
+            outputs.append(stack.enter_context(open_video(video_path(args))))
+        yield outputs
 
 
-def play_one(args: argparse.Namespace, agent: Agent, weights: np.ndarray | None) -> Result:
-    """Play one track, for the eye too if asked."""
-    with open_shows(args) as shows:
+def play_track(args: argparse.Namespace, agent: Agent, weights: np.ndarray | None) -> Result:
+    """Play one track, with display if the command line asks for it."""
+    with open_outputs(args) as outputs:
 
         def watch(env: gym.Env, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
             reconstruction = agent.vae.decode(z[None])[0]
-            picture = compose(env.render(), frame, reconstruction, slot.action, slot.score, slot.steps)
-            for show in shows:
-                show(picture)
+            image = compose(env.render(), frame, reconstruction, slot.action, slot.score, slot.steps)
+            for show in outputs:
+                show(image)
 
-        simulator = Simulator(agent, args.env_name, watch=watch if shows else None)
+        simulator = Simulator(agent, args.env_name, watch=watch if outputs else None)
         [env_seed] = env_seed_range("report", args.seed, 0, 1)
         [result] = simulator.run([Task(weights, env_seed, args.max_length)])
     return result
 
 
-def dream_one(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> Result:
-    """Let the agent drive in a dream."""
+def play_dream(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> Result:
+    """Play one dream, with display if the command line asks for it."""
     from display import play
 
-    world = play.Dream(agent, args.temperature, folder_of(args.filename))
+    world = play.DreamWorld(agent, args.temperature, folder_of(args.filename))
     [seed] = env_seed_range("report", args.seed, 0, 1)
-    with open_shows(args) as shows:
+    with open_outputs(args) as outputs:
 
-        def show(picture: np.ndarray) -> frozenset[str]:
-            keys = [show_it(picture) or frozenset() for show_it in shows]
+        def show(image: np.ndarray) -> frozenset[str]:
+            keys = [output(image) or frozenset() for output in outputs]
             return keys[0] if keys else frozenset()
 
-        return play.episode(world, seed, args.max_length, play.dreaming_driver(world, weights), show)
+        return play.run_episode(world, seed, args.max_length, play.controller_policy(world, weights), show)
 
 
-def play_by_hand(args: argparse.Namespace) -> None:
-    """Give the wheel to the person."""
+def play_with_keyboard(args: argparse.Namespace) -> None:
+    """Let a person drive, in the real environment or in a dream."""
     from display import play
 
-    with open_window("--play") as show:  # before TensorFlow is loaded: without a display, fail at once
+    with open_window("--play") as show:  # before TensorFlow is loaded: fail at once without a display
         if args.dream_mode:
             agent, _ = load_agent(args.filename, args.layout)
-            world = play.Dream(agent, args.temperature, folder_of(args.filename))
+            world = play.DreamWorld(agent, args.temperature, folder_of(args.filename))
         else:
-            world = play.Road(args.env_name, load_agent(args.filename, args.layout)[0] if args.filename else None)
-        play.by_hand(world, env_seed_range("report", args.seed, 0, cli.MAX_EPISODES), args.max_length, show)
+            world = play.RealWorld(args.env_name, load_agent(args.filename, args.layout)[0] if args.filename else None)
+        play.play_episodes(world, env_seed_range("report", args.seed, 0, cli.MAX_EPISODES), args.max_length, show)
 
 
-def watch_agent(args: argparse.Namespace) -> None:
-    """Play one track or one dream, and say what it scored."""
-    result = (dream_one if args.dream_mode else play_one)(args, *load_agent(args.filename, args.layout))
-    print(f"{'dreamt ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
+def play_agent(args: argparse.Namespace) -> None:
+    """Play one track or one dream, and print its score."""
+    result = (play_dream if args.dream_mode else play_track)(args, *load_agent(args.filename, args.layout))
+    print(f"{'dream ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
     if args.record_video:
         print(f"video in {video_path(args)}")
 
@@ -158,12 +170,12 @@ def watch_agent(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     if args.play:
-        play_by_hand(args)
+        play_with_keyboard(args)
     elif args.final_mode:
         agent, weights = load_agent(args.filename, args.layout)
         score_unseen_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
     else:
-        watch_agent(args)
+        play_agent(args)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What a person watches: overlay, videos, windows, driving by hand."""
+"""Display for people: composed images, videos, windows, driving with the keyboard."""

@@ -1,4 +1,4 @@
-"""A window in a process of its own that shows pictures and returns the keys that are down."""
+"""A window in a process of its own, because Mesa's OpenGL and TensorFlow crash when they share one."""
 
 import multiprocessing
 import signal
@@ -16,56 +16,59 @@ from pipeline.errors import UserError
 def open_window(
     flag: str, width: int = WIDTH, height: int = HEIGHT
 ) -> Iterator[Callable[[np.ndarray], frozenset[str]]]:
-    """Yield a function that shows a picture in a window and returns the keys that are down, of custom_envs.viewer.KEYS.
+    """Yield a function that displays an image in a window and returns the keys that are down (display.viewer.KEYS).
 
-    Closing the window is as good as Ctrl-C.
+    The function raises KeyboardInterrupt once the window is closed, so that closing it stops the program as Ctrl-C
+    does.
 
-    The window is in a process of its own: Mesa's OpenGL and TensorFlow crash when they share one.
+    Args:
+        flag: the command-line flag that asked for the window, for error messages.
+        width, height: pixels.
 
     Raises:
-        UserError: there is no display; `flag` is what asked for one.
+        UserError: there is no display, or the window's process has died.
     """
     context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_keep_window, args=(theirs, width, height), daemon=True)
+    connection, window_end = context.Pipe()
+    process = context.Process(target=_run_window, args=(window_end, width, height), daemon=True)
     process.start()
-    theirs.close()
+    window_end.close()
 
-    def answer(picture: np.ndarray | None = None) -> object:
+    def receive() -> object:
         try:
-            if picture is not None:
-                ours.send(picture)
-            return ours.recv()
+            return connection.recv()
         except (EOFError, OSError):
             raise UserError(f"{flag}: the window's process has died") from None
 
-    def show(picture: np.ndarray) -> frozenset[str]:
-        keys = answer(picture)
+    def show(image: np.ndarray) -> frozenset[str]:
+        with suppress(OSError):  # the process has died: receive reports it
+            connection.send(image)
+        keys = receive()
         if keys is None:
             raise KeyboardInterrupt
         return keys
 
     try:
-        trouble = answer()
-        if trouble:
-            raise UserError(f"{flag}: {trouble}")
+        error = receive()
+        if error:
+            raise UserError(f"{flag}: {error}")
         yield show
     finally:
-        ours.close()
+        connection.close()
         process.join()
 
 
-def _keep_window(connection: Connection, width: int, height: int) -> None:
-    """Open a window, say what hindered it, or ""; then show what comes and answer with the keys, or None if closed."""
+def _run_window(connection: Connection, width: int, height: int) -> None:
+    """Open a window and send an error message or ""; then display each image received and send the keys, or None."""
     from display.viewer import NoDisplay, Viewer
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the other side's affair
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent process
     try:
         viewer = Viewer("World Models, staged", width, height)
     except NoDisplay as error:
         return connection.send(str(error))
     connection.send("")
-    with suppress(EOFError, OSError):  # the other side has gone
+    with suppress(EOFError, OSError):  # the parent has closed the connection
         while True:
             viewer.show(connection.recv())
             connection.send(None if viewer.closed else viewer.keys)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SEARCH, STAGES, full_disk, limit, run_script, snapshot
 from helpers.damage import edit, flipped, forged, json_edit, with_one, zip_bomb
+from helpers.scripts import SEARCH, STAGES, full_disk, limit, run_script, snapshot
 
 from pipeline.files import file_hash, only_one
 
@@ -104,21 +104,21 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (GENERATE, "car_racing --batch_size 65537", "must be at most 65536"),
         (GENERATE, "car_racing --render 2", "invalid choice: 2"),
         (GENERATE, "car_racing --exploration 1.5", "must be from 0 to 1"),
-        (GENERATE, "car_racing --controller a.json --render 1", "--render 1 shows the random driver"),
+        (GENERATE, "car_racing --controller a.json --render 1", "--render 1 shows the exploration policy only"),
         (GENERATE, "car_racing --controller a.json", "cannot read a.json"),
         (VAE, "--no_such_flag", "unrecognized arguments"),
         (VAE, "--new_model --init_weights vae/../vae/weights.h5", "weights.h5 would be overwritten: copy it"),
         (RNN, "--new_model --init_weights rnn/weights.h5", "rnn/weights.h5 would be overwritten: copy it"),
         (CONTROLLER, "car_racing -n 1 -t 1", "must be at least 2"),
         (CONTROLLER, "car_racing --subspace 288", "has 288 components"),
-        (MODEL, "car_racing --generate_data_mode --dream_mode", "it cannot be dreamt"),
-        (MODEL, "--play --record_video", "--play is not recorded"),
-        (MODEL, f"{BEST} --final_mode --dream_mode", "cannot be watched"),
+        (MODEL, "car_racing --generate_data_mode --dream_mode", "is not available with --dream_mode"),
+        (MODEL, "--play --record_video", "--play excludes --record_video"),
+        (MODEL, f"{BEST} --final_mode --dream_mode", "scores real tracks without display"),
         (CONTROLLER, "car_racing --z_only --subspace 0", "--subspace must be above 0"),
         (REPORT, "controller", "give --filename, a controller that stage 05 wrote: none is there"),
         (REPORT, "scores", "invalid choice: 'scores'"),
         (MODEL, f"{BEST} --generate_data_mode", "give either --filename"),
-        (MODEL, f"{BEST} --final_mode --record_video", "cannot be watched"),
+        (MODEL, f"{BEST} --final_mode --record_video", "scores real tracks without display"),
         (MODEL, BEST, f"controller/{SEARCH}.best.json is not there"),
         (VAE, "--new_model", "no complete batch obs_*.json in data/: run 01_generate_data.py first"),
         (VAE, "--new_model --max_batch 9", "batch 0: data/obs_0.json is not there: run 01_generate_data.py"),
@@ -197,7 +197,7 @@ FILES = {
     "an RNN of another VAE": (
         *(CONTROLLER, STAGES[CONTROLLER], ("data", *NETWORKS)),
         lambda f: edit(f / "rnn/weights.json", vae="another"),
-        "rnn/ learned from VAE another, vae/ holds",
+        "rnn/ was trained on VAE another, vae/ holds",
     ),
     "a driver of another VAE": (
         *(MODEL, BEST, (*NETWORKS, "controller")),

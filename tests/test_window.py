@@ -1,4 +1,4 @@
-"""The window as the scripts open it: in a process of its own, since OpenGL and TensorFlow crash in one."""
+"""Tests of the window as the scripts open it, in a process of its own beside TensorFlow."""
 
 import shutil
 import subprocess
@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import LIMIT, SEARCH, command, environment
-from test_viewer import run, run_on_screen
+from helpers.scripts import LIMIT, SEARCH, command, environment
+from test_viewer import run, run_on_display
 
 WINDOW = """
 import multiprocessing, sys, time
@@ -18,22 +18,22 @@ from pipeline.errors import UserError
 
 nets.tf.reduce_sum(nets.tf.ones(3))
 
-def appears(colour):
+def appears(color):
     end = time.monotonic() + 10
     while time.monotonic() < end:
         file = np.fromfile(sys.argv[1], np.uint8)
         header = file[:100].view(">u4")
         pixels = file[header[0] + 12 * header[19]:].reshape(900, 1400, 4)[..., 2::-1]
-        if (pixels == colour).all(axis=-1).sum() == 120 * 80:
+        if (pixels == color).all(axis=-1).sum() == 120 * 80:
             return True
         time.sleep(0.01)
 
 with open_window("--flag", 120, 80) as show:
-    for colour in ((12, 200, 77), (90, 3, 250)):
-        show(np.full((40, 60, 3), colour, np.uint8))
-        assert appears(colour)
+    for color in ((12, 200, 77), (90, 3, 250)):
+        show(np.full((40, 60, 3), color, np.uint8))
+        assert appears(color)
 """
-GONE = """
+KILL = """
     [window] = multiprocessing.active_children()
     window.kill()
     try:
@@ -47,13 +47,13 @@ print("done")
 """
 
 
-@pytest.mark.parametrize(("what", "said"), [("", ""), (GONE, "--flag: the window's process has died\n")])
-def test_a_window_beside_tensorflow(what: str, said: str, tmp_path: Path) -> None:
-    done = run_on_screen(WINDOW + what + AFTER, tmp_path)
-    assert done.stdout == f"{said}done\n", done.stderr
+@pytest.mark.parametrize(("action", "message"), [("", ""), (KILL, "--flag: the window's process has died\n")])
+def test_window_beside_tensorflow(action: str, message: str, tmp_path: Path) -> None:
+    done = run_on_display(WINDOW + action + AFTER, tmp_path)
+    assert done.stdout == f"{message}done\n", done.stderr
 
 
-def test_without_a_display_the_flag_is_named() -> None:
+def test_error_without_a_display_names_the_flag() -> None:
     program = """
 from display.window import open_window
 from pipeline.errors import UserError
@@ -67,7 +67,7 @@ except UserError as error:
 
 
 @pytest.mark.parametrize(
-    ("script", "arguments", "said"),
+    ("script", "arguments", "message"),
     [
         ("01_generate_data.py", "car_racing --total_episodes 1 --time_steps 20 --render 1", "batches 0..0 in data/"),
         (
@@ -77,11 +77,11 @@ except UserError as error:
         ),
     ],
 )
-def test_scripts_that_a_person_watches(script: str, arguments: str, said: str, copy_of: Callable[..., Path]) -> None:
+def test_scripts_that_open_a_window(script: str, arguments: str, message: str, copy_of: Callable[..., Path]) -> None:
     folder = copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json", "controller")
     if not shutil.which("xvfb-run"):
         pytest.skip("xvfb-run is not installed: apt install xvfb xauth libgl1-mesa-dri")
-    on_screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24", *command(script, arguments)]
-    done = subprocess.run(on_screen, cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT)
+    on_display = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24", *command(script, arguments)]
+    done = subprocess.run(on_display, cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
-    assert said in done.stdout
+    assert message in done.stdout
