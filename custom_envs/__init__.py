@@ -1,4 +1,4 @@
-"""Real environments. Importing this package registers them with Gymnasium and loads nothing else."""
+"""Real environments, registered with Gymnasium when this package is imported; their modules load when made."""
 
 import sys
 from typing import NoReturn
@@ -14,17 +14,17 @@ DREAM_ID = "WorldModels/CarRacingDream-v0"
 
 
 def moved_dream(**kwargs: object) -> NoReturn:
-    """Answer the id under which the dream was registered before it moved into simulation/."""
+    """Raise an error that names the dream's new id, for code that uses the one from before it moved to simulation/."""
     raise error.UnregisteredEnv(f"custom_envs:{DREAM_ID} has moved: gym.make('simulation:{DREAM_ID}')")
 
 
 for gymnasium_id, entry_point in ENTRY_POINTS.items():
-    # No max_episode_steps: the caller decides how long an episode may last, and records it with the data.
+    # No max_episode_steps: the caller sets the step limit and records it with the data.
     register(gymnasium_id, entry_point)
 if DREAM_ID not in registry:
     register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)
 
-if "gym" in sys.modules:  # Gymnasium's predecessor is in use: register the environments there as well
+if "gym" in sys.modules:  # gym 0.26 is in use: register the environments with it as well
     from custom_envs import legacy_gym
 
     for gymnasium_id in ENTRY_POINTS:

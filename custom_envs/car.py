@@ -1,8 +1,8 @@
-"""The car's own physics: pedals, wheels, tyres and the road's grip on them.
+"""Physics of the car: engine, brakes, steering, and the friction between tires and ground.
 
-The same numbers as Gymnasium's `Car.steer`, `gas`, `brake` and `step`, to the last bit (tests compare them), in plain
-Python arithmetic: NumPy is slow on single numbers, and a call into Box2D costs more than the formula around it. What
-only a picture shows, skid marks, is left out; fuel is not counted.
+The results equal those of Gymnasium's `Car.steer`, `gas`, `brake` and `step` bit for bit (tests/test_car.py). Plain
+Python arithmetic is faster here: NumPy is slow on scalars, and a call into Box2D costs more than the formula around it.
+Skid marks, which only `render` shows, and fuel consumption are left out.
 """
 
 from math import copysign, sqrt
@@ -12,18 +12,18 @@ from gymnasium.envs.box2d.car_dynamics import ENGINE_POWER, FRICTION_LIMIT, SIZE
 
 AHEAD = Box2D.b2Vec2(0, 1)
 GRASS_LIMIT = FRICTION_LIMIT * 0.6
-STIFFNESS = 205000 * SIZE * SIZE  # force a unit of slip; so large that a slip is gone in few steps
+STIFFNESS = 205000 * SIZE * SIZE  # force per unit of slip speed; removes most slip within a few steps
 BRAKE_FORCE = 15  # radians per second
 STEERING_SPEED = 3.0  # radians per second at most
 
 
 def drive(car: Car, steer: float, gas: float, brake: float, dt: float) -> None:
-    """Work the controls and give every wheel the force of the next `dt` seconds; Box2D then moves the bodies.
+    """Apply the controls and each wheel's force for the next `dt` seconds; Box2D then moves the bodies.
 
     Args:
-        steer: where the front wheels are to point, -1 (right) .. 1 (left).
-        gas: 0 .. 1; the engine takes up at most 0.1 of it a step, and lets go at once.
-        brake: 0 .. 1; from 0.9 on the wheels stand.
+        steer: target angle of the front wheels, -1 (right) .. 1 (left).
+        gas: 0 .. 1; the engine's gas rises by at most 0.1 a step and falls at once.
+        brake: 0 .. 1; from 0.9 on the wheels lock.
     """
     front_left, front_right, *rear = car.wheels
     front_left.steer = front_right.steer = steer
@@ -35,13 +35,13 @@ def drive(car: Car, steer: float, gas: float, brake: float, dt: float) -> None:
 
 
 def roll(wheel: Box2D.b2Body, dt: float) -> None:
-    """Turn one wheel towards where it is steered, spin it by engine and brake, and push the car by its slip."""
+    """Steer one wheel, update its angular velocity from engine and brake, and apply the friction force of its slip."""
     joint = wheel.joint
-    missing = wheel.steer - joint.angle
-    joint.motorSpeed = copysign(min(50.0 * abs(missing), STEERING_SPEED), missing)
+    difference = wheel.steer - joint.angle
+    joint.motorSpeed = copysign(min(50.0 * abs(difference), STEERING_SPEED), difference)
 
     omega = wheel.omega
-    # Power is work a second: W = inertia omega domega/dt. The 5 keeps a standing wheel from dividing by zero.
+    # Power = inertia * omega * domega/dt. The 5 avoids a division by zero while the wheel stands still.
     omega += dt * ENGINE_POWER * wheel.gas / WHEEL_MOMENT_OF_INERTIA / (abs(omega) + 5.0)
     if wheel.brake >= 0.9:
         omega = 0.0

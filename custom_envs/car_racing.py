@@ -1,14 +1,14 @@
-"""CarRacing-v0 on today's Gymnasium: its rules and its pixels, drawn fast and without a display.
+"""CarRacing-v0 on current Gymnasium: the rules and pixels of v0, rasterized without a display.
 
-Track, bodies and contacts are Gymnasium's own (CarRacing-v3), and so are the numbers of its car (see car.py). What
-differs is what v0 did differently:
+Track, bodies and contacts are inherited from Gymnasium's CarRacing-v3, and the car's physics equal its own (car.py).
+The differences are those between v0 and v3:
 
 * a lap ends when *every* tile has been visited, not 95 % of them;
-* the camera turns with the car's velocity, not with its nose;
-* frames are 64 x 64 and follow OpenGL's pixel rules (see raster.py), all but the score, illegible at that size.
+* the camera is aligned with the car's velocity, not with its heading;
+* frames are 64 x 64 and follow OpenGL's pixel rules (raster.py), without the score, which is illegible at that size.
 
-Rewards: -0.1 a frame, +1000 / N for each of the N tiles when it is first touched, -100 for leaving the playfield, which
-ends the episode.
+Rewards: -0.1 a frame, +1000 / N for the first visit of each of the N tiles, -100 for leaving the playfield, which ends
+the episode.
 """
 
 import math
@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from custom_envs.car import drive
 from custom_envs.raster import MAX_ZOOM, Raster
 
-DT = 1 / gym_car_racing.FPS  # seconds a frame
-PLAYFIELD = gym_car_racing.PLAYFIELD  # world units from its middle to its edge
+DT = 1 / gym_car_racing.FPS  # seconds per frame
+PLAYFIELD = gym_car_racing.PLAYFIELD  # world units from its center to its edge
 VELOCITY_ITERATIONS, POSITION_ITERATIONS = 6 * 30, 2 * 30  # of Box2D's solver
 
 Frame = NDArray[np.uint8]
@@ -34,12 +34,12 @@ Frame = NDArray[np.uint8]
 class CarRacing(gym_car_racing.CarRacing):
     """CarRacing-v0 with (size, size, 3) uint8 frames.
 
-    Actions are three finite numbers: steering -1 (left) .. 1, gas 0 .. 1, brake 0 .. 1. Numbers outside are clipped.
-    (v0 clipped the gas alone; a joint's limits stopped the steering, and a brake under 0 was none.)
+    Actions are float (3,): steering -1 (left) .. 1, gas 0 .. 1, brake 0 .. 1; values outside are clipped. (v0 clips
+    only the gas, with the same effect: the wheel joints limit the steering, and a negative brake does not brake.)
 
     Args:
-        render_mode: None, or "rgb_array": `render()` then returns Gymnasium's 600 x 400 picture.
-        size: side of the observations in pixels.
+        render_mode: None, or "rgb_array": `render()` then returns Gymnasium's image, uint8 (400, 600, 3).
+        size: side of the observations, pixels.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
@@ -47,17 +47,16 @@ class CarRacing(gym_car_racing.CarRacing):
     def __init__(self, render_mode: str | None = None, size: int = 64) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode {render_mode!r} is none of {self.metadata['render_modes']}")
-        # The inherited rule ends a lap when more than this share of the tiles has been visited: with 1.0 it never does.
+        # The inherited rule ends a lap at a share of visited tiles above this one; 1.0 disables it, `step` ends laps.
         super().__init__(render_mode=render_mode, lap_complete_percent=1.0)
         EzPickle.__init__(self, render_mode=render_mode, size=size)
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self._raster = Raster(size)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Frame, dict[str, Any]]:
-        """A new track; the same seed gives the same episode, whatever was played before.
+        """Generate a new track; the episode is a function of the seed and the actions, not of earlier episodes.
 
-        The order in which Box2D meets contacts depends on what its world has been through. An episode has a world of
-        its own, so that nothing can come to depend on that order.
+        Each episode has a Box2D world of its own: the order in which a world reports contacts depends on its history.
         """
         self._destroy()
         self.road = None
@@ -65,11 +64,15 @@ class CarRacing(gym_car_racing.CarRacing):
         return super().reset(seed=seed, options=options)
 
     def step(self, action: NDArray[np.floating] | None) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        """One frame, 1/50 s. Gymnasium's reset calls it with None: the first frame, of which no action is due."""
+        """Advance one frame, 1/50 s. Gymnasium's reset calls it with None for the first frame.
+
+        Raises:
+            ValueError: the action is not 3 finite numbers.
+        """
         steer, gas, brake = (0.0, 0.0, 0.0) if action is None else self._checked(action)
         if self.render_mode is None:
             drive(self.car, -steer, gas, brake, DT)
-        else:  # the same bit for bit, slower, and it leaves skid marks
+        else:  # bit for bit the same motion, slower, with skid marks (tests/test_car.py)
             self.car.steer(-steer)
             self.car.gas(gas)
             self.car.brake(brake)
@@ -79,7 +82,7 @@ class CarRacing(gym_car_racing.CarRacing):
         self.state = self._render("state_pixels")
         if action is None:
             return self.state, 0.0, False, False, {}
-        self.reward -= 0.1  # tiles have added theirs when they were touched
+        self.reward -= 0.1  # the contact listener has added the rewards of visited tiles
         reward, self.prev_reward = self.reward - self.prev_reward, self.reward
         x, y = self.car.hull.position
         if abs(x) > PLAYFIELD or abs(y) > PLAYFIELD:
@@ -88,7 +91,7 @@ class CarRacing(gym_car_racing.CarRacing):
         return self.state, reward, lap_finished, False, {"lap_finished": True} if lap_finished else {}
 
     def _checked(self, action: NDArray[np.floating]) -> list[float]:
-        """The action's three numbers within their bounds. In the original a NaN earns a perfect score."""
+        """The action clipped to its bounds; raises ValueError, because in v0 a NaN action earns a perfect score."""
         action = np.asarray(action, np.float64)
         if action.shape != (3,):
             raise ValueError(f"an action is 3 numbers (steering, gas, brake), not an array of shape {action.shape}")
@@ -100,26 +103,28 @@ class CarRacing(gym_car_racing.CarRacing):
         return action.clip((-1, 0, 0), 1).tolist()
 
     def _create_track(self) -> bool:
-        """Gymnasium's track, painted. A failed attempt returns False and is tried again by reset."""
+        """Generate Gymnasium's track and paint it; returns False after a failed attempt, which reset repeats."""
         if not super()._create_track():
             return False
-        polygons, colours = zip(*self.road_poly, strict=True)
-        rows = self._raster.paint_track(np.array(polygons), np.array(colours))
+        polygons, colors = zip(*self.road_poly, strict=True)
+        rows = self._raster.paint_track(np.array(polygons), np.array(colors))
         self.road_poly = list(zip(polygons, rows, strict=True))
-        # A tile's colour *is* its row of the palette: the inherited contact listener recolours tiles in place.
+        # Make each tile's color a view of its palette row. The inherited contact listener recolors a visited tile by
+        # writing to `tile.color` in place, which so changes the frame; the tile is found by the identity of the color
+        # array that road_poly and the tile share. Guarded by tests/test_car_racing.py::test_visited_tile_is_recolored.
         tile_of = {id(tile.color): tile for tile in self.road}
-        for colour, row in zip(colours, rows, strict=True):
-            if id(colour) in tile_of:
-                tile_of[id(colour)].color = row
+        for color, row in zip(colors, rows, strict=True):
+            if id(color) in tile_of:
+                tile_of[id(color)].color = row
         return True
 
     def _render(self, mode: str) -> Frame:
-        """Our frame for the observation; for `render()` the inherited off-screen picture."""
+        """The rasterized observation; for `render()` the inherited off-screen image."""
         if mode != "state_pixels":
             return super()._render(mode)
         vx, vy = self.car.hull.linearVelocity
         speed = math.hypot(vx, vy)
         angle = math.atan2(vx, vy) if speed > 0.5 else -self.car.hull.angle
-        # The picture grows during the first second.
+        # v0 zooms in during the first second.
         zoom = 0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1)
         return self._raster.frame(self.car, speed, angle, zoom)

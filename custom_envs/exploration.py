@@ -1,23 +1,23 @@
-"""Exploration policies: how stage 01 acts without a controller."""
+"""Exploration policies, by which stage 01 acts without a controller."""
 
 import numpy as np
 
-PUSH_STEPS = 20
+FULL_GAS_STEPS = 20
 
 
 def explore_car_racing(t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int) -> np.ndarray:
-    """The tutorial's pseudo-random driver: a push, then one pedal or the wheel at a time, held for a while.
+    """The tutorial's random policy: full gas at the start, then one random control at a time, held for some frames.
 
-    The push matters: without it the car barely leaves its first tile and every episode shows the same bend.
+    Without full gas at the start the car barely leaves its first tile, and every episode shows the same curve.
 
     Args:
         t: step of the episode, from 0.
-        action: float32 (3,), what was done at t-1.
-        rng: the episode's own generator.
+        action: float32 (3,), the action at t-1.
+        rng: the episode's random generator.
         refresh_rate: frames for which an action is held.
-    Returns: float32 (3,), what to do at t.
+    Returns: float32 (3,), the action at t.
     """
-    if t < PUSH_STEPS:
+    if t < FULL_GAS_STEPS:
         return np.array([-0.1, 1, 0], np.float32)
     if t % refresh_rate:
         return action

@@ -1,10 +1,10 @@
-"""Our environments for gym 0.26, which Gymnasium has taken the place of: the same ids, the same frames.
+"""Adapter that registers our environments with gym 0.26, Gymnasium's predecessor, under the same ids.
 
     import gym
     env = gym.make("custom_envs:WorldModels/CarRacing-v0")
 
-gym 0.26 has Gymnasium's reset and step already; what it wants of its own are the base class and the spaces. Its checker
-breaks on NumPy 2, so the environments are registered without it.
+gym 0.26 already has Gymnasium's reset and step, but requires its own base class and spaces. Its environment checker
+fails on NumPy 2, so the environments are registered without it.
 """
 
 from typing import Any, ClassVar
@@ -15,15 +15,18 @@ from gymnasium.envs.box2d.car_racing import FPS
 
 
 class LegacyEnv(gym.Env):
-    """An environment of ours as one of gym's.
+    """A Gymnasium environment as a gym.Env.
 
     Args:
-        gymnasium_id: what it is called in Gymnasium, where it is registered.
+        gymnasium_id: the id under which it is registered with Gymnasium.
         render_mode: None or "rgb_array".
-        kwargs: what else the environment takes, such as `size`.
+        kwargs: the environment's other arguments, such as `size`.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": FPS}  # gym asks the class
+    metadata: ClassVar[dict[str, Any]] = {
+        "render_modes": ["rgb_array"],
+        "render_fps": FPS,
+    }  # gym reads it from the class
 
     def __init__(self, gymnasium_id: str, render_mode: str | None = None, **kwargs: Any) -> None:
         made = gymnasium.make(gymnasium_id, render_mode=render_mode, disable_env_checker=True, **kwargs)
@@ -47,5 +50,5 @@ class LegacyEnv(gym.Env):
 
 
 def register(gymnasium_id: str) -> None:
-    """Make an environment known to gym by the id that it has in Gymnasium."""
+    """Register an environment with gym under its Gymnasium id."""
     gym.register(gymnasium_id, LegacyEnv, kwargs={"gymnasium_id": gymnasium_id}, disable_env_checker=True)

@@ -1,7 +1,7 @@
-"""The original CarRacing-v0 (gym 0.17.2, drawn by OpenGL), for whoever wants to see a driver prove itself there.
+"""The original CarRacing-v0 (gym 0.17.2, OpenGL) as a Gymnasium environment, for scoring agents on it.
 
-It installs on nothing current, so it lives in a Python of its own (tests/original/install.sh makes one), and there in a
-process that runs original_server.py. ORIGINAL_GYM_PYTHON names that Python; it wants a display.
+gym 0.17.2 does not install beside current packages, so it runs in a process of its own (original_server.py), on the
+Python that ORIGINAL_GYM_PYTHON names (tests/original/install.sh installs one). It needs a display.
 """
 
 import os
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 SERVER = Path(__file__).with_name("original_server.py")
 SIZE = 64
-ANSWER = struct.Struct(f"<d?{SIZE * SIZE * 3}s")  # reward, done, frame
+RESPONSE = struct.Struct(f"<d?{SIZE * SIZE * 3}s")  # reward, done, frame
 REMEDY = (
     "run `sh tests/original/install.sh original-gym`, set ORIGINAL_GYM_PYTHON=original-gym/bin/python,"
     " and without a display put `xvfb-run -a` before the command"
@@ -26,10 +26,10 @@ REMEDY = (
 
 
 class OriginalCarRacing(gym.Env):
-    """CarRacing-v0 as it was, with Gymnasium's interface. A seed gives the track that it gives in ours.
+    """CarRacing-v0 with Gymnasium's interface; a seed gives the same track as in car_racing.CarRacing.
 
     Raises:
-        gymnasium.error.DependencyNotInstalled: it cannot be started.
+        gymnasium.error.DependencyNotInstalled: gym 0.17.2 cannot be started; the message names the remedy.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 50}
@@ -43,37 +43,37 @@ class OriginalCarRacing(gym.Env):
             self._server = subprocess.Popen([python, SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as error:
             raise gym.error.DependencyNotInstalled(f"{python}: {error.strerror}: {REMEDY}") from None
-        self.reset(seed=0)  # whether it can draw shows when it draws
+        self.reset(seed=0)  # a missing display shows only when it renders
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.uint8], dict]:
-        """A new track."""
+        """Generate a new track."""
         super().reset(seed=seed)
         if seed is None:
             seed = int(self.np_random.integers(2**63))
-        self._ask(struct.pack("<cq", b"R", seed))
+        self._request(struct.pack("<cq", b"R", seed))
         return self._frame, {}
 
     def step(self, action: NDArray[np.floating]) -> tuple[NDArray[np.uint8], float, bool, bool, dict]:
-        """One frame, 1/50 s."""
-        reward, done = self._ask(struct.pack("<c3d", b"A", *np.asarray(action, np.float64)))
+        """Advance one frame, 1/50 s."""
+        reward, done = self._request(struct.pack("<c3d", b"A", *np.asarray(action, np.float64)))
         return self._frame, reward, done, False, {}
 
     def render(self) -> NDArray[np.uint8]:
-        """The last frame."""
+        """The last frame, uint8 (64, 64, 3)."""
         return self._frame
 
     def close(self) -> None:
-        """End the process; a second call does nothing."""
+        """End the server process; a second call does nothing."""
         self._server.stdin.close()
         self._server.wait()
 
-    def _ask(self, question: bytes) -> tuple[float, bool]:
-        with suppress(BrokenPipeError):  # it has ended, and reading says so
-            self._server.stdin.write(question)
+    def _request(self, message: bytes) -> tuple[float, bool]:
+        with suppress(BrokenPipeError):  # the server has ended: the read below finds out
+            self._server.stdin.write(message)
             self._server.stdin.flush()
-        answer = self._server.stdout.read(ANSWER.size)
-        if len(answer) < ANSWER.size:
-            raise gym.error.DependencyNotInstalled(f"the original gym has ended: {REMEDY}")
-        reward, done, frame = ANSWER.unpack(answer)
+        response = self._server.stdout.read(RESPONSE.size)
+        if len(response) < RESPONSE.size:
+            raise gym.error.DependencyNotInstalled(f"the process of gym 0.17.2 has ended: {REMEDY}")
+        reward, done, frame = RESPONSE.unpack(response)
         self._frame = np.frombuffer(frame, np.uint8).reshape(SIZE, SIZE, 3)
         return reward, done

@@ -1,4 +1,4 @@
-"""The car's physics beside Gymnasium's, which is the same formula written another way: equal to the last bit."""
+"""Tests that the car's physics equal Gymnasium's bit for bit."""
 
 import gymnasium as gym
 import numpy as np
@@ -9,21 +9,21 @@ from custom_envs.car import drive
 from custom_envs.car_racing import DT, CarRacing
 
 
-def a_car(seed: int) -> GymnasiumCarRacing:
+def make_env(seed: int) -> GymnasiumCarRacing:
     env = gym.make("CarRacing-v3", disable_env_checker=True).unwrapped
     env.reset(seed=seed)
     return env
 
 
 def state(env: GymnasiumCarRacing) -> list:
-    """All that the car's motion depends on."""
+    """The state of the car's bodies and wheels."""
     bodies = [env.car.hull, *env.car.wheels]
     moving = [(*body.position, body.angle, *body.linearVelocity, body.angularVelocity) for body in bodies]
     return [moving, [(w.omega, w.phase, w.gas, w.brake, w.joint.motorSpeed) for w in env.car.wheels]]
 
 
 def controls(seed: int) -> list[list[float]]:
-    """Full gas, skids, blocked wheels, half brakes, coasting: (steer, gas, brake) of 700 steps."""
+    """700 steps of (steer, gas, brake): full gas, skids, locked wheels, partial braking, coasting."""
     actions = np.random.default_rng(seed).uniform((-1, 0, -0.3), (1, 1, 0.6), (140, 3)).clip((-1, 0, 0), 1)
     actions[:12] = (0, 1, 0)
     actions[30:34] = (1, 0, 0.95)
@@ -32,8 +32,8 @@ def controls(seed: int) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_the_car_moves_as_gymnasiums_does(seed: int) -> None:
-    ours, theirs = a_car(seed), a_car(seed)
+def test_motion_equals_gymnasiums(seed: int) -> None:
+    ours, theirs = make_env(seed), make_env(seed)
     on_road = skidded = 0
     for steer, gas, brake in controls(seed):
         drive(ours.car, -steer, gas, brake, DT)
@@ -46,18 +46,18 @@ def test_the_car_moves_as_gymnasiums_does(seed: int) -> None:
         assert state(ours) == state(theirs)
         on_road += any(wheel.tiles for wheel in ours.car.wheels)
         skidded += any(wheel.skid_particle for wheel in theirs.car.wheels)
-    assert 0 < on_road < 700  # both kinds of ground were met, and so was the tyres' limit
+    assert 0 < on_road < 700  # the controls cover road, grass and skidding
     assert skidded
 
 
-def test_watching_an_episode_does_not_change_it() -> None:
-    """With a render mode Gymnasium's own car is driven, for its skid marks."""
-    watched, alone = CarRacing(render_mode="rgb_array"), CarRacing()
-    for env in (watched, alone):
+def test_render_mode_does_not_change_an_episode() -> None:
+    """With a render mode Gymnasium's own physics are used, for their skid marks."""
+    rendered, plain = CarRacing(render_mode="rgb_array"), CarRacing()
+    for env in (rendered, plain):
         env.reset(seed=5)
     for action in np.array(controls(5), np.float32)[:300]:
-        one, other = watched.step(action), alone.step(action)
+        one, other = rendered.step(action), plain.step(action)
         np.testing.assert_array_equal(one[0], other[0])
         assert one[1:] == other[1:]
-    assert len(watched.car.particles) > 0
-    assert len(alone.car.particles) == 0
+    assert len(rendered.car.particles) > 0
+    assert len(plain.car.particles) == 0

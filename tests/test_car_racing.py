@@ -1,6 +1,6 @@
-"""CarRacing: the rules against a count of our own, the pixels against a second rasteriser and against kept frames.
+"""Tests of CarRacing: rules against an independent count, pixels against a second rasterizer and golden frames.
 
-The kept frames are written by `PYTHONPATH=. python tests/test_car_racing.py`: look at what has changed before.
+`PYTHONPATH=. python tests/test_car_racing.py` writes the golden frames; inspect the differences before.
 """
 
 import hashlib
@@ -28,28 +28,28 @@ GOLDEN_STEPS = (0, 20, 60, 120, 199)
 COAST = np.zeros(3, np.float32)
 
 
-def tape(steps: int, seed: int) -> np.ndarray:
+def random_actions(steps: int, seed: int) -> np.ndarray:
     """Random actions, each held for eight frames: (steps, 3) float32."""
     actions = np.random.default_rng(seed).uniform((-1, 0, 0), (1, 1, 0.3), (-(-steps // 8), 3))
     return actions.repeat(8, axis=0)[:steps].astype(np.float32)
 
 
 def play(env: CarRacing, seed: int, steps: int = 120) -> str:
-    """Everything that an episode shows and pays, as a hash."""
+    """A hash of an episode's frames, rewards, ends and infos."""
     digest = hashlib.sha256(env.reset(seed=seed)[0])
-    for action in tape(steps, seed):
+    for action in random_actions(steps, seed):
         frame, reward, terminated, _, info = env.step(action)
         digest.update(frame)
         digest.update(repr((float(reward), terminated, info)).encode())
     return digest.hexdigest()
 
 
-def put(env: CarRacing, x: float, y: float, angle: float, velocity: tuple[float, float] = (0, 0)) -> None:
-    """Sets the car down somewhere, its wheels straight."""
+def place_car(env: CarRacing, x: float, y: float, angle: float, velocity: tuple[float, float] = (0, 0)) -> None:
+    """Place the car, its wheels straight."""
     hull = env.car.hull
     hull.position, hull.angle = (x, y), angle
-    for wheel, place in zip(env.car.wheels, WHEELPOS, strict=True):
-        wheel.position, wheel.angle = hull.GetWorldPoint(np.multiply(place, SIZE).tolist()), angle
+    for wheel, offset in zip(env.car.wheels, WHEELPOS, strict=True):
+        wheel.position, wheel.angle = hull.GetWorldPoint(np.multiply(offset, SIZE).tolist()), angle
     for body in (hull, *env.car.wheels):
         body.linearVelocity, body.angularVelocity = velocity, 0
 
@@ -61,10 +61,10 @@ def env() -> CarRacing:
     return env
 
 
-# --- an environment as Gymnasium wants it --------------------------------------------------------------------------
+# --- Gymnasium's interface -------------------------------------------------------------------------------------------
 
 
-def test_gymnasium_accepts_it() -> None:
+def test_environment_passes_gymnasiums_checker() -> None:
     made = gym.make("custom_envs:WorldModels/CarRacing-v0")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -75,11 +75,11 @@ def test_gymnasium_accepts_it() -> None:
 
 
 def test_same_seed_same_episode() -> None:
-    env, unseen = CarRacing(), CarRacing()
+    env, new = CarRacing(), CarRacing()
     first = play(env, 3)
     play(env, 4, steps=200)
     env.reset()
-    assert play(env, 3) == first == play(unseen, 3)
+    assert play(env, 3) == first == play(new, 3)
 
 
 def test_same_seed_same_episode_in_another_process() -> None:
@@ -97,7 +97,7 @@ def test_other_seed_other_track() -> None:
 def test_render_opens_no_window() -> None:
     program = (
         "import pygame; from custom_envs.car_racing import CarRacing; env = CarRacing(render_mode='rgb_array');"
-        "env.reset(seed=3); picture = env.render(); print(picture.shape, picture.dtype, picture.std() > 20,"
+        "env.reset(seed=3); image = env.render(); print(image.shape, image.dtype, image.std() > 20,"
         "pygame.display.get_init(), pygame.display.get_surface())"
     )
     environ = {"PATH": "/usr/bin:/bin", "PYGAME_HIDE_SUPPORT_PROMPT": "1"}  # no DISPLAY
@@ -110,15 +110,15 @@ def test_unknown_render_mode_is_refused() -> None:
         CarRacing(render_mode="human")
 
 
-# --- actions -------------------------------------------------------------------------------------------------------
+# --- actions ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("bad", [[np.nan, 0, 0], [0, np.inf, 0], [0, 0, -np.inf], [0, 0], [0] * 4, [[0, 0, 0]], 0.0])
-def test_a_bad_action_is_refused(env: CarRacing, bad: object) -> None:
+def test_bad_action_is_refused(env: CarRacing, bad: object) -> None:
     before = env.t
     with pytest.raises(ValueError, match=r"an action (must be finite|is 3 numbers)"):
         env.step(np.array(bad, np.float32))
-    assert env.t == before  # and nothing has moved
+    assert env.t == before  # the refused step had no effect
 
 
 def test_actions_are_clipped() -> None:
@@ -132,11 +132,11 @@ def test_actions_are_clipped() -> None:
     assert ends[0] == ends[1]
 
 
-# --- rules ---------------------------------------------------------------------------------------------------------
+# --- rules -----------------------------------------------------------------------------------------------------------
 
 
 def overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether two convex polygons (n, 2), (m, 2) touch: no edge of either separates them by more than Box2D's skins."""
+    """Whether convex polygons (n, 2), (m, 2) touch: no edge of either separates them by more than two Box2D skins."""
     for polygon in (a, b):
         edges = np.roll(polygon, -1, axis=0) - polygon
         for normal in np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]:
@@ -148,24 +148,24 @@ def overlap(a: np.ndarray, b: np.ndarray) -> bool:
 
 def test_reward_counts_tiles_under_the_wheels(env: CarRacing) -> None:
     tiles = [np.array(tile.fixtures[0].shape.vertices) for tile in env.road]
-    visited, paid = set(), 0.0  # what the wheels stand on at the start is paid with the first step
+    visited, total = set(), 0.0  # the first step also pays for the tiles under the wheels at the start
     expected, found = [], []
-    for action in tape(150, 2) * np.float32([0.2, 1, 1]):
-        for wheel in env.car.wheels:  # contacts are those of the positions from which a step sets out
+    for action in random_actions(150, 2) * np.float32([0.2, 1, 1]):
+        for wheel in env.car.wheels:  # a step's contacts are those of the positions before it
             corners = np.array([wheel.transform * v for v in wheel.fixtures[0].shape.vertices])
             near = [i for i, t in enumerate(tiles) if np.abs(t.mean(axis=0) - wheel.position).max() < 10]
             visited |= {i for i in near if overlap(corners, tiles[i])}
         reward = env.step(action)[1]
-        paid += reward
+        total += reward
         expected.append(1000 / len(tiles) * len(visited) - 0.1 * (len(expected) + 1))
-        found.append(paid)
+        found.append(total)
     assert len(visited) > 12
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_lap_ends_with_the_last_tile(env: CarRacing) -> None:
-    """Set down on tile after tile; on the first one when all but six are visited, which would end Gymnasium's lap."""
-    put(env, 0, 0, 0)
+def test_lap_ends_with_the_last_tile(env: CarRacing) -> None:
+    """The car is placed on each tile; on the first one when six are missing, where v3's 95 % rule would end the lap."""
+    place_car(env, 0, 0, 0)
     env.step(COAST)
     for tile in env.road:
         tile.road_visited = False
@@ -173,7 +173,7 @@ def test_a_lap_ends_with_the_last_tile(env: CarRacing) -> None:
     order = [*range(4, len(env.track) - 6), 0, 1, 2, 3, *range(len(env.track) - 6, len(env.track))]
     total, steps, ends = 0.0, 0, []
     for i in order:
-        put(env, *env.track[i][2:], env.track[i][1])
+        place_car(env, *env.track[i][2:], env.track[i][1])
         for _ in range(2):
             if not ends:
                 _, reward, terminated, truncated, info = env.step(COAST)
@@ -188,7 +188,7 @@ def test_a_lap_ends_with_the_last_tile(env: CarRacing) -> None:
 @pytest.mark.parametrize(("x", "y"), [(1, 0), (-1, 0), (0, 1), (0, -1)])
 def test_leaving_the_playfield_ends_the_episode(env: CarRacing, x: int, y: int) -> None:
     env.step(COAST)  # pays for the tiles at the start
-    put(env, x * (PLAYFIELD - 2), y * (PLAYFIELD - 2), 0.0, velocity=(40 * x, 40 * y))
+    place_car(env, x * (PLAYFIELD - 2), y * (PLAYFIELD - 2), 0.0, velocity=(40 * x, 40 * y))
     ends = []
     while not any(ends):
         _, reward, terminated, _, info = env.step(COAST)
@@ -199,14 +199,14 @@ def test_leaving_the_playfield_ends_the_episode(env: CarRacing, x: int, y: int) 
     assert 2 <= len(ends) < 9
 
 
-# --- pixels --------------------------------------------------------------------------------------------------------
+# --- pixels ----------------------------------------------------------------------------------------------------------
 
 
 def disturb(env: CarRacing, rng: np.random.Generator) -> None:
-    """Leaves the car somewhere near the track in any state of motion."""
+    """Place the car near the track in a random state of motion."""
     x, y = env.track[rng.integers(len(env.track))][2:]
     velocity = tuple(rng.normal(0, rng.choice((0.1, 40)), 2))
-    put(env, x + rng.normal(0, 6), y + rng.normal(0, 6), rng.uniform(-9, 9), velocity)
+    place_car(env, x + rng.normal(0, 6), y + rng.normal(0, 6), rng.uniform(-9, 9), velocity)
     env.car.hull.angularVelocity = rng.normal(0, 6)
     for wheel in env.car.wheels:
         wheel.angle += rng.uniform(-0.4, 0.4)
@@ -215,22 +215,22 @@ def disturb(env: CarRacing, rng: np.random.Generator) -> None:
 
 
 def check_pixels(env: CarRacing, frame: np.ndarray) -> float:
-    """Asserts car and bar exact, the ground exact up to the size of a texel; returns the share of equal pixels."""
+    """Assert that car and bar are exact, and the ground to within a texel; returns the share of equal pixels."""
     size = len(frame)
     ground, above = slow_raster.ground(env), slow_raster.car(env) + slow_raster.bar(env)
     expected, bare = slow_raster.paint(ground + above, size), slow_raster.paint(ground, size)
     covered = (slow_raster.paint([*ground, *((p, (1, 2, 3)) for p, _ in above)], size) != bare).any(axis=-1)
     np.testing.assert_array_equal(frame[covered], expected[covered])
     texel = np.hypot(*slow_raster.view(env)[0][0]) / TEXELS_PER_UNIT  # in window pixels
-    around = [(texel * x, texel * y) for x in (-0.75, 0, 0.75) for y in (-0.75, 0, 0.75)]
-    allowed = np.stack([slow_raster.paint(ground, size, shift) for shift in around])
+    shifts = [(texel * x, texel * y) for x in (-0.75, 0, 0.75) for y in (-0.75, 0, 0.75)]
+    allowed = np.stack([slow_raster.paint(ground, size, shift) for shift in shifts])
     explained = (allowed == frame).all(axis=-1).any(axis=0) | covered
     assert explained.all(), np.argwhere(~explained)
     return (frame == expected).all(axis=-1).mean()
 
 
 @pytest.mark.parametrize("size", [64, 96])
-def test_pixels_have_the_colour_of_what_covers_their_centre(size: int) -> None:
+def test_pixels_have_the_color_that_covers_their_center(size: int) -> None:
     env, rng, shares = CarRacing(size=size), np.random.default_rng(size), []
     for seed in range(6):
         env.reset(seed=seed)
@@ -240,49 +240,49 @@ def test_pixels_have_the_colour_of_what_covers_their_centre(size: int) -> None:
     assert np.mean(shares) >= 0.99
 
 
-def test_pixels_of_a_drive(env: CarRacing) -> None:
-    """As above for frames that step returns: they show the state after the step."""
-    for t, action in enumerate(tape(121, 5)):
+def test_pixels_of_an_episode(env: CarRacing) -> None:
+    """The same for frames returned by step, which show the state after the step."""
+    for t, action in enumerate(random_actions(121, 5)):
         frame = env.step(action)[0]
         if t % 40 == 0:
             assert check_pixels(env, frame) >= 0.99
 
 
-def pixel(env: CarRacing, place: tuple[float, float], size: int = 64) -> tuple[int, int]:
-    """(row, column) of the pixel that shows a place of the world."""
+def pixel(env: CarRacing, point: tuple[float, float], size: int = 64) -> tuple[int, int]:
+    """(row, column) of the pixel that shows a point of the world."""
     turn, offset = slow_raster.view(env)
-    x, y = turn @ place + offset
+    x, y = turn @ point + offset
     return int(size - y * size / 800), int(x * size / 1000)
 
 
-def test_a_tile_is_repainted_when_it_is_touched(env: CarRacing) -> None:
+def test_visited_tile_is_recolored(env: CarRacing) -> None:
     for _ in range(60):
         env.step(np.array([0, 0.3, 0], np.float32))
     frame, _, _, _, _ = env.step(COAST)
     seen = set()
     for i, tile in enumerate(env.road[:25]):
-        centre = np.mean(tile.fixtures[0].shape.vertices, axis=0)
-        ahead = env.car.hull.GetLocalPoint(centre)[1]
-        if not -3 < ahead < 6 and 0 <= (row := pixel(env, centre)[0]) < 56:
+        center = np.mean(tile.fixtures[0].shape.vertices, axis=0)
+        ahead = env.car.hull.GetLocalPoint(center)[1]
+        if not -3 < ahead < 6 and 0 <= (row := pixel(env, center)[0]) < 56:
             grey = 102 if ahead < 0 else round(102 + 2.55 * (i % 3))
-            assert frame[row, pixel(env, centre)[1]].tolist() == [grey] * 3
+            assert frame[row, pixel(env, center)[1]].tolist() == [grey] * 3
             seen.add((ahead < 0, grey))
     assert {(True, 102), (False, 105), (False, 107)} <= seen
 
 
-def test_the_camera_follows_the_velocity(env: CarRacing) -> None:
+def test_camera_follows_the_velocity(env: CarRacing) -> None:
     for _ in range(60):
         env.step(COAST)
     x, y, angle = *env.car.hull.position, env.car.hull.angle
     shapes = {}
     for name, velocity in {"at rest": (0, 0), "sideways": env.car.hull.GetWorldVector((30, 0)).tuple}.items():
-        put(env, x, y, angle, velocity)
+        place_car(env, x, y, angle, velocity)
         red = np.argwhere((env.step(COAST)[0] == (204, 0, 0)).all(axis=-1))
         shapes[name] = tuple(np.ptp(red, axis=0) + 1)  # rows, columns
-    assert shapes == {"at rest": (4, 2), "sideways": (4, 5)}  # its wheels hide some of the red
+    assert shapes == {"at rest": (4, 2), "sideways": (4, 5)}  # the wheels cover some of the red hull
 
 
-def test_the_picture_grows_during_the_first_second(env: CarRacing) -> None:
+def test_camera_zooms_in_during_the_first_second(env: CarRacing) -> None:
     widths = []
     for _ in range(75):
         frame = env.step(COAST)[0]
@@ -294,7 +294,7 @@ def test_the_picture_grows_during_the_first_second(env: CarRacing) -> None:
 
 
 @pytest.mark.parametrize(
-    ("setting", "columns", "colour"),
+    ("setting", "columns", "color"),
     [
         (lambda car: setattr(car.hull, "linearVelocity", (0, 100)), (8, 10), (255, 255, 255)),
         (lambda car: setattr(car.wheels[0], "omega", 200.0), (11, 13), (0, 0, 255)),
@@ -303,33 +303,33 @@ def test_the_picture_grows_during_the_first_second(env: CarRacing) -> None:
         (lambda car: setattr(car.hull, "angularVelocity", -5.0), (48, 54), (255, 0, 0)),
     ],
 )
-def test_indicators(env: CarRacing, setting: Callable, columns: tuple[int, int], colour: tuple[int, int, int]) -> None:
-    put(env, *env.car.hull.position, env.car.hull.angle)
+def test_indicators(env: CarRacing, setting: Callable, columns: tuple[int, int], color: tuple[int, int, int]) -> None:
+    place_car(env, *env.car.hull.position, env.car.hull.angle)
     for wheel in env.car.wheels:
         wheel.omega = 0.0
     bars = [env._render("state_pixels")[56:]]
     setting(env.car)
     bars.append(env._render("state_pixels")[56:])
     assert not bars[0].any()
-    shown = np.flatnonzero((bars[1] == colour).all(axis=-1).any(axis=0))
-    assert (shown[0], shown[-1] + 1) == columns
+    lit = np.flatnonzero((bars[1] == color).all(axis=-1).any(axis=0))
+    assert (lit[0], lit[-1] + 1) == columns
 
 
 def golden_frames() -> dict[str, np.ndarray]:
-    """Frames of one drive, (5, size, size, 3) uint8 for both sizes."""
-    kept = {}
+    """Frames of one episode, (5, size, size, 3) uint8, for both sizes."""
+    golden = {}
     for size in (64, 96):
         env = CarRacing(size=size)
-        frames = [env.reset(seed=7)[0], *(env.step(action)[0] for action in tape(200, 7))]
-        kept[f"size_{size}"] = np.stack([frames[t] for t in GOLDEN_STEPS])
-    return kept
+        frames = [env.reset(seed=7)[0], *(env.step(action)[0] for action in random_actions(200, 7))]
+        golden[f"size_{size}"] = np.stack([frames[t] for t in GOLDEN_STEPS])
+    return golden
 
 
-def test_frames_are_those_that_were_kept() -> None:
+def test_frames_equal_the_golden_frames() -> None:
     with np.load(GOLDEN, allow_pickle=False) as golden:
         for name, frames in golden_frames().items():
             differing = (frames != golden[name]).any(axis=-1).sum(axis=(1, 2))
-            # Other processors round otherwise: a texel on the border may go to its other side.
+            # Rounding differs between processors, so a texel on a polygon's border may belong to either side.
             assert differing.max() <= 4, differing
 
 

@@ -1,7 +1,7 @@
-"""An environment whose episodes end by themselves: a dot to be steered to the middle of the picture.
+"""An environment whose episodes terminate: a dot that is steered to the center of the frame.
 
-Steering moves the dot, gas and brake do nothing. A step pays 1 when the dot comes nearer to the middle, -0.1 otherwise;
-an episode ends after 20 to 30 steps, as its seed decides.
+Steering moves the dot; gas and brake have no effect. The reward is 1 when the dot moves towards the center, else -0.1.
+An episode terminates after 20 to 30 steps, depending on its seed.
 """
 
 import gymnasium as gym
@@ -19,15 +19,15 @@ class Dot(gym.Env):
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[np.ndarray, dict]:
         super().reset(seed=seed)
-        self.x, self.left = self.np_random.uniform(4, 60), self.np_random.integers(20, 31)
+        self.x, self.remaining = self.np_random.uniform(4, 60), self.np_random.integers(20, 31)
         return self.render(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
         before = abs(self.x - 32)
         self.x = float(np.clip(self.x + 3 * action[0], 4, 60))
-        self.left -= 1
+        self.remaining -= 1
         reward = 1.0 if abs(self.x - 32) < before else -0.1
-        return self.render(), reward, self.left == 0, False, {}
+        return self.render(), reward, self.remaining == 0, False, {}
 
     def render(self) -> np.ndarray:
         frame = np.zeros((64, 64, 3), np.uint8)

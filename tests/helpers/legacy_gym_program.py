@@ -1,4 +1,4 @@
-"""Plays a few steps in gym 0.26 and in Gymnasium, and prints whether all is the same: see test_legacy_gym.py."""
+"""Program of test_legacy_gym.py: steps gym 0.26 and Gymnasium and prints whether the results are equal."""
 
 import json
 import sys
@@ -21,21 +21,21 @@ def play(env: gym.Env | gymnasium.Env) -> list:
 
 def main() -> None:
     one, other = gym.make(ID, render_mode="rgb_array"), gymnasium.make(ID, render_mode="rgb_array")
-    told = {
+    found = {
         "gym": gym.__version__,
-        "is one of gym's": isinstance(one, gym.Env) and isinstance(one.action_space, gym.spaces.Box),
+        "is a gym.Env": isinstance(one, gym.Env) and isinstance(one.action_space, gym.spaces.Box),
         "samples": one.action_space.contains(one.action_space.sample()),
         "spaces": [str(one.observation_space), str(one.action_space)],
         "checker": "Checker" in str(one),
     }
     one_steps, other_steps = play(one), play(other)
-    told["same"] = all(
+    found["same"] = all(
         np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
         for ours, theirs in zip(one_steps, other_steps, strict=True)
         for a, b in zip(ours, theirs, strict=True)
     )
-    told["moves"] = not np.array_equal(one_steps[0][0], one_steps[40][0])
-    print(json.dumps(told))
+    found["moves"] = not np.array_equal(one_steps[0][0], one_steps[40][0])
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Replays action tapes in the original CarRacing-v0; wants ORIGINAL_GYM_PYTHON and a display.
+"""Replay of action sequences in the original CarRacing-v0; needs ORIGINAL_GYM_PYTHON and a display.
 
     xvfb-run -a -s "-screen 0 1400x900x24" python tests/original/replay.py SCENES.npz OUT.npz
 
-SCENES.npz holds {name}_seed and {name}_tape, (steps, 3) float32, for every scene. OUT.npz then holds {name}_frames,
-(steps + 1, 64, 64, 3) uint8, and {name}_rewards, (steps,).
+SCENES.npz holds {name}_seed and {name}_tape (the actions, float32 (steps, 3)) of every scene. Writes {name}_frames,
+uint8 (steps + 1, 64, 64, 3), and {name}_rewards, float64 (steps,), to OUT.npz.
 """
 
 import sys

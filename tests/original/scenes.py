@@ -1,6 +1,6 @@
-"""The scenes on which our frames are held against the original's, and the golden file with a few of its frames.
+"""Scenes on which our frames are compared with v0's, and the golden file with some of v0's frames.
 
-ORIGINAL_GYM_PYTHON=original-gym/bin/python python tests/original/scenes.py     # writes tests/golden/original.npz
+ORIGINAL_GYM_PYTHON=original-gym/bin/python python tests/original/scenes.py    # writes tests/golden/original.npz
 """
 
 import math
@@ -17,17 +17,17 @@ KEPT = {"straight": (0, 12, 70), "corner": (60, 110, 150, 199), "grass": (90, 15
 
 
 def replay_original(scenes: Path) -> dict[str, np.ndarray]:
-    """What the original makes of every scene of a file: see replay.py."""
+    """Frames and rewards of v0 for every scene of a file: see replay.py."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out.npz"
-        screen = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24"]
-        subprocess.run([*screen, sys.executable, ROOT / "tests" / "original" / "replay.py", scenes, out], check=True)
+        display = ["xvfb-run", "-a", "-s", "-screen 0 1400x900x24"]
+        subprocess.run([*display, sys.executable, ROOT / "tests" / "original" / "replay.py", scenes, out], check=True)
         with np.load(out, allow_pickle=False) as file:
             return dict(file)
 
 
 def pursuit(env, target_speed: float) -> np.ndarray:
-    """An action that follows the road: steer for the point eight tiles ahead, hold a speed (world units a second)."""
+    """An action that follows the road: steer to the point eight tiles ahead, hold a speed (world units per second)."""
     track, hull = np.array(env.track), env.car.hull
     nearest = int(np.hypot(*(track[:, 2:] - hull.position).T).argmin())
     x, y = track[(nearest + 8) % len(track), 2:] - hull.position
@@ -36,8 +36,8 @@ def pursuit(env, target_speed: float) -> np.ndarray:
     return np.array([np.clip(-1.5 * error, -1, 1), float(speed < target_speed), 0.3 * (speed > 1.2 * target_speed)])
 
 
-def make_tapes() -> dict[str, tuple[int, np.ndarray]]:
-    """name -> (seed of the track, tape)."""
+def make_scenes() -> dict[str, tuple[int, np.ndarray]]:
+    """Scene name -> (environment seed, actions (steps, 3) float32)."""
     sys.path.insert(0, str(ROOT))
     from custom_envs.car_racing import CarRacing
 
@@ -57,12 +57,12 @@ def make_tapes() -> dict[str, tuple[int, np.ndarray]]:
 
 def main() -> None:
     scenes = {}
-    for name, (seed, tape) in make_tapes().items():
-        scenes |= {f"{name}_seed": np.array(seed), f"{name}_tape": tape}
+    for name, (seed, actions) in make_scenes().items():
+        scenes |= {f"{name}_seed": np.array(seed), f"{name}_tape": actions}
     with tempfile.TemporaryDirectory() as folder:
-        tapes = Path(folder) / "tapes.npz"
-        np.savez(tapes, **scenes)
-        original = replay_original(tapes)
+        path = Path(folder) / "scenes.npz"
+        np.savez(path, **scenes)
+        original = replay_original(path)
     for name, kept in KEPT.items():
         scenes[f"{name}_kept"] = np.array(kept)
         scenes[f"{name}_frames"] = original[f"{name}_frames"][list(kept)]
