@@ -1,6 +1,6 @@
-"""Damaged files, hundreds of them: each is refused at the door in one line that names it, and nothing is touched.
+"""Tests that damaged files are refused in one line that names the file, without writing or executing anything.
 
-The doors are the functions by which the stages open their files; test_bad_input.py sends people through whole scripts.
+These tests call the functions with which the stages open their files; test_bad_input.py runs whole scripts.
 """
 
 import hashlib
@@ -15,7 +15,6 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import SEARCH
 from helpers.damage import (
     ANY_FILE,
     BOMB_BYTES,
@@ -29,6 +28,7 @@ from helpers.damage import (
     without,
     zip_bomb,
 )
+from helpers.scripts import SEARCH
 
 import controller.arch as controller
 from controller import files as controller_files
@@ -47,12 +47,12 @@ from vae.arch import VAE, VAETrainer
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-# --- the doors -----------------------------------------------------------------------------------------------------
+# --- opening files -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def work(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the finished run, whose files are spoilt one at a time and put back."""
+    """A copy of the finished run, whose files are damaged one at a time and restored."""
     return shutil.copytree(finished, tmp_path_factory.mktemp("damaged") / "work")
 
 
@@ -68,25 +68,25 @@ def agent(one_thread: None) -> Agent:
 
 @pytest.fixture(scope="module")
 def trainers(one_thread: None) -> dict[str, training.Trainer]:
-    made = {"vae": VAETrainer(VAE(), 0), "rnn": RNNTrainer(RNN(), 0)}
-    for trainer in made.values():
+    trainers = {"vae": VAETrainer(VAE(), 0), "rnn": RNNTrainer(RNN(), 0)}
+    for trainer in trainers.values():
         trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
-    return made
+    return trainers
 
 
-DRIVER, STATE, SETTINGS = f"controller/{SEARCH}.best.json", f"controller/{SEARCH}.es.npz", f"log/{SEARCH}.json"
+CONTROLLER, STATE, SETTINGS = f"controller/{SEARCH}.best.json", f"controller/{SEARCH}.es.npz", f"log/{SEARCH}.json"
 HISTORY = {f"log/{SEARCH}.hist.json": ROW, f"log/{SEARCH}.log.json": EVALUATION}
 FILES = [f"data/{name}_0.npy" for names in KINDS.values() for name in names] + ["data/obs_0.json", "data/rnn_0.json"]
 FILES += [f"{network}/{name}" for network in ("vae", "rnn") for name in ("weights.h5", "weights.json", "state.h5")]
-FILES += [DRIVER, STATE, SETTINGS, *HISTORY]
-Enter = Callable[[str], None]
+FILES += [CONTROLLER, STATE, SETTINGS, *HISTORY]
+OpenFile = Callable[[str], None]
 
 
 @pytest.fixture
-def enter(agent: Agent, trainers: dict[str, training.Trainer]) -> Enter:
-    """Opens a file of the finished run as the stage does that reads it."""
+def open_file(agent: Agent, trainers: dict[str, training.Trainer]) -> OpenFile:
+    """Opens a file of the finished run like the stage that reads it."""
 
-    def through_the_door_of(name: str) -> None:
+    def open_named(name: str) -> None:
         path, kind = Path(name), "rnn" if "/rnn_" in name else "obs"
         if path.parent.name == "data":
             batches = open_batches(kind, 0, 1)
@@ -98,25 +98,25 @@ def enter(agent: Agent, trainers: dict[str, training.Trainer]) -> Enter:
             read_rows(path, HISTORY[name])
         elif name == SETTINGS:
             read_settings(path)
-        elif name == DRIVER:
+        elif name == CONTROLLER:
             controller_files.load(path)
         elif name == STATE:
             ControllerSearch.load(path)
         else:
             agent.load()
 
-    return through_the_door_of
+    return open_named
 
 
-def files() -> dict[str, tuple[int, int, int]]:
-    """What would show that a file was written or replaced."""
+def file_stats() -> dict[str, tuple[int, int, int]]:
+    """Inode, modification time and size of every file, which show whether one was written or replaced."""
     found = [path for path in Path(".").rglob("*") if path.is_file()]
     return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns, path.stat().st_size) for path in found}
 
 
 @contextmanager
-def spoilt(damage: Damage, path: Path, *others: Path) -> Iterator[None]:
-    """A file, and others that its damage touches, are spoilt within and whole again after."""
+def damaged(damage: Damage, path: Path, *others: Path) -> Iterator[None]:
+    """Damage a file within the context, then restore it and the other files that the damage changes."""
     originals = {each: each.read_bytes() for each in (path, *others)}
     try:
         damage(path)
@@ -127,86 +127,88 @@ def spoilt(damage: Damage, path: Path, *others: Path) -> Iterator[None]:
             each.write_bytes(content)
 
 
-def refused(enter: Enter, name: str, damage: Damage, *others: str, blames: str = "", says: str = "") -> None:
-    """The damaged file is refused in one line that names the culprit; opening it wrote nothing and ran nothing."""
-    with spoilt(damage, Path(name), *map(Path, others)):
-        before = files()
+def assert_refused(
+    open_file: OpenFile, name: str, damage: Damage, *others: str, names: str = "", message: str = ""
+) -> None:
+    """Opening the damaged file raises one line that names it (or `names`), and neither writes nor executes anything."""
+    with damaged(damage, Path(name), *map(Path, others)):
+        before = file_stats()
         with pytest.raises(UserError) as error:
-            enter(name)
-        assert files() == before
-    assert (blames or name) in str(error.value)
-    assert says in str(error.value)
+            open_file(name)
+        assert file_stats() == before
+    assert (names or name) in str(error.value)
+    assert message in str(error.value)
     assert "\n" not in str(error.value)
     assert not Path("sprung").exists()
 
 
-# --- damage that any file may meet ---------------------------------------------------------------------------------
+# --- damage of any file --------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_is_broken_or_something_else(enter: Enter, name: str) -> None:
-    enter(name)  # whole, it is let in
+def test_a_damaged_or_foreign_file(open_file: OpenFile, name: str) -> None:
+    open_file(name)  # without damage
     for damage in ANY_FILE.values():
-        refused(enter, name, damage)
+        assert_refused(open_file, name, damage)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if not name.endswith((".json", ".npz"))])
-def test_a_flipped_bit(enter: Enter, name: str) -> None:
+def test_a_flipped_bit(open_file: OpenFile, name: str) -> None:
     for damage in FLIPS.values():
-        refused(enter, name, damage)
+        assert_refused(open_file, name, damage)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith((".json", ".npz"))])
-def test_a_flipped_bit_in_a_file_without_a_hash_is_refused_or_of_no_consequence(enter: Enter, name: str) -> None:
-    """A digit may be another digit; what is let in is still a number, a record, a search."""
+def test_a_flipped_bit_in_a_file_without_a_hash_is_refused_or_harmless(open_file: OpenFile, name: str) -> None:
+    """A flip may change a digit into another one, which leaves a valid file."""
     for damage in FLIPS.values():
-        with spoilt(damage, Path(name)):
-            before = files()
+        with damaged(damage, Path(name)):
+            before = file_stats()
             try:
-                enter(name)
+                open_file(name)
             except UserError as error:
                 assert "\n" not in str(error)
-            assert files() == before
+            assert file_stats() == before
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_another_kind(enter: Enter, name: str) -> None:
-    """Every other file of the run, under this one's name."""
+def test_a_file_of_another_kind(open_file: OpenFile, name: str) -> None:
+    """Every other file of the run under this name."""
     for other in FILES:
         if Path(other).name != Path(name).name and Path(other).stat().st_size < 10**6:
-            refused(enter, name, lambda path, other=other: shutil.copy(other, path))
+            assert_refused(open_file, name, lambda path, other=other: shutil.copy(other, path))
 
 
-# --- arrays that are what their record says, and yet no data ---------------------------------------------------------
+# --- arrays with a matching record and invalid content ---------------------------------------------------------------
 
 
 ARRAYS = {
     **{f"of {dtype}": lambda a, dtype=dtype: a.astype(dtype) for dtype in (">f4", "f2", "f8", "i4", "c8", "O", "U5")},
     "of fields": lambda a: np.zeros(a.shape, [("a", "f4"), ("b", "f4")]),
-    "one episode less": lambda a: a[1:],
-    "one step less": lambda a: a[:, 1:],
+    "one episode fewer": lambda a: a[1:],
+    "one step fewer": lambda a: a[:, 1:],
     "steps before episodes": lambda a: a.swapaxes(0, 1),
     "flat": lambda a: a.ravel(),
-    "one number": lambda a: a.ravel()[0],
-    "nothing": lambda a: a[:0],
+    "a scalar": lambda a: a.ravel()[0],
+    "empty": lambda a: a[:0],
 }
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".npy")])
-def test_an_array_of_another_type_or_shape(enter: Enter, name: str) -> None:
+def test_an_array_of_another_type_or_shape(open_file: OpenFile, name: str) -> None:
     record = f"data/{'rnn' if 'rnn' in name else 'obs'}_0.json"
     for change in ARRAYS.values():
-        refused(enter, name, forged(change), record)
+        assert_refused(open_file, name, forged(change), record)
 
 
 @pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("array", ["action_data", "reward_data", "rnn_input", "rnn_output", "rnn_log_var"])
-def test_an_array_with_a_number_that_is_none(enter: Enter, array: str, number: float) -> None:
+def test_an_array_with_a_value_that_is_not_finite(open_file: OpenFile, array: str, number: float) -> None:
     record = f"data/{'rnn' if 'rnn' in array else 'obs'}_0.json"
-    refused(enter, f"data/{array}_0.npy", forged(with_one(number)), record, says="not finite")
+    assert_refused(open_file, f"data/{array}_0.npy", forged(with_one(number)), record, message="not finite")
 
 
-# --- records that are json, and yet no record ------------------------------------------------------------------------
+# --- json that is not a valid record ---------------------------------------------------------------------------------
 
 RECORDS: list[Damage] = [json_edit(lambda _, other=other: other) for other in (None, [], {}, "obs", 3, [[]], [{}])]
 for key in ("settings", "episodes", "time_steps", "sha256"):
@@ -218,9 +220,9 @@ RECORDS += [json_edit(lambda record: record | {"sha256": record["sha256"] | {"mo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_record_that_is_none(enter: Enter, kind: str) -> None:
+def test_an_invalid_record(open_file: OpenFile, kind: str) -> None:
     for damage in RECORDS:
-        refused(enter, f"data/{kind}_0.json", damage, blames="data/")
+        assert_refused(open_file, f"data/{kind}_0.json", damage, names="data/")
 
 
 SERIES: dict[str, object] = {"vae": (None, "another", 3, [])}
@@ -228,33 +230,34 @@ SERIES["lengths"] = (None, [], "all", [40, 40], [40, 40, 41], [40, 40, 0], [40, 
 
 
 @pytest.mark.parametrize("setting", SERIES)
-def test_series_of_another_vae_or_without_lengths(enter: Enter, setting: str) -> None:
+def test_series_of_another_vae_or_without_lengths(open_file: OpenFile, setting: str) -> None:
     for value in SERIES[setting]:
         damage = json_edit(lambda record, value=value: record | {"settings": record["settings"] | {setting: value}})
-        refused(enter, "data/rnn_0.json", damage, blames="0", says="run 03_generate_rnn_data.py again")
+        message = "run 03_generate_rnn_data.py again"
+        assert_refused(open_file, "data/rnn_0.json", damage, names="0", message=message)
 
 
-# --- weights, states, drivers and histories --------------------------------------------------------------------------
+# --- weights, states, controllers and histories ----------------------------------------------------------------------
 
 
-def in_hdf5(change: Callable[[h5py.File, str], None], alone: bool = True) -> Damage:
-    """`change(file, name)` of one of the datasets; a training state then gets a digest that vouches for it."""
+def in_hdf5(change: Callable[[h5py.File, str], None], has_digest: bool = False) -> Damage:
+    """Apply `change(file, name)` to one of the datasets; a training state gets a new digest."""
 
     def damage(path: Path) -> None:
-        content = io.BytesIO(path.read_bytes() if alone else path.read_bytes()[: -training_state.DIGEST])
+        content = io.BytesIO(path.read_bytes()[: -training_state.DIGEST] if has_digest else path.read_bytes())
         with h5py.File(content, "r+") as file:
             names = []
             file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
             change(file, names[0])
-        digest = b"" if alone else hashlib.sha256(content.getvalue()).digest()
+        digest = hashlib.sha256(content.getvalue()).digest() if has_digest else b""
         path.write_bytes(content.getvalue() + digest)
-        path.with_name("weights.json").unlink()  # as that of a stranger, which comes without: it would not agree
+        path.with_name("weights.json").unlink()  # its hash would not match
 
     return damage
 
 
 def dataset(*shape: int, content: object = None, dtype: object = "f4") -> Callable[[h5py.File, str], None]:
-    """Another dataset in its place; one without content takes no room, however much it claims."""
+    """Replace the dataset; one without content takes no space, whatever its shape."""
 
     def put(file: h5py.File, name: str) -> None:
         del file[name]
@@ -281,7 +284,7 @@ HDF5 = {
     "a missing dataset": lambda file, name: file.__delitem__(name),
     "a missing group": lambda file, name: file.__delitem__(next(iter(file))),
     "another shape": dataset(3, 3),
-    "words": dataset(content=["one", "two"], dtype=h5py.string_dtype()),
+    "strings": dataset(content=["one", "two"], dtype=h5py.string_dtype()),
     "four terabytes": dataset(2**40),
     "a link to itself": link(h5py.SoftLink("/loop")),
     "a link out of the file": link(h5py.ExternalLink("/etc/passwd", "/")),
@@ -290,59 +293,60 @@ NETWORK_FILES = [f"{network}/{name}" for network in ("vae", "rnn") for name in (
 
 
 @pytest.mark.parametrize("name", NETWORK_FILES)
-def test_hdf5_that_holds_something_else(enter: Enter, name: str) -> None:
+def test_hdf5_with_other_content(open_file: OpenFile, name: str) -> None:
     for change in HDF5.values():
-        damage = in_hdf5(change, alone=name.endswith("weights.h5"))
-        refused(enter, name, damage, str(Path(name).with_name("weights.json")))
+        damage = in_hdf5(change, has_digest=name.endswith("state.h5"))
+        assert_refused(open_file, name, damage, str(Path(name).with_name("weights.json")))
 
 
-def told(**changes: object) -> Callable[[h5py.File, str], None]:
-    def tell(file: h5py.File, name: str) -> None:
+def with_metadata(**changes: object) -> Callable[[h5py.File, str], None]:
+    def change(file: h5py.File, name: str) -> None:
         file.attrs["about"] = json.dumps(json.loads(file.attrs["about"]) | changes)
 
-    return tell
+    return change
 
 
-ABOUT = {"settings": (None, [], 3), "best": (None, "low", float("nan"), [])}
-ABOUT["history"] = (None, 3, {}, [3], [{}], [{"val_loss": "low"}], [{"val_loss": float("inf")}])
+METADATA = {"settings": (None, [], 3), "best": (None, "low", float("nan"), [])}
+METADATA["history"] = (None, 3, {}, [3], [{}], [{"val_loss": "low"}], [{"val_loss": float("inf")}])
 
 
-@pytest.mark.parametrize("key", ABOUT)
-def test_a_training_state_that_tells_nonsense(enter: Enter, key: str) -> None:
-    changes = [told(**{key: value}) for value in ABOUT[key]] + [lambda file, name: file.attrs.__delitem__("about")]
+@pytest.mark.parametrize("key", METADATA)
+def test_a_training_state_with_invalid_metadata(open_file: OpenFile, key: str) -> None:
+    changes = [with_metadata(**{key: value}) for value in METADATA[key]]
+    changes.append(lambda file, name: file.attrs.__delitem__("about"))
     for change in changes:
-        refused(enter, "rnn/state.h5", in_hdf5(change, alone=False), "rnn/weights.json")
+        assert_refused(open_file, "rnn/state.h5", in_hdf5(change, has_digest=True), "rnn/weights.json")
 
 
 W = [0.1] * (controller.NUM_WEIGHTS - 1)
 FULL = [*W, 0.1]
-NOT_DRIVERS = (None, 3, "W", {}, [], [{}, 1], [FULL], [W, 1], [[FULL], 1], [["a"] * 867, 1], [[[]] * 867, 1])
-NOT_DRIVERS += tuple([[*W, number], 1] for number in (None, "one", [], float("nan"), float("inf"), 10**400))
-NOT_DRIVERS += tuple([FULL, score] for score in (None, "high", {}, 10**400))
-NOT_DRIVERS += tuple([FULL, 1, metadata] for metadata in (2, "seed", [[1, 2, 3]], [3]))
+NOT_CONTROLLERS = (None, 3, "W", {}, [], [{}, 1], [FULL], [W, 1], [[FULL], 1], [["a"] * 867, 1], [[[]] * 867, 1])
+NOT_CONTROLLERS += tuple([[*W, number], 1] for number in (None, "one", [], float("nan"), float("inf"), 10**400))
+NOT_CONTROLLERS += tuple([FULL, score] for score in (None, "high", {}, 10**400))
+NOT_CONTROLLERS += tuple([FULL, 1, metadata] for metadata in (2, "seed", [[1, 2, 3]], [3]))
 
 
 NOT_ROWS = [None, 3, {}, [3], [[]], [{}], [None]]
 NOT_SETTINGS = (*NOT_ROWS, {"env_name": 3}, {"env_name": None})
 
 
-@pytest.mark.parametrize(("name", "contents"), [(DRIVER, NOT_DRIVERS), (SETTINGS, NOT_SETTINGS)])
-def test_a_driver_or_settings_that_are_none(enter: Enter, name: str, contents: tuple) -> None:
+@pytest.mark.parametrize(("name", "contents"), [(CONTROLLER, NOT_CONTROLLERS), (SETTINGS, NOT_SETTINGS)])
+def test_an_invalid_controller_or_settings(open_file: OpenFile, name: str, contents: tuple) -> None:
     for content in contents:
-        refused(enter, name, json_edit(lambda _, content=content: content))
+        assert_refused(open_file, name, json_edit(lambda _, content=content: content))
 
 
 @pytest.mark.parametrize("name", HISTORY)
-def test_a_history_that_is_none(enter: Enter, name: str) -> None:
+def test_an_invalid_history(open_file: OpenFile, name: str) -> None:
     damages = [json_edit(lambda _, content=content: content) for content in NOT_ROWS]
     for value in (None, "high", [], {}, True):
         damages.append(json_edit(lambda rows, value=value: [*rows[:-1], rows[-1] | {"mean": value}]))
     for damage in damages:
-        refused(enter, name, damage)
+        assert_refused(open_file, name, damage)
 
 
-def searched(**changes: object) -> Damage:
-    """A saved search with other settings (or without those that are ...) or other arrays."""
+def search_with(**changes: object) -> Damage:
+    """Change settings (a value of ... deletes one) or arrays of a saved search."""
 
     def damage(path: Path) -> None:
         with np.load(path) as file:
@@ -384,20 +388,20 @@ SEARCHES: dict[str, tuple] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore")  # pycma's, about what it is told
+@pytest.mark.filterwarnings("ignore")  # of pycma, about the invalid values
 @pytest.mark.parametrize("key", SEARCHES)
-def test_a_search_that_is_none(enter: Enter, key: str) -> None:
+def test_an_invalid_search(open_file: OpenFile, key: str) -> None:
     for value in SEARCHES[key]:
-        refused(enter, STATE, searched(**{key: value}))
+        assert_refused(open_file, STATE, search_with(**{key: value}))
 
 
-def test_bombs_are_not_unpacked(enter: Enter) -> None:
-    """What they would unpack to is never in memory."""
+def test_bombs_are_not_unpacked(open_file: OpenFile) -> None:
+    """Their unpacked content never occupies memory."""
     for name, content in ((STATE, zip_bomb()), ("rnn/state.h5", hdf5_bomb()), ("vae/weights.h5", hdf5_bomb())):
-        with spoilt(lambda path, content=content: path.write_bytes(content), Path(name)):
+        with damaged(lambda path, content=content: path.write_bytes(content), Path(name)):
             tracemalloc.start()
             with pytest.raises(UserError):
-                enter(name)
+                open_file(name)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         assert peak < BOMB_BYTES / 10
