@@ -61,11 +61,12 @@ with _silent_stderr(), _quick_import():
     import tensorflow as tf
 
 
-def set_threads(threads: int) -> None:
-    """Set TensorFlow's number of threads; RuntimeError after its first operation."""
-    if tf.config.threading.get_intra_op_parallelism_threads() != threads:
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+def use_one_cpu_thread() -> None:
+    """Keep TensorFlow on one CPU thread and off every GPU, as each rank needs; RuntimeError after its first operation."""
+    tf.config.set_visible_devices([], "GPU")
+    if tf.config.threading.get_intra_op_parallelism_threads() != 1:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 def seed_everything(seed: int) -> None:

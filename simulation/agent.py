@@ -25,11 +25,11 @@ class Agent:
     """
 
     def __init__(self, sample_z: bool = False, previous_action: bool = False) -> None:
-        from pipeline.networks import set_threads  # TensorFlow takes seconds to import: --help must not wait for it
+        from pipeline.networks import use_one_cpu_thread  # TensorFlow takes seconds to import: --help must not wait
         from rnn.arch import RNN
         from vae.arch import VAE
 
-        set_threads(1)
+        use_one_cpu_thread()
         self.vae, self.rnn = VAE(), RNN()
         self.sample_z, self.previous_action = sample_z, previous_action
 

@@ -40,5 +40,5 @@ def one_thread() -> None:
     """TensorFlow on one thread, as agents use it: that has to be said before anything else is asked of it."""
     from pipeline import networks as nets
 
-    nets.set_threads(1)
+    nets.use_one_cpu_thread()
     nets.seed_everything(0)

@@ -42,11 +42,11 @@ BYTES_PER_SECOND, MESSAGE_SECONDS = 125e6, 1e-4
 
 def prepare(folder: Path) -> None:
     """Write networks with initial weights; speed does not depend on the weights."""
-    from pipeline.networks import set_threads
+    from pipeline.networks import use_one_cpu_thread
     from rnn.arch import RNN
     from vae.arch import VAE
 
-    set_threads(1)
+    use_one_cpu_thread()
     VAE().save(folder / config.VAE_DIR / "weights.h5", {"settings": {}})
     RNN().save(folder / config.RNN_DIR / "weights.h5", {"settings": {}})
 

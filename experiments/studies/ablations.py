@@ -40,12 +40,12 @@ def parse_args() -> argparse.Namespace:
 
 def write_untrained_rnn(folder: Path) -> None:
     """Write the weights that M has before stage 04 into a folder."""
-    from pipeline.networks import seed_everything, set_threads
+    from pipeline.networks import seed_everything, use_one_cpu_thread
     from rnn.arch import RNN
 
     weights = folder / config.RNN_DIR / "weights.h5"
     if not weights.exists():
-        set_threads(1)  # as agents do later in this process; TensorFlow takes the number once
+        use_one_cpu_thread()  # as agents do later in this process; TensorFlow takes the number once
         seed_everything(0)
         RNN().save(weights, {"settings": {"vae": file_hash(folder / config.VAE_DIR / "weights.h5")}})
 
