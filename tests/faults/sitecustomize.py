@@ -1,8 +1,8 @@
-"""Python runs this file at the start of every process of a command that the harness watches: PYTHONPATH leads here.
+"""Fault injection, imported by Python at the start of every process of a command that harness.py runs (PYTHONPATH).
 
-Whatever changes the visible files is noted down just before and just after it happens, as "before replace
-vae/state.h5 1": the first time in this process. At the line that FAULTS_KILL names, this process dies ("one"), or all
-processes of the command do, as when the machine goes down ("machine"). The code that is tested knows nothing of it.
+Every operation that changes the visible files is recorded just before and just after it happens, as "before replace
+vae/state.h5 1": the first time in this process. At the point that FAULTS_KILL names, this process dies ("one") or all
+processes of the command do ("all"), as in a power failure. The tested code needs no hooks.
 """
 
 import faulthandler
@@ -10,65 +10,65 @@ import os
 from collections import Counter
 from collections.abc import Callable
 
-import machine
+import tagged
 
 OPERATIONS = ("replace", "unlink", "fsync")
 
 
-class Notes:
-    """The trace of one process: how often it came to each point, and the point at which it is to die."""
+class Tracer:
+    """The trace of one process: a line for each point it reaches, and the point at which it is killed."""
 
-    def __init__(self, trace: str, end: str, whole_machine: bool):
+    def __init__(self, trace: str, kill_at: str, kill_all: bool):
         self.file = os.open(trace, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        self.folder, self.end, self.whole_machine = os.getcwd() + os.sep, end, whole_machine
+        self.folder, self.kill_at, self.kill_all = os.getcwd() + os.sep, kill_at, kill_all
         self.seen = Counter()
 
     def path(self, file: int | str | os.PathLike) -> str | None:
-        """The name of a file or descriptor within the folder that is worked in; None when it is elsewhere."""
+        """The path of a file or descriptor relative to the working directory; None if it is outside."""
         name = os.readlink(f"/proc/self/fd/{file}") if isinstance(file, int) else os.path.abspath(file)
         return name.removeprefix(self.folder) if name.startswith(self.folder) else None
 
-    def note(self, point: str) -> None:
+    def reach(self, point: str) -> None:
         self.seen[point] += 1
         point = f"{point} {self.seen[point]}"
         os.write(self.file, f"{point}\n".encode())
-        if point == self.end:
-            if self.whole_machine:
-                machine.kill_all(os.environ[machine.MARK])
-            machine.kill(os.getpid())
+        if point == self.kill_at:
+            if self.kill_all:
+                tagged.kill_all(os.environ[tagged.VARIABLE])
+            tagged.kill(os.getpid())
 
-    def watched(self, name: str, operation: Callable) -> Callable:
-        """The same operation of os, noted down; of the two names of a replacement the last counts."""
+    def traced(self, name: str, operation: Callable) -> Callable:
+        """Wrap an operation of os so that it is recorded; a replacement is recorded under its target."""
 
         def operate(*arguments: object, **named: object) -> None:
             path = None if named else self.path(arguments[-1])
             if path is None:
                 return operation(*arguments, **named)
-            self.note(f"before {name} {path}")
+            self.reach(f"before {name} {path}")
             operation(*arguments)
-            self.note(f"after {name} {path}")
+            self.reach(f"after {name} {path}")
 
         return operate
 
 
-def tell_where_it_hangs() -> None:
-    """After a minute; not to stderr, which TensorFlow must not write to while it loads."""
+def dump_traceback_when_hanging() -> None:
+    """Dump the traceback after a minute, to a file: TensorFlow's import fails if stderr is written to meanwhile."""
     faulthandler.dump_traceback_later(60, file=open(os.environ["FAULTS_TRACE"] + ".hangs", "a"))
 
 
 def main() -> None:
     if "FAULTS_TRACE" in os.environ:
-        tell_where_it_hangs()
-        # It waits in a thread, which a fork leaves behind: without this the child would wait for it at its end.
+        dump_traceback_when_hanging()
+        # The watchdog is a thread, which a fork does not copy: the child would wait for it forever at its exit.
         os.register_at_fork(
             before=faulthandler.cancel_dump_traceback_later,
-            after_in_parent=tell_where_it_hangs,
-            after_in_child=tell_where_it_hangs,
+            after_in_parent=dump_traceback_when_hanging,
+            after_in_child=dump_traceback_when_hanging,
         )
-        end, _, what = os.environ.get("FAULTS_KILL", "").rpartition(" ")
-        notes = Notes(os.environ["FAULTS_TRACE"], end, what == "machine")
+        kill_at, _, victims = os.environ.get("FAULTS_KILL", "").rpartition(" ")
+        tracer = Tracer(os.environ["FAULTS_TRACE"], kill_at, victims == "all")
         for name in OPERATIONS:
-            setattr(os, name, notes.watched(name, getattr(os, name)))
+            setattr(os, name, tracer.traced(name, getattr(os, name)))
 
 
 main()

@@ -1,4 +1,4 @@
-"""What the five stages leave: which part of it is finished, whether it is whole, and what it holds."""
+"""The files of the five stages: which results are committed, whether files are whole, and comparable contents."""
 
 import hashlib
 import json
@@ -16,11 +16,11 @@ from pipeline.files import file_hash
 
 @dataclass(frozen=True)
 class Stage:
-    """Regular expressions of file names: what a stage reads, what it leaves, and whose renaming finishes something."""
+    """Regular expressions of file names that a stage reads, that it writes, and whose renaming commits a result."""
 
     script: str
     reads: str
-    leaves: str
+    writes: str
     commits: str
 
 
@@ -35,13 +35,13 @@ STAGES = {
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Every file below a folder but the locks, by its name there."""
+    """Every file below a folder except locks, by its relative path."""
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
     return {str(path.relative_to(folder)): path for path in found}
 
 
-def finished(folder: Path, stage: Stage) -> dict[str, object]:
-    """Batches, epochs, or generations and evaluations that are finished, by name: what must never change again."""
+def committed(folder: Path, stage: Stage) -> dict[str, object]:
+    """The committed batches, epochs, or generations and evaluations, by name; none of them may ever change."""
     found = {}
     for name, path in files(folder).items():
         if not re.fullmatch(stage.commits, name):
@@ -60,7 +60,7 @@ def finished(folder: Path, stage: Stage) -> dict[str, object]:
 
 
 def content(path: Path) -> object:
-    """What a file holds but for the seconds it took, in a form that can be compared; any error when it is broken."""
+    """The content of a file without wall times, in a comparable form; raises an error of any type if it is damaged."""
     if path.suffix == ".npz":
         with np.load(path) as file:
             arrays = dict(file)
@@ -81,35 +81,35 @@ def content(path: Path) -> object:
 
 
 def same(a: object, b: object) -> bool:
-    """Whether two contents are equal to the last bit."""
+    """Whether two contents are equal bit for bit."""
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
     return np.array_equal(a, b) if isinstance(a, np.ndarray) else a == b
 
 
-def check_visible(folder: Path, unbroken: Path, stage: Stage) -> None:
-    """Every file under its final name opens and is what its record says; every table begins as the unbroken one's."""
+def check_visible(folder: Path, uninterrupted: Path, stage: Stage) -> None:
+    """Assert that each file under its final name is whole, and that each table is a prefix of the uninterrupted one."""
     for name, path in files(folder).items():
-        if path.name.startswith(".part-") or not re.match(stage.leaves, name):
+        if path.name.startswith(".part-") or not re.match(stage.writes, name):
             continue
         value = content(path)
         if path.name == "weights.json":
-            assert value["weights_sha256"] == file_hash(path.with_suffix(".h5")), f"{name} is of other weights"
+            assert value["weights_sha256"] == file_hash(path.with_suffix(".h5")), f"{name} describes other weights"
         elif path.name.endswith((".hist.json", ".log.json")):
-            assert value == content(unbroken / name)[: len(value)], f"{name} is no beginning"
+            assert value == content(uninterrupted / name)[: len(value)], f"{name} is not a prefix"
         elif path.suffix == ".csv":
-            assert (unbroken / name).read_bytes().startswith(path.read_bytes()), f"{name} is no beginning"
+            assert (uninterrupted / name).read_bytes().startswith(path.read_bytes()), f"{name} is not a prefix"
         elif batch := re.fullmatch(r"data/(obs|rnn)_(\d+)\.json", name):
             with chdir(folder):
                 open_batch(batch[1], int(batch[2]))
 
 
 def best(folder: Path, stage: Stage) -> dict[str, float]:
-    """How good the best weights are by the visible files that say so; higher is better."""
+    """The scores of the best weights according to the visible files; higher is better."""
     scores = {}
     for name, path in files(folder).items():
-        if re.match(stage.leaves, name) and path.name == "weights.json":
+        if re.match(stage.writes, name) and path.name == "weights.json":
             scores[name] = -json.loads(path.read_text())["losses"]["val_loss"]
-        elif re.match(stage.leaves, name) and name.endswith(".best.json") and not path.name.startswith(".part-"):
+        elif re.match(stage.writes, name) and name.endswith(".best.json") and not path.name.startswith(".part-"):
             scores[name] = json.loads(path.read_text())[1]
     return scores

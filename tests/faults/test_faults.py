@@ -1,13 +1,13 @@
-"""Three kills a stage, at the moments that cost the most; `make faults` goes on to hundreds, at any moment."""
+"""Fault-injection tests: three kills of each stage, two of them at critical points; `make faults` makes hundreds."""
 
 import random
 from pathlib import Path
 
 import pytest
-from conftest import SEARCH
-from harness import Chain, Kill
+from harness import InterruptedStage, Kill
+from helpers.scripts import SEARCH
 
-ALL, ONE = True, False  # processes that die
+ALL, ONE = True, False  # processes that are killed
 POINTS = {
     "01": (Kill("before replace data/obs_0.json 1", ALL), Kill("after replace data/obs_data_0.npy 1", ONE)),
     "02": (Kill("before replace vae/state.h5 2", ALL), Kill("after replace vae/state.h5 1", ONE)),
@@ -21,11 +21,11 @@ POINTS = {
 
 
 @pytest.mark.parametrize("stage", POINTS)
-def test_killed_and_started_again_it_ends_as_if_undisturbed(finished: Path, tmp_path: Path, stage: str) -> None:
-    chain = Chain(stage, tmp_path, finished, seed=0)
+def test_killed_stage_resumes_to_the_uninterrupted_result(finished: Path, tmp_path: Path, stage: str) -> None:
+    interrupted = InterruptedStage(stage, tmp_path, finished, seed=0)
     for kill in POINTS[stage]:
-        assert chain.run(kill), f"{kill} did not come"
-    moments = random.Random(stage)
-    chain.run(Kill(moments.uniform(0, 5), moments.random() < 0.5))
-    chain.run()
-    assert chain.over
+        assert interrupted.run(kill), f"{kill} was not reached"
+    rng = random.Random(stage)
+    interrupted.run(Kill(rng.uniform(0, 5), rng.random() < 0.5))
+    interrupted.run()
+    assert interrupted.is_complete
