@@ -1,4 +1,4 @@
-"""Ways to spoil a file, each the same on every day: what bad disks, bad luck and bad people leave."""
+"""Deterministic ways to damage a file: truncation, bit flips, wrong content, malicious content."""
 
 import io
 import json
@@ -19,7 +19,7 @@ BOMB_BYTES = 2**28
 
 
 class Trap:
-    """Whoever unpickles this leaves a folder behind."""
+    """An object that creates a folder when it is unpickled."""
 
     def __reduce__(self) -> tuple:
         return os.mkdir, ("sprung",)
@@ -33,7 +33,7 @@ def object_array() -> bytes:
 
 @cache
 def zip_bomb() -> bytes:
-    """An .npz of a quarter of a megabyte that unpacks to a thousand times as much."""
+    """An .npz of a quarter of a megabyte that unpacks to BOMB_BYTES."""
     content, header = io.BytesIO(), io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (BOMB_BYTES,)})
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -43,7 +43,7 @@ def zip_bomb() -> bytes:
 
 @cache
 def hdf5_bomb() -> bytes:
-    """An HDF5 file of some hundred bytes whose dataset claims four terabytes."""
+    """An HDF5 file of some hundred bytes whose datasets have a declared size of four terabytes."""
     content = io.BytesIO()
     with h5py.File(content, "w") as file:
         file.create_dataset("layers/mu/vars/0", (2**40,), "f4", chunks=True)
@@ -56,12 +56,12 @@ def replaced_by(content: bytes) -> Damage:
 
 
 def flipped(bit: int) -> Damage:
-    """One bit of the file is another; bits are counted from its start, and round and round."""
+    """Flip one bit of the file, at an index modulo its length in bits."""
 
     def flip(path: Path) -> None:
         content = bytearray(path.read_bytes())
-        place, power = divmod(bit % (8 * len(content)), 8)
-        content[place] ^= 1 << power
+        index, power = divmod(bit % (8 * len(content)), 8)
+        content[index] ^= 1 << power
         path.write_bytes(content)
 
     return flip
@@ -71,12 +71,12 @@ def cut(keep: Callable[[int], int]) -> Damage:
     return lambda path: os.truncate(path, keep(path.stat().st_size))
 
 
-def a_loop(path: Path) -> None:
+def symlink_loop(path: Path) -> None:
     path.unlink()
     path.symlink_to(path.name)
 
 
-def a_folder(path: Path) -> None:
+def folder_instead(path: Path) -> None:
     path.unlink()
     path.mkdir()
 
@@ -95,19 +95,19 @@ ANY_FILE: dict[str, Damage] = {
     "a zip bomb": lambda path: replaced_by(zip_bomb())(path),
     "an HDF5 bomb": lambda path: replaced_by(hdf5_bomb())(path),
     "deeply nested json": replaced_by(b"[" * 200_000),
-    "a symlink loop": a_loop,
-    "a folder": a_folder,
+    "a symlink loop": symlink_loop,
+    "a folder": folder_instead,
 }
 FLIPS: dict[str, Damage] = {f"bit {bit} flipped": flipped(bit) for bit in BITS}
 
 
 def json_edit(change: Callable[[object], object]) -> Damage:
-    """The file holds `change` of what it held."""
+    """Replace the json content by `change(content)`."""
     return lambda path: path.write_text(json.dumps(change(json.loads(path.read_text()))))
 
 
 def edit(path: Path, **settings: object) -> None:
-    """Change settings of a record at once."""
+    """Change settings of a record in place."""
     json_edit(lambda record: record | {"settings": record["settings"] | settings})(path)
 
 
@@ -120,7 +120,7 @@ def with_key(key: str, value: object) -> Damage:
 
 
 def forged(change: Callable[[np.ndarray], np.ndarray]) -> Damage:
-    """Another array, and a record that vouches for it."""
+    """Change an array, and its hash in the record, so that only a check of the values can find it."""
 
     def forge(path: Path) -> None:
         record_path = path.with_name(f"{'rnn' if 'rnn' in path.name else 'obs'}_0.json")
