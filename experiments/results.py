@@ -33,6 +33,7 @@ from experiments import ROOT
 from experiments.benchmarks.measure import speed_section
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, file_hash, read_json, write_json
+from pipeline.scores import mean_std
 from simulation.agent import load_agent
 from simulation.rollout import score_unseen_tracks
 from simulation.simulator import Simulator
@@ -117,11 +118,6 @@ def versions() -> dict[str, str]:
         with suppress(PackageNotFoundError):
             found[package] = version(package)
     return found
-
-
-def mean_std(scores: Sequence[float]) -> str:
-    """Mean ± standard deviation of scores, as a table's cell."""
-    return f"{np.mean(scores):.1f} ± {np.std(scores):.1f}"
 
 
 def record(

@@ -62,7 +62,7 @@ with _silent_stderr(), _quick_import():
 
 
 def use_one_cpu_thread() -> None:
-    """Keep TensorFlow on one CPU thread and off every GPU, as each rank needs; RuntimeError after its first operation."""
+    """Keep TensorFlow on one CPU thread and off every GPU, for a rank; RuntimeError after its first operation."""
     tf.config.set_visible_devices([], "GPU")
     if tf.config.threading.get_intra_op_parallelism_threads() != 1:
         tf.config.threading.set_intra_op_parallelism_threads(1)

@@ -14,7 +14,7 @@ from es import OPTIMIZERS
 from pipeline.files import file_hash
 
 study = importlib.import_module("experiments.studies.study")
-SEARCH = "-n 2 -t 1 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --subspace 4"
+SEARCH = "-n 1 -t 2 -e 1 --max_length 5 --eval_steps 1 --eval_episode 1 --subspace 4"
 
 
 def run_study(folder: Path, script: str, flags: str) -> str:

@@ -13,10 +13,11 @@ from controller.files import name_of
 from controller.search import ROW
 from experiments import ROOT
 from experiments.plots.controller import read_rows
-from experiments.results import mean_std, score_controller
+from experiments.results import score_controller
 from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.files import file_hash, read_json, write_json
+from pipeline.scores import mean_std
 
 
 @dataclass(frozen=True)
