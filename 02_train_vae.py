@@ -1,13 +1,13 @@
-"""Stage 02: learn to see. Trains the VAE on the frames of stage 01.
+"""Stage 02: train the VAE (V) on the frames of stage 01.
 
     python 02_train_vae.py --start_batch 0 --max_batch 9 --new_model
     python 02_train_vae.py --new_model --N 2000 --epochs 10
-    python 02_train_vae.py --new_model --init_weights ../vae/weights.h5 --steps 1000    # goes on, with more data
+    python 02_train_vae.py --new_model --init_weights ../vae/weights.h5 --steps 1000    # start from earlier weights
 
-Reads data/obs_*; leaves vae/weights.h5 (the best by validation), vae/state.h5 (to go on from) and vae/log.csv.
-The same command without --new_model goes on where training stopped; after a larger --epochs or --steps it goes further.
-Losses: reconstruction is the squared error summed over a frame's 64 x 64 x 3 numbers 0..1, kl is in nats, summed over
-the 32 latents, and loss is their sum.
+Reads data/obs_*; writes vae/weights.h5 (best validation loss), vae/state.h5 (for resuming) and vae/log.csv (losses).
+The same command without --new_model resumes the training, also with a larger --epochs or --steps. Losses:
+reconstruction is the squared error summed over the 64 x 64 x 3 values (0..1) of a frame, kl is in nats, summed over the
+32 latents, and loss is their sum.
 """
 
 import argparse
@@ -26,36 +26,37 @@ from pipeline.errors import UserError
 
 WEIGHTS = config.VAE_DIR / "weights.h5"
 PATIENCE = 5  # epochs without a better validation loss
-VALIDATION_FRAMES = 5000  # spread over the held-out episodes; more would only take time
+VALIDATION_FRAMES = 5000  # at most, spread over the validation episodes: enough for a stable validation loss
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--epochs", type=cli.positive_int, default=10, help="passes over the frames")
-    parser.add_argument("--steps", type=cli.positive_int, help="stop after this many gradient steps, all told")
-    parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="frames a gradient step")
+    parser.add_argument("--epochs", type=cli.positive_int, default=10, help="passes over the frames in total")
+    parser.add_argument("--steps", type=cli.positive_int, help="gradient steps in total; default: set by --epochs")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="frames per gradient step")
     return cli.parse_training(parser, WEIGHTS)
 
 
 def find_frames(batches: list[Batch], episodes: np.ndarray) -> np.ndarray:
-    """Where the frames of some episodes are, without the zeros after their ends.
+    """The indices of all frames of some episodes, without the padding after their ends.
 
     Args:
-        episodes: sorted episode numbers, counted through all batches.
+        episodes: sorted episode numbers, counted across all batches.
+
     Returns: int32 (frames, 3): position in `batches`, episode within that batch, step.
     """
-    found, first = [], 0
+    indices, first = [], 0
     for position, batch in enumerate(batches):
-        own = episodes[(episodes >= first) & (episodes < first + batch.episodes)] - first
-        episode, step = np.nonzero(real_steps(batch["done_data"][own]))
-        found.append(np.stack([np.full_like(step, position), own[episode], step], axis=1).astype(np.int32))
+        selected = episodes[(episodes >= first) & (episodes < first + batch.episodes)] - first
+        episode, step = np.nonzero(real_steps(batch["done_data"][selected]))
+        indices.append(np.stack([np.full_like(step, position), selected[episode], step], axis=1).astype(np.int32))
         first += batch.episodes
-    return np.concatenate(found)
+    return np.concatenate(indices)
 
 
-def read_frames(batches: list[Batch], places: np.ndarray) -> np.ndarray:
-    """Read frames from the memory maps: places (n, 3) of `find_frames` -> uint8 (n, 64, 64, 3)."""
-    return np.stack([batches[position]["obs_data"][episode, step] for position, episode, step in places])
+def read_frames(batches: list[Batch], indices: np.ndarray) -> np.ndarray:
+    """Read frames from the memory maps: indices (n, 3) of `find_frames` -> uint8 (n, 64, 64, 3)."""
+    return np.stack([batches[position]["obs_data"][episode, step] for position, episode, step in indices])
 
 
 @cli.enough_memory("lower --batch_size")
@@ -67,9 +68,9 @@ def main() -> None:
     train, held_out = find_frames(batches, train_episodes), find_frames(batches, held_out_episodes)
     held_out = held_out[:: -(-len(held_out) // VALIDATION_FRAMES)]
     if len(train) < args.batch_size:
-        raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} frames there are to train on")
+        raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training frames")
 
-    from pipeline import training  # imports TensorFlow, which --help and mistakes need not wait for
+    from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
     from pipeline.networks import keras, seed_everything
     from vae.arch import VAE, VAETrainer
 
@@ -86,7 +87,7 @@ def main() -> None:
         "init_weights": init_weights,
     }
     read = partial(read_frames, batches)
-    print(f"{len(train)} frames of {len(train_episodes)} episodes to train on, {len(held_out)} to validate")
+    print(f"{len(train)} training frames of {len(train_episodes)} episodes, {len(held_out)} validation frames")
     training.fit(
         trainer,
         config.VAE_DIR,

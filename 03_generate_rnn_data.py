@@ -1,10 +1,10 @@
-"""Stage 03: look at everything once. Encodes the frames of stage 01 into the series that stage 04 learns from.
+"""Stage 03: encode the frames of stage 01 with the VAE (V) into the latent series for stage 04.
 
     python 03_generate_rnn_data.py --start_batch 0 --max_batch 9
 
 Reads data/obs_* and vae/weights.h5; writes rnn_input_B.npy, rnn_output_B.npy, rnn_log_var_B.npy and their record
-rnn_B.json into data/, and initial_z.npz, where dreams begin. Batches that this VAE has encoded already are kept; those
-of another VAE are encoded again.
+rnn_B.json into data/, and initial_z.npz, the initial states of dreams. Batches that this VAE has encoded are kept;
+those of another VAE are encoded again.
 """
 
 import argparse
@@ -24,8 +24,8 @@ from pipeline.batches import (
     Batch,
     claim_batch,
     find_batches,
-    positive_reward,
     open_batch,
+    positive_reward,
     read_record,
     real_steps,
     write_batch,
@@ -39,43 +39,43 @@ if TYPE_CHECKING:
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--start_batch", type=cli.count, default=0, help="first batch to encode")
-    parser.add_argument("--max_batch", type=cli.count, help="last batch to encode; all there are when not given")
+    parser.add_argument("--start_batch", type=cli.count, default=0, help="first batch file to encode")
+    parser.add_argument("--max_batch", type=cli.count, help="last batch file to encode (inclusive); default: all")
     return parser.parse_args()
 
 
 def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.ndarray]]:
-    """Yield the series of each episode of an obs batch: see the table of files in the README."""
+    """Yield the latent series of each episode of an obs batch; data/README.md has their shapes."""
     for episode in range(batch.episodes):
         frames = batch["obs_data"][episode]
         mu, log_var = vae.encode(frames, rows=len(frames))
-        gained = positive_reward(batch["reward_data"][episode])[:, None]
+        reward = positive_reward(batch["reward_data"][episode])[:, None]
         action = batch["action_data"][episode]
         yield {
-            "rnn_input": np.concatenate([mu, action, gained], axis=1)[:-1],
-            "rnn_output": np.concatenate([mu, gained], axis=1)[1:],
+            "rnn_input": np.concatenate([mu, action, reward], axis=1)[:-1],
+            "rnn_output": np.concatenate([mu, reward], axis=1)[1:],
             "rnn_log_var": log_var,
         }
         bar.update(len(frames))
 
 
 def is_complete(number: int, settings: dict) -> bool:
-    """Whether the series of this VAE over these frames exist; says so when there are others."""
+    """Whether the rnn batch of these settings exists; prints why a batch of other settings is encoded again."""
     record = read_record("rnn", number)
     if record is not None and record["settings"] != settings:
-        what = "another VAE" if record["settings"].get("vae") != settings["vae"] else "other frames"
-        tqdm.write(f"batch {number}: was encoded from {what}: encoding it again")
+        what = "by another VAE" if record["settings"].get("vae") != settings["vae"] else "from other frames"
+        tqdm.write(f"batch {number} was encoded {what}: encoding it again")
         return False
     return record is not None
 
 
 def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
-    """Encode one batch unless that is done; returns whether it had to be."""
-    with claim_batch("rnn", number) as ours:
-        if not ours:
+    """Encode one batch unless it is complete; returns whether it was encoded."""
+    with claim_batch("rnn", number) as locked:
+        if not locked:
             raise UserError(f"batch {number} is being encoded by another process")
         batch = open_batch("obs", number)
-        lengths = real_steps(batch["done_data"]).sum(axis=1).tolist()  # real frames of each episode
+        lengths = real_steps(batch["done_data"]).sum(axis=1).tolist()  # without padding
         settings = {"vae": vae_hash, "obs": batch.hash, "env": batch.record["settings"].get("env"), "lengths": lengths}
         if is_complete(number, settings):
             return False
@@ -86,7 +86,7 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
 
 
 def write_initial_z(vae_hash: str) -> None:
-    """Gather mu and log_var, float32 (episodes, 32) each, of the first frame of every episode this VAE has encoded."""
+    """Write the initial states of dreams: mu and log_var of the first frame of every episode encoded by this VAE."""
     numbers = find_batches("rnn")
     series = [open_batch("rnn", b) for b in numbers if read_record("rnn", b)["settings"].get("vae") == vae_hash]
     mu = np.concatenate([batch["rnn_input"][:, 0, : config.Z_DIM] for batch in series])
@@ -95,12 +95,12 @@ def write_initial_z(vae_hash: str) -> None:
         np.savez(part, mu=mu, log_var=log_var, vae=np.array(vae_hash))
 
 
-@cli.enough_memory("episodes of fewer steps need less, see --time_steps of 01")
+@cli.enough_memory("record shorter episodes, see --time_steps of 01")
 def main() -> None:
     args = parse_args()
     numbers = find_batches("obs", args.start_batch, args.max_batch)
 
-    from vae.arch import VAE  # imports TensorFlow, which --help and mistakes need not wait for
+    from vae.arch import VAE  # imports TensorFlow, which takes seconds: --help and errors come before
 
     vae = VAE()
     vae_hash = vae.load(config.VAE_DIR / "weights.h5")

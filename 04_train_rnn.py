@@ -1,13 +1,13 @@
-"""Stage 04: learn what comes next. Trains the MDN-RNN on the series of stage 03.
+"""Stage 04: train the MDN-RNN (M) on the latent series of stage 03.
 
     python 04_train_rnn.py --start_batch 0 --max_batch 9 --new_model
     python 04_train_rnn.py --new_model --batch_size 100 --steps 4000
-    python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # goes on, with more data
+    python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # start from earlier weights
 
-Reads data/rnn_*; leaves rnn/weights.h5 (the best by validation), rnn/state.h5 (to go on from) and rnn/log.csv.
-The same command without --new_model goes on where training stopped; after a larger --steps it goes further. Every
-gradient step draws its z afresh from the mean and variance that the VAE gave. Losses: z_loss is the negative log
-likelihood in nats a latent, reward_loss the binary cross-entropy of "something was gained", and loss is their sum.
+Reads data/rnn_*; writes rnn/weights.h5 (best validation loss), rnn/state.h5 (for resuming) and rnn/log.csv (losses).
+The same command without --new_model resumes the training, also with a larger --epochs or --steps. Every gradient step
+samples z anew from the mean and variance given by the VAE. Losses: z_loss is the negative log likelihood in nats per
+latent, reward_loss the binary cross-entropy of a positive reward in nats, and loss is their sum.
 """
 
 import argparse
@@ -25,21 +25,22 @@ from pipeline.batches import Batch, check_vae, combined_hash, open_batches, spli
 from pipeline.errors import UserError
 from pipeline.weights import vae_hash
 
-PATIENCE = 40  # epochs without a better validation loss; an epoch is short here
 WEIGHTS = config.RNN_DIR / "weights.h5"
-EPOCH_STEPS = 100  # gradient steps an epoch at most: only after an epoch is everything saved
+PATIENCE = 40  # epochs without a better validation loss
+EPOCH_STEPS = 100  # gradient steps per epoch at most, since the state is only saved after an epoch
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--epochs", type=cli.positive_int, help="passes over the episodes, each 100 steps at most")
-    parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps, all told")
-    parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes a gradient step")
+    epochs = f"epochs in total, of {EPOCH_STEPS} gradient steps at most; default: set by --steps"
+    parser.add_argument("--epochs", type=cli.positive_int, help=epochs)
+    parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps in total")
+    parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes per gradient step")
     return cli.parse_training(parser, WEIGHTS)
 
 
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
-    """Read some episodes, counted through all batches, from the memory maps: what RNNTrainer.losses_of wants."""
+    """Read episodes, counted across all batches, from the memory maps, as the input of RNNTrainer.losses_of."""
     ends = np.cumsum([batch.episodes for batch in batches])
     rows = []
     for episode in episodes:
@@ -70,9 +71,9 @@ def main() -> None:
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train, held_out = split_episodes(int(episodes), args.seed)
     if len(train) < args.batch_size:
-        raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} episodes there are to train on")
+        raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training episodes")
 
-    from pipeline import training  # imports TensorFlow, which --help and mistakes need not wait for
+    from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
     from pipeline.networks import keras, seed_everything
     from rnn.arch import RNN, RNNTrainer
 
@@ -90,7 +91,7 @@ def main() -> None:
         "init_weights": init_weights,
     }
     read = partial(read_series, batches)
-    print(f"{len(train)} episodes to train on, {len(held_out)} to validate")
+    print(f"{len(train)} training episodes, {len(held_out)} validation episodes")
     training.fit(
         trainer,
         config.RNN_DIR,

@@ -81,7 +81,9 @@ def parser(doc: str) -> argparse.ArgumentParser:
     summary, _, rest = doc.strip().partition("\n")
 
     class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
-        pass
+        def _get_help_string(self, action: argparse.Action) -> str | None:
+            """Append the default unless it is None, which the help text then explains."""
+            return action.help if action.default is None else super()._get_help_string(action)
 
     class Parser(argparse.ArgumentParser):
         def parse_args(self, *args: object) -> argparse.Namespace:

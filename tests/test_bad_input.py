@@ -1,4 +1,4 @@
-"""A person's mistakes: each is one line that says what was wrong, status 2, and nothing is touched."""
+"""Tests of wrong command lines, files and machines: each gives one error line and status 2, and changes no file."""
 
 import json
 import os
@@ -18,12 +18,12 @@ MODEL, REPORT = "model.py", "experiments/report.py"
 NETWORKS = ("vae/weights.h5", "vae/weights.json", "rnn/weights.h5", "rnn/weights.json")
 BEST = f"car_racing --filename controller/{SEARCH}.best.json"
 ONE_RANK = STAGES[CONTROLLER].replace("-n 2 -t 2", "-n 1 -t 4")
-GO_ON = {name: STAGES[name].replace("--new_model", "") for name in (VAE, RNN)}
+RESUME = {name: STAGES[name].replace("--new_model", "") for name in (VAE, RNN)}
 Copy = Callable[..., Path]
 
 
-def refused(folder: Path, name: str, arguments: str, message: str, **environment: str | None) -> None:
-    """The script ends with status 2 and one error, which says `message`; every file is what it was."""
+def assert_refused(folder: Path, name: str, arguments: str, message: str, **environment: str | None) -> None:
+    """The script ends with status 2 and one error line that contains `message`, and leaves every file unchanged."""
     before = snapshot(folder)
     done = run_script(folder, name, arguments, ok=False, **environment)
     errors = [line for line in done.stderr.splitlines() if "error: " in line]
@@ -73,7 +73,7 @@ OTHER_FLAGS = {
 @pytest.mark.parametrize("name", OTHER_FLAGS)
 def test_help_lists_the_flags_without_loading_a_network(name: str, tmp_path: Path) -> None:
     done = run_script(tmp_path, name, "--help", PYTHONPROFILEIMPORTTIME="1")
-    assert "argparse" in done.stderr  # the list of what was imported
+    assert "argparse" in done.stderr  # the list of imported modules
     for heavy in ("tensorflow", "keras", "mpi4py", "matplotlib", "cma"):
         assert f" {heavy}\n" not in done.stderr
     for flag in (*COUNTS.get(name, ()), *OTHER_FLAGS[name]):
@@ -86,15 +86,15 @@ def test_help_lists_the_flags_without_loading_a_network(name: str, tmp_path: Pat
 def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
     first = {VAE: "", RNN: "", MODEL: BEST, REPORT: f"all {BEST}"}.get(name, "car_racing")
     for flag in COUNTS[name]:
-        refused(tmp_path, name, f"{first} {flag} 0", "must be")
-    refused(tmp_path, name, f"{first} {COUNTS[name][0]} -1", "must be")
-    refused(tmp_path, name, f"{first} {COUNTS[name][0]} many", "'many' is not a")
+        assert_refused(tmp_path, name, f"{first} {flag} 0", "must be")
+    assert_refused(tmp_path, name, f"{first} {COUNTS[name][0]} -1", "must be")
+    assert_refused(tmp_path, name, f"{first} {COUNTS[name][0]} many", "'many' is not a")
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        (GENERATE, "pong", "unknown environment 'pong': config.py knows car_racing"),
+        (GENERATE, "pong", "unknown environment 'pong': config.py lists car_racing"),
         (CONTROLLER, "pong", "unknown environment 'pong'"),
         (MODEL, "pong --generate_data_mode", "unknown environment 'pong'"),
         (REPORT, "all pong --filename a.json", "unknown environment 'pong'"),
@@ -126,8 +126,8 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (RNN, "--new_model", "no complete batch rnn_*.json in data/: run 03_generate_rnn_data.py first"),
     ],
 )
-def test_command_lines_that_make_no_sense_here(tmp_path: Path, name: str, arguments: str, message: str) -> None:
-    refused(tmp_path, name, arguments, message)
+def test_wrong_command_lines(tmp_path: Path, name: str, arguments: str, message: str) -> None:
+    assert_refused(tmp_path, name, arguments, message)
 
 
 @pytest.mark.parametrize(
@@ -139,18 +139,18 @@ def test_command_lines_that_make_no_sense_here(tmp_path: Path, name: str, argume
         (SERIES, "data/.rnn_0.lock"),
     ],
 )
-def test_two_at_once_are_kept_apart(copy_of: Copy, name: str, lock: str) -> None:
-    """A training that another process is at is left alone; that process, when it is gone, is no obstacle."""
+def test_a_second_process_is_refused(copy_of: Copy, name: str, lock: str) -> None:
+    """While the first one holds the lock, and not after it has ended."""
     folder = copy_of("data", *NETWORKS)
     with only_one(folder / lock, "doing this"):
-        refused(folder, name, ONE_RANK if name == CONTROLLER else STAGES[name], "another process")
+        assert_refused(folder, name, ONE_RANK if name == CONTROLLER else STAGES[name], "another process")
     run_script(folder, name, ONE_RANK if name == CONTROLLER else STAGES[name])
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
 
 
-def damage_driver(folder: Path) -> None:
+def set_vae_of_controller(folder: Path) -> None:
     path = folder / "controller" / f"{SEARCH}.best.json"
     weights, score, metadata = json.loads(path.read_text())
     path.write_text(json.dumps([weights, score, metadata | {"vae": "another"}]))
@@ -175,8 +175,12 @@ FILES = {
         lambda f: np.save(f / ACTION, np.zeros((3, 40, 3), np.float32)),
         f"{ACTION} was changed after it was written",
     ),
-    "batches that are not there": (VAE, "--new_model --max_batch 9", ("data",), None, "batch 2: data/obs_2.json is"),
-    "more to a step than there is": (VAE, "--new_model --batch_size 201", ("data",), None, "more than the 200 frames"),
+    "missing batches": (VAE, "--new_model --max_batch 9", ("data",), None, "batch 2: data/obs_2.json is"),
+    "a batch_size above the number of frames": (
+        *(VAE, "--new_model --batch_size 201", ("data",)),
+        None,
+        "more than the 200 training frames",
+    ),
     "one episode": (VAE, "--new_model --N 1", ("data",), None, "1 episode is too few"),
     "no VAE": (SERIES, "", ("data",), None, "vae/weights.h5 is not there: run 02_train_vae.py"),
     "weights of another network": (
@@ -199,12 +203,12 @@ FILES = {
         lambda f: edit(f / "rnn/weights.json", vae="another"),
         "rnn/ was trained on VAE another, vae/ holds",
     ),
-    "a driver of another VAE": (
+    "a controller of another VAE": (
         *(MODEL, BEST, (*NETWORKS, "controller")),
-        damage_driver,
+        set_vae_of_controller,
         f"controller/{SEARCH}.best.json was trained with vae another, vae/weights.h5 is",
     ),
-    "a damaged driver": (
+    "a damaged controller": (
         *(MODEL, BEST, ("controller",)),
         lambda f: os.truncate(f / f"controller/{SEARCH}.best.json", 999),
         f"controller/{SEARCH}.best.json is not readable json",
@@ -225,16 +229,16 @@ FILES = {
         f"controller/{SEARCH}.es.npz is not a saved search, or is damaged",
     ),
     "a damaged training state": (
-        *(RNN, GO_ON[RNN], ("data", "vae/weights.h5", "rnn")),
+        *(RNN, RESUME[RNN], ("data", "vae/weights.h5", "rnn")),
         lambda f: os.truncate(f / "rnn/state.h5", 99_999),
         "rnn/state.h5 is not a training state",
     ),
-    "03 with a reward that is no number": (
+    "03 with a reward of NaN": (
         *(SERIES, "", ("data", "vae/weights.h5")),
         lambda f: forged(with_one(np.nan))(f / "data/reward_data_0.npy"),
-        "data/reward_data_0.npy holds numbers that are not finite",
+        "data/reward_data_0.npy contains values that are not finite",
     ),
-    "04 with a variance beyond all numbers": (
+    "04 with a variance that overflows": (
         *(RNN, STAGES[RNN], ("data", "vae/weights.h5")),
         lambda f: forged(lambda array: array + 200)(f / "data/rnn_log_var_0.npy"),
         "the loss is ",
@@ -244,17 +248,17 @@ FILES = {
         lambda f: (f / f"controller/{SEARCH}.es.npz").write_bytes(zip_bomb()),
         f"controller/{SEARCH}.es.npz is not a saved search, or is damaged: it is compressed",
     ),
-    "a driver that overflows": (
+    "a controller that overflows": (
         *(MODEL, BEST, (*NETWORKS, "controller")),
-        lambda f: json_edit(lambda driver: [[1e308] * 867, *driver[1:]])(f / f"controller/{SEARCH}.best.json"),
-        "the agent's actions are not numbers",
+        lambda f: json_edit(lambda content: [[1e308] * 867, *content[1:]])(f / f"controller/{SEARCH}.best.json"),
+        "the agent's actions are not finite",
     ),
-    "another VAE beside its record": (
+    "weights that do not match their metadata": (
         *(SERIES, "", ("data", "vae")),
         lambda f: flipped(10**6)(f / "vae/weights.h5"),
-        "vae/weights.h5 is not what vae/weights.json was written for",
+        "vae/weights.json does not belong to vae/weights.h5",
     ),
-    "--init_weights that are not there": (
+    "missing --init_weights": (
         *(RNN, f"{STAGES[RNN]} --init_weights none.h5", ("data", "vae/weights.h5")),
         None,
         "none.h5 is not there",
@@ -264,7 +268,7 @@ FILES = {
         None,
         "rnn/weights.h5 does not fit this vae",
     ),
-    "--init_opt that is not there": (
+    "a missing --init_opt": (
         *(CONTROLLER, f"{ONE_RANK} --init_opt none.es.npz", ("data", *NETWORKS)),
         None,
         "cannot read none.es.npz",
@@ -273,15 +277,15 @@ FILES = {
 
 
 @pytest.mark.parametrize("what", FILES)
-def test_files_that_are_not_what_they_should_be(copy_of: Copy, what: str) -> None:
+def test_missing_damaged_and_mismatched_files(copy_of: Copy, what: str) -> None:
     name, arguments, parts, damage, message = FILES[what]
     folder = copy_of(*parts)
     if damage:
         damage(folder)
-    refused(folder, name, arguments, message)
+    assert_refused(folder, name, arguments, message)
 
 
-# --- going on ------------------------------------------------------------------------------------------------------
+# --- resuming ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "parts"), [(VAE, ("data",)), (RNN, ("data", "vae/weights.h5"))])
@@ -290,7 +294,7 @@ def test_without_new_model_and_state_training_starts_and_says_so(
 ) -> None:
     """The same weights as with --new_model."""
     folder, network = copy_of(*parts), {VAE: "vae", RNN: "rnn"}[name]
-    printed = run_script(folder, name, GO_ON[name]).stdout
+    printed = run_script(folder, name, RESUME[name]).stdout
     assert f"{network}/ holds no training to resume: starting from scratch\n" in printed
     assert file_hash(folder / network / "weights.h5") == file_hash(finished / network / "weights.h5")
 
@@ -298,7 +302,7 @@ def test_without_new_model_and_state_training_starts_and_says_so(
 @pytest.mark.parametrize(("name", "network"), [(VAE, "vae"), (RNN, "rnn")])
 def test_weights_without_a_state_are_not_overwritten(copy_of: Copy, name: str, network: str) -> None:
     folder = copy_of("data", "vae/weights.h5", f"{network}/weights.h5")
-    refused(folder, name, GO_ON[name], f"{network}/weights.h5 is there without {network}/state.h5")
+    assert_refused(folder, name, RESUME[name], f"{network}/weights.h5 exists without {network}/state.h5")
 
 
 @pytest.mark.parametrize(
@@ -307,9 +311,9 @@ def test_weights_without_a_state_are_not_overwritten(copy_of: Copy, name: str, n
         (GENERATE, f"{STAGES[GENERATE]} --seed 1", ("data",), "batch 0 was made with seed = 0, now it is 1"),
         (GENERATE, f"{STAGES[GENERATE]} --time_steps 50", ("data",), "made with time_steps = 40, now it is 50"),
         (GENERATE, f"{STAGES[GENERATE]} --batch_size 2", ("data",), "made with episodes = 3, now it is 2"),
-        (VAE, f"{GO_ON[VAE]} --epochs 3 --seed 1", ("data", "vae"), "made with seed = 0, now it is 1"),
-        (VAE, f"{GO_ON[VAE]} --epochs 3 --max_batch 0", ("data", "vae"), "made with data = "),
-        (RNN, f"{GO_ON[RNN]} --batch_size 3", ("data", "vae", "rnn"), "made with batch_size = 2, now it is 3"),
+        (VAE, f"{RESUME[VAE]} --epochs 3 --seed 1", ("data", "vae"), "made with seed = 0, now it is 1"),
+        (VAE, f"{RESUME[VAE]} --epochs 3 --max_batch 0", ("data", "vae"), "made with data = "),
+        (RNN, f"{RESUME[RNN]} --batch_size 3", ("data", "vae", "rnn"), "made with batch_size = 2, now it is 3"),
         (
             CONTROLLER,
             f"{ONE_RANK} --max_steps_without_progress 7",
@@ -322,7 +326,7 @@ def test_weights_without_a_state_are_not_overwritten(copy_of: Copy, name: str, n
 def test_changed_settings_name_both_values(
     copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...], message: str
 ) -> None:
-    refused(copy_of(*parts), name, arguments, message)
+    assert_refused(copy_of(*parts), name, arguments, message)
 
 
 # --- the machine ---------------------------------------------------------------------------------------------------
@@ -342,7 +346,7 @@ def test_a_full_disk(copy_of: Copy, name: str, arguments: str, parts: tuple[str,
         parts = (*parts, *(f"data/{kind}_data_0.npy" for kind in ("obs", "action", "reward", "done")))
     folder = copy_of(*parts)
     with full_disk(size):
-        refused(folder, name, arguments, "cannot write ")
+        assert_refused(folder, name, arguments, "cannot write ")
 
 
 @pytest.mark.parametrize(
@@ -356,15 +360,17 @@ def test_a_full_disk(copy_of: Copy, name: str, arguments: str, parts: tuple[str,
 def test_a_file_where_a_folder_should_be(
     copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...], folder: str
 ) -> None:
-    """It is told before any work is done, as on a folder that cannot be written to: root may write to all others."""
+    """The check comes before any work. A read-only folder would be the same case, but root can write into one."""
     here = copy_of(*parts)
     (here / folder).write_text("a file")
-    refused(here, name, arguments, f"cannot write into {folder}/")
+    assert_refused(here, name, arguments, f"cannot write into {folder}/")
 
 
-def test_no_memory_for_an_episode(tmp_path: Path) -> None:
+def test_not_enough_memory_for_an_episode(tmp_path: Path) -> None:
     with limit(resource.RLIMIT_AS, 2**40):
-        refused(tmp_path, GENERATE, f"car_racing --time_steps {2**31 - 1}", "not enough memory: lower --time_steps")
+        assert_refused(
+            tmp_path, GENERATE, f"car_racing --time_steps {2**31 - 1}", "not enough memory: lower --time_steps"
+        )
 
 
 @pytest.mark.parametrize(
@@ -374,5 +380,5 @@ def test_no_memory_for_an_episode(tmp_path: Path) -> None:
         (MODEL, f"{BEST} --render_mode --max_length 5", (*NETWORKS, "controller")),
     ],
 )
-def test_no_display_to_watch_on(copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...]) -> None:
-    refused(copy_of(*parts), name, arguments, "xvfb-run", DISPLAY=None, WAYLAND_DISPLAY=None)
+def test_a_window_without_a_display(copy_of: Copy, name: str, arguments: str, parts: tuple[str, ...]) -> None:
+    assert_refused(copy_of(*parts), name, arguments, "xvfb-run", DISPLAY=None, WAYLAND_DISPLAY=None)

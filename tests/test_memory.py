@@ -1,4 +1,4 @@
-"""Memory stays flat, however many batches and tracks there are; where there is none, one line says what to lower."""
+"""Tests that memory stays flat over batches and tracks, and that a lack of memory is one line that names a flag."""
 
 import importlib
 import subprocess
@@ -9,22 +9,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, STAGES, command, environment, snapshot
+from helpers.scripts import ROOT, STAGES, command, environment, snapshot
 
 import config
 from pipeline.batches import KINDS, array_shape, write_batch
 from pipeline.errors import UserError
 from pipeline.files import file_hash
-from simulation import launch as mpi
 
 BATCHES = 20
-# kind -> episodes a batch, steps an episode: 18 batches more hold some 130 MB more, a third of what TensorFlow takes
+# kind -> (episodes per batch, steps per episode): 18 more batches are 130 MB more, a third of TensorFlow's memory
 SIZES = {"obs": (10, 60), "rnn": (60, 300)}
 Copy = Callable[..., Path]
 
 
 def anonymous_megabytes(pid: int | str) -> float:
-    """Memory of a process that is its own: mapped files, which the system drops when it likes, do not count."""
+    """Anonymous memory of a process: without mapped files, whose pages the system can drop at any time."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -33,7 +32,7 @@ def anonymous_megabytes(pid: int | str) -> float:
 
 
 def peak_of(folder: Path, name: str, *arguments: object) -> float:
-    """The most megabytes that a script ever had for itself."""
+    """Peak of a script's anonymous memory in megabytes."""
     peak = 0.0
     process = subprocess.Popen(
         command(name, *arguments), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
@@ -46,7 +45,7 @@ def peak_of(folder: Path, name: str, *arguments: object) -> float:
 
 
 def make_batches(kind: str, settings: dict) -> None:
-    """BATCHES batches of noise, below the working directory."""
+    """Write BATCHES batches of random data into the working directory."""
     rng = np.random.default_rng(0)
     episodes, time_steps = SIZES[kind]
     row = {
@@ -68,7 +67,7 @@ def make_batches(kind: str, settings: dict) -> None:
         ("04_train_rnn.py", "rnn", "--new_model --steps 4 --batch_size 4"),
     ],
 )
-def test_twenty_batches_take_no_more_than_two(
+def test_twenty_batches_need_no_more_memory_than_two(
     copy_of: Copy, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, arguments: str
 ) -> None:
     monkeypatch.chdir(copy_of("vae/weights.h5"))
@@ -94,7 +93,7 @@ print(anonymous_megabytes("self") - before)
 
 
 def test_a_thousand_resets_leak_nothing() -> None:
-    """CarRacing and Box2D did in every version of Gym; the first hundred fill caches."""
+    """CarRacing and Box2D leaked in every version of Gym. The first hundred resets fill caches and do not count."""
     program = RESETS.format(path=[str(ROOT), str(ROOT / "tests")])
     done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -103,15 +102,15 @@ def test_a_thousand_resets_leak_nothing() -> None:
     assert leaked < 20
 
 
-# --- none left -------------------------------------------------------------------------------------------------------
+# --- not enough memory -----------------------------------------------------------------------------------------------
 
 
-def without_memory(*arguments: object, **names: object) -> None:
+def allocate_too_much(*arguments: object, **names: object) -> None:
     np.empty((2**25, 2**25))
 
 
-def exhausted(trainer: object, *arguments: object) -> dict:
-    """Losses that take TensorFlow more memory than there is."""
+def losses_out_of_memory(trainer: object, *arguments: object) -> dict:
+    """Losses for which TensorFlow would need more memory than there is."""
     from pipeline.networks import tf
 
     size = trainer.optimizer.iterations * 0 + 2**24
@@ -120,25 +119,25 @@ def exhausted(trainer: object, *arguments: object) -> dict:
 
 
 OUT_OF = {
-    "02 for frames": ("02_train_vae", "02_train_vae.read_frames", without_memory, "--batch_size"),
-    "03": ("03_generate_rnn_data", "vae.arch.VAE.encode", without_memory, "--time_steps of 01"),
-    "04 for series": ("04_train_rnn", "04_train_rnn.read_series", without_memory, "--batch_size"),
-    "04 for a step": ("04_train_rnn", "rnn.arch.RNNTrainer.losses_of", exhausted, "--batch_size"),
-    "05": ("05_train_controller", "05_train_controller.start_or_resume", without_memory, "--num_worker_trial"),
+    "02 reading frames": ("02_train_vae", "02_train_vae.read_frames", allocate_too_much, "--batch_size"),
+    "03": ("03_generate_rnn_data", "vae.arch.VAE.encode", allocate_too_much, "--time_steps of 01"),
+    "04 reading series": ("04_train_rnn", "04_train_rnn.read_series", allocate_too_much, "--batch_size"),
+    "04 in a step": ("04_train_rnn", "rnn.arch.RNNTrainer.losses_of", losses_out_of_memory, "--batch_size"),
+    "05": ("05_train_controller", "05_train_controller.start_or_resume", allocate_too_much, "--num_worker_trial"),
 }
 
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("what", OUT_OF)
-def test_no_memory_left(copy_of: Copy, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    """One line names the flag to lower; what was trained before is as it was."""
+def test_a_lack_of_memory_is_one_line(copy_of: Copy, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    """The line names the flag to lower, and no file changes."""
     stage, place, replacement, flag = OUT_OF[what]
     folder = copy_of("data", "vae", "rnn", "controller")
     if stage.startswith("03"):
         (folder / "data" / "rnn_0.json").unlink()
     before = snapshot(folder)
     monkeypatch.chdir(folder)
-    monkeypatch.setattr(mpi, "launch", lambda ranks: None)
+    monkeypatch.setattr(importlib.import_module("05_train_controller"), "launch", lambda ranks: None)
     monkeypatch.setattr(sys, "argv", command(f"{stage}.py", STAGES[f"{stage}.py"])[1:])
     owner, name = place.rsplit(".", 1)
     module, *inside = owner.rsplit(".", 1) if owner[0].islower() else (owner,)

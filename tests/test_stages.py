@@ -1,6 +1,6 @@
-"""The five stages as a person runs them, tiny: what they leave, that they go on where they were, and who they ask.
+"""Tests of the five stages at a tiny size, run as subprocesses: the files they write, and that they resume.
 
-One run of all of them (conftest.py, `finished`) is what all tests here look at or go on from.
+All tests share one run of the stages, the fixture `finished` of conftest.py.
 """
 
 import csv
@@ -18,8 +18,8 @@ import h5py
 import imageio_ffmpeg
 import numpy as np
 import pytest
-from conftest import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
 from helpers.damage import edit
+from helpers.scripts import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
 
 from pipeline.batches import real_steps, write_batch
 from pipeline.files import file_hash
@@ -35,7 +35,7 @@ def log_of(folder: Path, network: str) -> list[dict[str, float]]:
 
 
 def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """Everything numeric that an HDF5 file holds."""
+    """All datasets of an HDF5 file."""
     found = {}
     with h5py.File(path) as file:
         file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
@@ -43,25 +43,25 @@ def arrays_of(path: Path) -> dict[str, np.ndarray]:
 
 
 def search_of(folder: Path) -> dict[str, np.ndarray]:
-    """A saved search but for the seconds that it took."""
+    """The arrays of a saved search without its wall times."""
     with np.load(folder / "controller" / f"{SEARCH}.es.npz") as file:
         arrays = dict(file)
     arrays["coordinates/rows"] = np.delete(arrays["coordinates/rows"], 1, axis=1)
     return arrays
 
 
-def wait_for(is_so: Callable[[], bool]) -> None:
+def wait_for(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LIMIT
-    while not is_so():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
-# --- what they leave -----------------------------------------------------------------------------------------------
+# --- files ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_files_of_all_stages(finished: Path) -> None:
-    """The table of files in the README, and nothing else."""
+    """The files of data/README.md and docs/files.md, and no others."""
     arrays = ("obs_data", "action_data", "reward_data", "done_data", "rnn_input", "rnn_output", "rnn_log_var")
     expected = {f"data/{name}_{b}.npy" for name in arrays for b in (0, 1)}
     expected |= {f"data/{kind}_{b}.json" for kind in ("obs", "rnn") for b in (0, 1)} | {"data/initial_z.npz"}
@@ -72,7 +72,7 @@ def test_the_files_of_all_stages(finished: Path) -> None:
     assert set(snapshot(finished)) == expected
 
 
-def test_what_the_car_saw_and_did(finished: Path) -> None:
+def test_the_frames_actions_and_rewards(finished: Path) -> None:
     frames, actions, rewards, done = (
         np.load(finished / "data" / f"{name}_data_0.npy") for name in ("obs", "action", "reward", "done")
     )
@@ -88,7 +88,7 @@ def test_what_the_car_saw_and_did(finished: Path) -> None:
     assert len(np.unique(episodes[:, 0].reshape(6, -1), axis=0)) == 6  # six tracks
 
 
-def test_the_series(finished: Path) -> None:
+def test_the_latent_series(finished: Path) -> None:
     load = {name: np.load(finished / "data" / f"{name}_1.npy") for name in ("action_data", "reward_data", "done_data")}
     inputs, outputs, log_var = (np.load(finished / "data" / f"rnn_{n}_1.npy") for n in ("input", "output", "log_var"))
     assert (inputs.shape, inputs.dtype) == ((3, 39, 36), np.float32)
@@ -108,7 +108,7 @@ def test_the_series(finished: Path) -> None:
 
 
 @pytest.mark.parametrize(("network", "parts"), [("vae", ("reconstruction", "kl")), ("rnn", ("z_loss", "reward_loss"))])
-def test_the_losses_fall_and_are_written_beside_the_weights(
+def test_the_losses_fall_and_are_in_the_metadata_of_the_weights(
     finished: Path, network: str, parts: tuple[str, str]
 ) -> None:
     first, second = log_of(finished, network)
@@ -121,7 +121,7 @@ def test_the_losses_fall_and_are_written_beside_the_weights(
     assert metadata["weights_sha256"] == file_hash(finished / network / "weights.h5")
 
 
-def test_the_drivers(finished: Path) -> None:
+def test_the_controllers(finished: Path) -> None:
     for which in ("best", "current"):
         weights, score, metadata = json.loads((finished / "controller" / f"{SEARCH}.{which}.json").read_text())
         assert len(weights) == 867
@@ -136,37 +136,37 @@ def test_the_drivers(finished: Path) -> None:
     assert best == max(row["mean"] for row in evaluations)
 
 
-# --- what comes after them -----------------------------------------------------------------------------------------
+# --- model.py ------------------------------------------------------------------------------------------------------
 
 
 def test_model_scores_and_records(copy_of: Copy) -> None:
     folder = copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json", "controller")
-    driver = f"car_racing --filename controller/{SEARCH}.best.json"
-    out = run_script(folder, "model.py", driver, "--final_mode --num_episode 2 --max_length 60").stdout.splitlines()
+    best = f"car_racing --filename controller/{SEARCH}.best.json"
+    out = run_script(folder, "model.py", best, "--final_mode --num_episode 2 --max_length 60").stdout.splitlines()
     scores = [float(line.split()[2]) for line in out[:2]]
     assert out[2].startswith(f"{np.mean(scores):.1f} ± ")
-    out = run_script(folder, "model.py", driver, "--record_video --max_length 60", DISPLAY=None).stdout.splitlines()
+    out = run_script(folder, "model.py", best, "--record_video --max_length 60", DISPLAY=None).stdout.splitlines()
     assert out[0].startswith(f"score {scores[0]:.1f} in 60 steps")  # the same first track
     reader = imageio_ffmpeg.read_frames(str(folder / out[1].removeprefix("video in ")))
     metadata = next(reader)
     assert metadata["codec"] == "h264"
     assert metadata["size"][0] >= 600
     assert metadata["size"][1] >= 400
-    pictures = [np.frombuffer(picture, np.uint8) for picture in reader]
-    assert len(pictures) == 61  # and the frame after the last step
-    assert not np.array_equal(pictures[0], pictures[-1])
+    frames = [np.frombuffer(frame, np.uint8) for frame in reader]
+    assert len(frames) == 61  # with the frame after the last step
+    assert not np.array_equal(frames[0], frames[-1])
 
 
-def test_the_random_driver_plays_without_a_controller(copy_of: Copy) -> None:
+def test_the_exploration_policy_plays_without_a_controller(copy_of: Copy) -> None:
     folder = copy_of("vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
     out = run_script(folder, "model.py", "car_racing --generate_data_mode --max_length 20").stdout
     assert "in 20 steps" in out
 
 
-# --- again, and on -------------------------------------------------------------------------------------------------
+# --- resuming ------------------------------------------------------------------------------------------------------
 
 
-def test_again_keeps_what_is_complete_and_says_so(copy_of: Copy) -> None:
+def test_a_second_run_keeps_complete_results_and_says_so(copy_of: Copy) -> None:
     folder = copy_of("data", "vae")
     before = snapshot(folder)
     for name in (GENERATE, "03_generate_rnn_data.py"):
@@ -179,9 +179,9 @@ WORK = "car_racing --total_episodes 160 --batch_size 20 --time_steps 100"
 
 
 @pytest.fixture(scope="module")
-def unbroken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Eight batches made in one go, by one process."""
-    folder = tmp_path_factory.mktemp("unbroken")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Eight batches of one uninterrupted process."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
     run_script(folder, GENERATE, WORK, "--num_worker 1")
     return snapshot(folder)
 
@@ -191,41 +191,41 @@ def records(folder: Path) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_01_stopped_and_gone_on(unbroken: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
+def test_01_resumes(uninterrupted: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
     process = subprocess.Popen(
         command(GENERATE, WORK, "--num_worker 2"), cwd=tmp_path, stderr=subprocess.PIPE, start_new_session=True
     )
     wait_for(lambda: records(tmp_path) > 0)
     if number == signal.SIGINT:
-        os.killpg(process.pid, number)  # as a terminal does: to the whole group
+        os.killpg(process.pid, number)  # to the whole process group, as a terminal does
     else:
         process.kill()
-    _, err = process.communicate(timeout=LIMIT)  # which ends when the workers, who write there too, have ended
+    _, err = process.communicate(timeout=LIMIT)  # returns after the workers, which share stderr, have ended
     assert process.returncode == (130 if number == signal.SIGINT else -9)
     assert b"Traceback" not in err
     assert 0 < records(tmp_path) < 8
     if number == signal.SIGINT:
         assert not [name for name in snapshot(tmp_path) if ".part-" in name]
     run_script(tmp_path, GENERATE, WORK)
-    assert {name: digest for name, digest in snapshot(tmp_path).items() if ".part-" not in name} == unbroken
+    assert {name: digest for name, digest in snapshot(tmp_path).items() if ".part-" not in name} == uninterrupted
 
 
-def test_two_processes_share_the_work(unbroken: dict[str, str], tmp_path: Path) -> None:
-    """Each leaves batches to the other, and together they leave what one would have."""
+def test_two_processes_share_the_work(uninterrupted: dict[str, str], tmp_path: Path) -> None:
+    """Each skips the batches of the other, and together they write the files of a single process."""
     both = [
         subprocess.Popen(
             command(GENERATE, WORK, "--num_worker 1"), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )
         for _ in range(2)
     ]
-    said = [b"".join(process.communicate(timeout=LIMIT)) for process in both]
+    output = [b"".join(process.communicate(timeout=LIMIT)) for process in both]
     assert [process.returncode for process in both] == [0, 0]
-    assert snapshot(tmp_path) == unbroken
-    elsewhere = [text.count(b"another process") for text in said]
-    assert sum(elsewhere) == 8 or any(b"complete and kept" in text for text in said)
+    assert snapshot(tmp_path) == uninterrupted
+    skipped = [text.count(b"another process") for text in output]
+    assert sum(skipped) == 8 or any(b"complete and kept" in text for text in output)
 
 
-def test_another_seed_is_other_episodes(finished: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_episodes(finished: Path, tmp_path: Path) -> None:
     run_script(tmp_path, GENERATE, STAGES[GENERATE], "--seed 1")
     for name in ("obs_data_0.npy", "action_data_0.npy"):
         assert file_hash(tmp_path / "data" / name) != file_hash(finished / "data" / name)
@@ -234,10 +234,10 @@ def test_another_seed_is_other_episodes(finished: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "network", "parts"), [(VAE, "vae", ("data",)), (RNN, "rnn", ("data", "vae/weights.h5"))]
 )
-def test_training_stopped_and_gone_on(
+def test_a_resumed_training_equals_the_uninterrupted_one(
     finished: Path, copy_of: Copy, name: str, network: str, parts: tuple[str, ...]
 ) -> None:
-    """One epoch and another are two epochs, bit for bit: weights, optimizer, losses. Another seed is another one."""
+    """Bit for bit in weights, optimizer and losses. Another seed gives another training."""
     folder = copy_of(*parts)
     run_script(folder, name, STAGES[name], "--epochs 1")
     run_script(folder, name, STAGES[name].replace("--new_model", ""), "--epochs 2")
@@ -251,30 +251,30 @@ def test_training_stopped_and_gone_on(
     assert log_of(folder, network)[0]["loss"] != log_of(finished, network)[0]["loss"]
 
 
-def test_02_goes_on_from_the_weights_of_an_earlier_V(finished: Path, copy_of: Copy) -> None:
+def test_02_starts_from_init_weights(finished: Path, copy_of: Copy) -> None:
     folder = copy_of("data")
     shutil.copytree(finished / "vae", folder / "earlier")
     run_script(folder, VAE, STAGES[VAE], "--epochs 1 --init_weights earlier/weights.h5")
-    [learned], scratch = log_of(folder, "vae"), log_of(finished, "vae")
-    assert learned["val_loss"] < scratch[-1]["val_loss"]
-    assert learned["loss"] < scratch[0]["loss"]
+    [warm], scratch = log_of(folder, "vae"), log_of(finished, "vae")
+    assert warm["val_loss"] < scratch[-1]["val_loss"]
+    assert warm["loss"] < scratch[0]["loss"]
 
 
-@pytest.mark.parametrize("its_vae", ["the same", "an earlier one"])
-def test_04_goes_on_from_the_weights_of_an_earlier_M(finished: Path, copy_of: Copy, its_vae: str) -> None:
-    """Also where V has gone on too, after which M must learn what has moved."""
+@pytest.mark.parametrize("trained_on", ["the same VAE", "another VAE"])
+def test_04_starts_from_init_weights(finished: Path, copy_of: Copy, trained_on: str) -> None:
+    """Also if the weights were trained on another VAE, as after a training of 02 with --init_weights."""
     folder = copy_of("data", "vae/weights.h5")
     shutil.copytree(finished / "rnn", folder / "earlier")
-    if its_vae != "the same":
-        edit(folder / "earlier" / "weights.json", vae=its_vae)
+    if trained_on != "the same VAE":
+        edit(folder / "earlier" / "weights.json", vae=trained_on)
     run_script(folder, RNN, STAGES[RNN], "--epochs 1 --init_weights earlier/weights.h5")
-    [learned], scratch = log_of(folder, "rnn"), log_of(finished, "rnn")
-    assert learned["val_z_loss"] < scratch[-1]["val_z_loss"]
-    assert learned["loss"] < scratch[0]["loss"]
+    [warm], scratch = log_of(folder, "rnn"), log_of(finished, "rnn")
+    assert warm["val_z_loss"] < scratch[-1]["val_z_loss"]
+    assert warm["loss"] < scratch[0]["loss"]
 
 
-def test_04_saves_after_100_steps_at_the_latest(copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
-    """120 episodes, 12 of them held out, one a step: a pass would be 108 steps."""
+def test_04_saves_its_state_at_least_every_100_steps(copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With 120 episodes, 12 of them held out, and one per step, a pass over the data would be 108 steps."""
     folder, episodes = copy_of("vae/weights.h5"), 120
     monkeypatch.chdir(folder)
     shapes = {"rnn_input": (2, 36), "rnn_output": (2, 33), "rnn_log_var": (3, 32)}
@@ -285,8 +285,8 @@ def test_04_saves_after_100_steps_at_the_latest(copy_of: Copy, monkeypatch: pyte
     assert len(log_of(folder, "rnn")) == 2
 
 
-def test_05_stopped_and_gone_on_by_any_number_of_ranks(finished: Path, copy_of: Copy) -> None:
-    """Killed on one rank, gone on under mpirun with three: the search of two ranks in one go, number for number."""
+def test_05_resumes_on_any_number_of_ranks(finished: Path, copy_of: Copy) -> None:
+    """Killed on one rank and resumed by mpirun on three, a search equals the uninterrupted one on two ranks."""
     folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
     arguments = STAGES[CONTROLLER].removesuffix("--generations 3").replace("-n 2 -t 2", "-n 1 -t 4")
     process = subprocess.Popen(command(CONTROLLER, arguments), cwd=folder, env=environment(), stdout=subprocess.PIPE)
@@ -305,14 +305,14 @@ def test_05_stopped_and_gone_on_by_any_number_of_ranks(finished: Path, copy_of: 
     for key in ("fitness", "coordinates/rows", "coordinates/evaluations"):
         np.testing.assert_array_equal(ours[key][:3], theirs[key])
     np.testing.assert_array_equal(ours["coordinates/T"], theirs["coordinates/T"])
-    if goal == 3:  # killed in time: then the files are the same too
+    if goal == 3:  # the kill came early enough: then the files are equal too
         assert ours.keys() == theirs.keys()
         for which in ("best", "current"):
             name = f"controller/{SEARCH}.{which}.json"
             assert (folder / name).read_text() == (finished / name).read_text()
 
 
-def test_another_seed_is_another_search(finished: Path, copy_of: Copy) -> None:
+def test_another_seed_gives_another_search(finished: Path, copy_of: Copy) -> None:
     folder = copy_of("data", "vae/weights.h5", "rnn/weights.h5", "rnn/weights.json")
     run_script(folder, CONTROLLER, STAGES[CONTROLLER].replace("-n 2 -t 2", "-n 1 -t 4"), "--generations 1 -s 112")
     assert not np.array_equal(search_of(folder)["fitness"][0], search_of(finished)["fitness"][0])
