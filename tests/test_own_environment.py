@@ -1,6 +1,6 @@
-"""An environment of one's own, exactly as the documentation shows it, through all five stages; and what is refused.
+"""Tests of adding an environment: the documentation's example through all five stages, and refused environments.
 
-The project is copied, the code of docs/your_own_environment.md is put where it says, and its scripts are run.
+The code of docs/your_own_environment.md is added to a copy of the project, whose scripts are run.
 """
 
 import json
@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, run_script
+from helpers.scripts import ROOT, run_script
 
 PACKAGES = ("custom_envs", "pipeline", "vae", "rnn", "controller", "simulation", "display")
 
 
 def documented_blocks() -> list[str]:
-    """The Python of docs/your_own_environment.md: the class, its registration, its entry in config.py."""
+    """The Python blocks of docs/your_own_environment.md: the class, its registration, its entry in config.py."""
     return re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_environment.md").read_text(), re.DOTALL)
 
 
@@ -27,7 +27,7 @@ def append(path: Path, text: str) -> None:
 
 
 def copy_project(folder: Path) -> Path:
-    """The project with the environment of the documentation in it."""
+    """Copy the project and add the documented environment."""
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
     for package in PACKAGES:
@@ -44,7 +44,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("project"))
 
 
-def test_it_goes_through_all_five_stages(project: Path, tmp_path: Path) -> None:
+def test_documented_environment_runs_all_five_stages(project: Path, tmp_path: Path) -> None:
     def run(name: str, arguments: str) -> subprocess.CompletedProcess:
         return run_script(tmp_path, name, arguments, root=project)
 
@@ -57,11 +57,11 @@ def test_it_goes_through_all_five_stages(project: Path, tmp_path: Path) -> None:
     run("04_train_rnn.py", "--new_model --steps 2 --batch_size 2")
     run("05_train_controller.py", "dot -n 1 -t 4 -e 1 --eval_steps 1 --eval_episode 1 --generations 1 --subspace 4")
     out = run("model.py", "dot --filename controller/dot.cma.1.4.best.json --final_mode --num_episode 2").stdout
-    assert out.count("in  200 steps") == 2  # the length that config.py gives it
+    assert out.count("in  200 steps") == 2  # max_length of its entry in config.py
 
 
-def test_run_all_envs_goes_through_all_five_stages(tmp_path: Path) -> None:
-    """One V and one M learn from all environments; each has a controller of its own, from its own series."""
+def test_run_all_envs_runs_all_five_stages(tmp_path: Path) -> None:
+    """All environments share V and M; each has its own controller, whose subspace is fitted to its own series."""
     project = copy_project(tmp_path)
     append(project / "config.py", 'TRAIN_ENVS = ("car_racing", "dot")\n')
 
@@ -85,20 +85,20 @@ def test_run_all_envs_goes_through_all_five_stages(tmp_path: Path) -> None:
         with np.load(tmp_path / "controller" / f"{name}.cma.1.4.es.npz") as file:
             directions.append(file["coordinates/T"])
     assert not np.allclose(*directions)
-    made = [json.loads((tmp_path / "data" / f"obs_{b}.json").read_text())["settings"]["env"] for b in range(3, 7)]
-    assert made == ["car_racing", "car_racing", "dot", "dot"]
+    recorded = [json.loads((tmp_path / "data" / f"obs_{b}.json").read_text())["settings"]["env"] for b in range(3, 7)]
+    assert recorded == ["car_racing", "car_racing", "dot", "dot"]
 
 
 DAMAGES = {
-    "other frames": (
+    "frames of another size": (
         lambda code: code.replace("Box(0, 255, (64, 64, 3)", "Box(0, 255, (96, 96, 3)"),
         r"environment 'dot': frames are uint8 \(96, 96, 3\), need uint8 \(64, 64, 3\)",
     ),
-    "frames of floats": (
+    "float frames": (
         lambda code: code.replace("(64, 64, 3), np.uint8)\n    action", "(64, 64, 3), np.float32)\n    action"),
         r"environment 'dot': frames are float32 \(64, 64, 3\), need uint8",
     ),
-    "other frames than it says": (
+    "frames that differ from the declared space": (
         lambda code: code.replace("frame = np.zeros((64, 64, 3)", "frame = np.zeros((64, 64, 1)"),
         r"environment 'dot': reset\(\) gives uint8 \(64, 64, 1\), need uint8 \(64, 64, 3\)",
     ),
@@ -106,15 +106,15 @@ DAMAGES = {
         lambda code: code.replace("[-1, 0, 0]", "[-1, 0]").replace("[1, 1, 1]", "[1, 1]"),
         r"environment 'dot': actions are Box\(.*\), need Box.* of shape \(3,\)",
     ),
-    "actions within other bounds": (
+    "other action bounds": (
         lambda code: code.replace("[-1, 0, 0]", "[-1, -1, 0]"),
         r"environment 'dot': actions are Box\(.*\), need Box",
     ),
-    "numbered actions": (
+    "discrete actions": (
         lambda code: re.sub(r"action_space = .*", "action_space = gym.spaces.Discrete(5)", code),
         r"environment 'dot' has no action_space that is a gymnasium.spaces.Box",
     ),
-    "no word on its frames": (
+    "no observation_space": (
         lambda code: re.sub(r"observation_space = .*", "pass", code),
         r"environment 'dot' has no observation_space",
     ),
@@ -122,16 +122,16 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_an_environment_that_does_not_fit_is_refused_by_name(
+def test_unsuitable_environment_is_refused(
     project: Path, tmp_path: Path, damage: str, request: pytest.FixtureRequest
 ) -> None:
     change: Callable[[str], str]
     change, message = DAMAGES[damage]
     path = project / "custom_envs" / "dot.py"
-    whole = path.read_text()
-    request.addfinalizer(lambda: path.write_text(whole))
-    path.write_text(change(whole))
-    assert path.read_text() != whole
+    code = path.read_text()
+    request.addfinalizer(lambda: path.write_text(code))
+    path.write_text(change(code))
+    assert path.read_text() != code
     done = run_script(tmp_path, "01_generate_data.py", "dot --total_episodes 1", root=project, ok=False)
     assert done.returncode == 2
     assert re.search(f"error: {message}", done.stderr)
