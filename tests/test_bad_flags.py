@@ -63,7 +63,7 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "experiments.baselines.ga_car_racing": {
         **{"--num_worker": BAD_SIZE, "--generations": BAD_SIZE, "--population": (*BAD_TRACKS, "7")},
         **{
-            "--tracks": BAD_TRACKS,
+            "--episodes_per_candidate": BAD_TRACKS,
             "--max_length": BAD_SIZE,
             "--max_steps_without_progress": BAD_COUNT,
             "--crossover": BAD_SHARE,

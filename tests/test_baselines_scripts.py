@@ -1,21 +1,22 @@
-"""The baselines as a person runs them: tiny, stopped and gone on with, with other seeds, and with mistakes."""
+"""The baseline scripts at a tiny size: complete, resumed, with other seeds, and with mistakes."""
 
 import json
 import re
 import signal
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, command, environment, run_script, snapshot
+from helpers.scripts import ROOT, command, environment, run_script, snapshot
 
-from controller.saved_search import load_search
-from experiments.baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, q_training, random_car_racing
-from experiments.baselines.ga_search import GASearch, best_genes
+from controller.saved_search import load_search, save_search
+from experiments.baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, random_car_racing
+from experiments.baselines.ga_car_racing import GASearch, best_genes
 from pipeline.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -28,7 +29,8 @@ TINY = {
     RANDOM: "--num_episode 2 --max_length 20",
     CARTPOLE: "--episodes 4 --eval_steps 2 --eval_episode 3",
     CAR: "--episodes 2 --max_length 40 --eval_steps 2 --eval_episode 2",
-    GA: "-n 1 --population 4 --generations 2 --tracks 1 --max_length 30 --eval_steps 2 --eval_episode 2",
+    GA: "-n 1 --population 4 --generations 2 --episodes_per_candidate 1 --max_length 30 --eval_steps 2"
+    " --eval_episode 2",
 }
 MODULES = {RANDOM: random_car_racing, CARTPOLE: dqn_cartpole, CAR: dqn_car_racing, GA: ga_car_racing}
 LEFT = {
@@ -45,7 +47,7 @@ Here = Callable[..., str]
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> Here:
-    """Runs a script's main in this process, whose TensorFlow is loaded, in this test's folder; returns what it said."""
+    """Runs a script's main in this process, where TensorFlow is loaded, in this test's folder; returns its output."""
     monkeypatch.chdir(tmp_path)
 
     def run(name: str, arguments: str = "") -> str:
@@ -61,19 +63,19 @@ def rows_of(name: str) -> np.ndarray:
     from pipeline.training_state import read_state
 
     _, groups = read_state(Path(f"baselines/{name}.state.h5"), "")
-    return np.delete(groups["rows"][0], q_training.SECONDS, axis=1)
+    return np.delete(groups["rows"][0], 1, axis=1)
 
 
-# --- as a person runs them --------------------------------------------------------------------------------------------
+# --- as subprocesses --------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize("name", TINY)
-def test_every_script_runs_from_any_folder_and_leaves_its_files(name: str, tmp_path: Path) -> None:
+def test_every_script_runs_from_any_folder_and_writes_its_files(name: str, tmp_path: Path) -> None:
     run_script(tmp_path, name, TINY[name])
     assert {path.split("/")[1] for path in snapshot(tmp_path)} == LEFT[name]
     assert (tmp_path / f"baselines/{Path(name).stem.replace('dqn_cartpole', 'cartpole')}.png").stat().st_size > 5000
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_help_says_what_it_does_without_tensorflow(name: str, tmp_path: Path) -> None:
+def test_help_describes_the_script_without_tensorflow(name: str, tmp_path: Path) -> None:
     program = f"""
 import runpy, sys
 sys.argv, sys.path[:0] = ["x", "--help"], [{str(ROOT)!r}]
@@ -84,13 +86,13 @@ finally:
 """
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True)
     assert name in done.stdout
-    assert "goes on" in done.stdout
+    assert "resumes" in done.stdout
     assert "A kill costs" in done.stdout
     assert done.stdout.splitlines()[-1] == "False"
     assert not list(tmp_path.iterdir())
 
 
-def test_killed_it_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
+def test_killed_it_leaves_complete_files_and_resumes(tmp_path: Path) -> None:
     call = command(RANDOM, "--num_episode 5000 --max_length 30")
     process = subprocess.Popen(call, cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
     for _ in range(3):
@@ -105,7 +107,7 @@ def test_killed_it_leaves_whole_files_and_goes_on(tmp_path: Path) -> None:
 
 
 # --- random -----------------------------------------------------------------------------------------------------------
-def test_random_stopped_and_gone_on_with_is_the_same(here: Here, tmp_path: Path) -> None:
+def test_random_resumed_is_the_same(here: Here, tmp_path: Path) -> None:
     def scores() -> list[float]:
         return json.loads((tmp_path / "baselines/random_car_racing.scores.json").read_text())["scores"]
 
@@ -130,32 +132,35 @@ def test_the_same_seed_learns_the_same_and_another_seed_something_else(here: Her
     assert found[0][1]["weights_sha256"] == found[1][1]["weights_sha256"] != found[2][1]["weights_sha256"]
 
 
-def test_it_goes_on_from_weights_optimizer_and_steps(here: Here) -> None:
-    from experiments.baselines.q_state import load, new_learner, save
+def test_it_resumes_from_weights_optimizer_and_steps(here: Here) -> None:
+    from experiments.baselines.q_training import QTraining
 
     out = here(CARTPOLE, f"{TINY[CARTPOLE]} --stable --episodes 40 --eval_steps 40")
     before = rows_of("cartpole_stable")
     assert f"40 episodes, {int(before[-1, 1])} steps" in out
-    problem, path = dqn_cartpole.make_problem(stable=True), Path("baselines/cartpole_stable.state.h5")
-    learner, other = (new_learner(problem, dqn_cartpole.STABLE, seed) for seed in (0, 9))
-    progress = load(path, learner)
-    assert learner.updates > 0
-    assert progress.steps == before[-1, 1]
-    save("copy", learner, progress)
-    again = load(Path("baselines/copy.state.h5"), other)
-    for group, variables in learner.variables().items():
+    problem, settings = dqn_cartpole.CartPole(stable=True), {"eval_steps": 40, "eval_episode": 3}
+    training, again = (QTraining(problem, Namespace(seed=seed, **settings)) for seed in (0, 9))
+    training.restore()
+    assert int(training.learner.optimizer.iterations) > 0
+    assert training.last("steps") == before[-1, 1]
+    training.path = again.path = Path("baselines/copy.state.h5")
+    training.save()
+    again.settings = training.settings
+    again.restore()
+    for group, variables in training.learner.variables().items():
         assert variables
-        for one, two in zip(variables, other.variables()[group], strict=True):
+        for one, two in zip(variables, again.learner.variables()[group], strict=True):
             np.testing.assert_array_equal(one, two)
-    np.testing.assert_array_equal(progress.rows, again.rows)
+    np.testing.assert_array_equal(training.rows, again.rows)
     out = here(CARTPOLE, f"{TINY[CARTPOLE]} --stable --episodes 41 --eval_steps 40")
-    assert "after 40 episodes; the replay memory begins empty" in out
+    assert "the replay memory starts empty" in out
+    assert "resuming baselines/cartpole_stable.state.h5 after episode 40" in out
     after = rows_of("cartpole_stable")
     np.testing.assert_array_equal(after[:40], before)
     assert after[40, 1] == before[-1, 1] + after[40, 3]
 
 
-def test_resumed_as_the_source_does_it_explores_no_more_than_it_must(here: Here) -> None:
+def test_resumed_with_the_sources_recipe_epsilon_is_at_its_minimum(here: Here) -> None:
     here(CARTPOLE, TINY[CARTPOLE])
     here(CARTPOLE, TINY[CARTPOLE].replace("--episodes 4", "--episodes 5"))
     epsilon = rows_of("cartpole")[:, 4]
@@ -166,10 +171,10 @@ def test_resumed_as_the_source_does_it_explores_no_more_than_it_must(here: Here)
 def test_best_weights_follow_from_the_state_and_score_the_same(here: Here) -> None:
     here(CARTPOLE, TINY[CARTPOLE])
     weights = Path("baselines/cartpole_weight.h5")
-    left = weights.read_bytes()
-    weights.unlink()  # as if it had been killed once the state was written
+    kept = weights.read_bytes()
+    weights.unlink()  # as after a kill between the state and the weights
     here(CARTPOLE, TINY[CARTPOLE])
-    assert weights.read_bytes() == left
+    assert weights.read_bytes() == kept
     scores = []
     for _ in range(2):
         out = here(CARTPOLE, "--final_mode --num_episode 4")
@@ -181,7 +186,7 @@ def test_best_weights_follow_from_the_state_and_score_the_same(here: Here) -> No
 
 
 def test_the_car_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the scale of a test: a short warm-up, so that gradient steps are made and the network changes."""
+    """With a short warm-up, so that the test has gradient steps."""
     recipe = replace(dqn_car_racing.RECIPE, memory=200, warm_up=10, target_update_freq=7)
     monkeypatch.setattr(dqn_car_racing, "RECIPE", recipe)
     here(CAR, TINY[CAR].replace("--max_length 40", "--max_length 120"))
@@ -191,7 +196,7 @@ def test_the_car_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytes
     out = here(CAR, "--final_mode --num_episode 2 --max_length 40")
     assert re.search(r"track   0: .* in   40 steps\n", out)
     assert "over 2 tracks" in out
-    with pytest.raises(UserError, match=r"made with max_length = 120, now it is 40: give the settings of before"):
+    with pytest.raises(UserError, match=r"made with max_length = 120, now it is 40: give the earlier settings"):
         here(CAR, TINY[CAR])
 
 
@@ -202,45 +207,71 @@ def history() -> list[np.ndarray]:
     return [kept.fitness, np.delete(kept.coordinates["rows"], 1, axis=1), *tables]  # without the seconds
 
 
-def test_a_search_stopped_and_gone_on_with_is_the_same_on_any_number_of_processes(here: Here, tmp_path: Path) -> None:
-    monkey = TINY[GA].replace("--generations 2", "--generations 3")
-    run_script(tmp_path, GA, monkey)
+def test_a_resumed_search_is_the_same_on_any_number_of_processes(here: Here, tmp_path: Path) -> None:
+    arguments = TINY[GA].replace("--generations 2", "--generations 3")
+    run_script(tmp_path, GA, arguments)
     unbroken = history()
-    run_script(tmp_path, GA, monkey.replace("--generations 3", "--generations 1"), "--new_model")
+    run_script(tmp_path, GA, arguments.replace("--generations 3", "--generations 1"), "--new_model")
     assert len(history()[0]) == 1
-    out = run_script(tmp_path, GA, monkey.replace("-n 1", "-n 2")).stdout
-    assert "going on with baselines/ga_car_racing.es.npz after generation 1" in out
+    out = run_script(tmp_path, GA, arguments.replace("-n 1", "-n 2")).stdout
+    assert "resuming baselines/ga_car_racing.es.npz after generation 1" in out
     for one, two in zip(unbroken, history(), strict=True):
         np.testing.assert_array_equal(one, two)
-    run_script(tmp_path, GA, monkey, "--new_model --seed 1")
+    run_script(tmp_path, GA, arguments, "--new_model --seed 1")
     assert (history()[0] != unbroken[0]).any()
     out = run_script(tmp_path, GA, "--final_mode --num_episode 2 --max_length 20").stdout
     assert "over 2 tracks" in out
 
 
-def test_a_damaged_search_is_refused(here: Here) -> None:
-    settings = {"population": 4, "seed": 0, "sigma": 0.3, "crossover": 0.8, "mutation": 0.1, "eval_steps": 1}
-    search = GASearch.start_or_resume("s", settings, 5, False)
-    search.optimizer.ask()
-    search.tell(np.arange(8.0), 10, 1.0)
-    search.save()
+SEARCH = {"population": 4, "seed": 0, "sigma": 0.3, "crossover": 0.8, "mutation": 0.1, "max_length": 10}
+SEARCH |= {"max_steps_without_progress": 100, "episodes_per_candidate": 1, "eval_steps": 2, "eval_episode": 2}
+
+
+def search_of(**changes: int) -> GASearch:
+    """A search of five genes without an environment."""
+
+    def evaluate(candidates: np.ndarray, env_seeds: list[int], max_length: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = len(candidates), len(env_seeds)
+        return np.arange(np.prod(shape)).reshape(shape), np.full(shape, max_length)
+
+    return GASearch(SEARCH | changes, evaluate)
+
+
+def test_a_damaged_search_is_refused(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ga_car_racing, "GENES", 5)
+    search_of().train(1, new_model=False)
     with pytest.raises(UserError, match="no champion yet"):
-        best_genes("s", 5)
-    search.evaluated([1.0, 2.0])
-    search.save()
-    np.testing.assert_array_equal(best_genes("s", 5)[0], search.champion)
+        best_genes()
+    search = search_of()
+    search.train(2, new_model=False)
+    np.testing.assert_array_equal(best_genes()[0], search.optimizer.population[0])
+    monkeypatch.setattr(ga_car_racing, "GENES", 6)
     with pytest.raises(UserError, match=r"holds \(5,\) genes, this network has 6"):
-        best_genes("s", 6)
+        best_genes()
+    monkeypatch.setattr(ga_car_racing, "GENES", 5)
     with pytest.raises(UserError, match="made with seed = 0, now it is 1"):
-        GASearch.start_or_resume("s", settings | {"seed": 1}, 5, False)
-    search._fitness = search._fitness[:, ::-1]
+        search_of(seed=1).train(2, new_model=False)
+    search.fitness = search.fitness[:, ::-1]
     search.save()
     with pytest.raises(UserError, match="replays to another search"):
-        GASearch.start_or_resume("s", settings, 5, False)
-    path = Path("baselines/s.es.npz")
-    path.write_bytes(path.read_bytes()[:-100])
+        search_of().train(2, new_model=False)
+    search.path.write_bytes(search.path.read_bytes()[:-100])
     with pytest.raises(UserError, match="is damaged"):
-        GASearch.start_or_resume("s", settings, 5, False)
+        search_of().train(2, new_model=False)
+
+
+def test_a_search_of_version_0_1_0_is_resumed(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ga_car_racing, "GENES", 5)
+    search_of().train(2, new_model=False)
+    kept = load_search("baselines/ga_car_racing.es.npz")
+    old_names = {new: old for old, new in ga_car_racing.RENAMED_SETTINGS.items()}
+    settings = {old_names.get(name, name): value for name, value in kept.settings.items()}
+    assert {"patience", "tracks"} <= settings.keys()
+    save_search("baselines/ga_car_racing.es.npz", settings, kept.coordinates, kept.fitness)
+    best_genes()
+    search = search_of()
+    search.train(3, new_model=False)
+    assert len(search.rows) == 3
 
 
 # --- mistakes ---------------------------------------------------------------------------------------------------------
@@ -264,6 +295,14 @@ def test_a_mistake_is_one_line(name: str, arguments: str, message: str, tmp_path
     assert re.search(message, errors[0])
     assert "Traceback" not in done.stderr
     assert not snapshot(tmp_path)
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_without_the_project_it_says_in_one_line_what_is_missing(name: str) -> None:
+    call = [sys.executable, "-I", "-S", str(ROOT / name), "--help"]  # a Python without installed packages
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"No module named '\w+': run `make setup` .*\n", done.stderr)
 
 
 @pytest.mark.parametrize(("name", "weights"), [(CARTPOLE, "cartpole_weight"), (CAR, "dqn_car_racing_weight")])

@@ -1,1 +1,1 @@
-"""The other agents that the sources describe, on the same road: random, Deep Q-Learning, a genetic algorithm."""
+"""Other agents on the same tracks: a random agent, Deep Q-Learning, a genetic algorithm."""

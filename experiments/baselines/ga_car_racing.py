@@ -1,78 +1,155 @@
-"""A genetic algorithm on CarRacing: a hundred small networks, of whom the better ones have children.
+"""Genetic algorithm on CarRacing: it searches the 1,091 weights of a network of 64-16-3 units.
 
-    python experiments/baselines/ga_car_racing.py                 # search, or go on searching
-    python experiments/baselines/ga_car_racing.py --final_mode    # the champion's mean over 100 unseen tracks
+    python experiments/baselines/ga_car_racing.py                 # search
+    python experiments/baselines/ga_car_racing.py --final_mode    # score the best champion on 100 unseen tracks
 
-An individual is a network of 64-16-3, its genes the 1,091 weights. It sees the green of the frame, where road and grass
-differ most, averaged over 8 x 8 fields (the lowest row of them is the bar, with the speed in it), and sets wheel, gas
-and brake for four frames. In a generation parents are drawn two by two on a roulette wheel, have two children by
-one-point crossover (0.8), whose genes mutate (0.1), and all drive the same tracks, parents too. A child takes the place
-of the worst individual that it beats. In the words of the source that is ranking, roulette-wheel selection, crossover,
-mutation and elitist replacement; what its printed code does otherwise is said in baselines/ga.py. A row is
-
-    generation, seconds, min, mean, max, steps
-
-of the population's scores after the replacement, each averaged over the generation's tracks, and of the frames driven
-since the start. Every --eval_steps generations the champion drives unseen tracks, and the best one is kept.
-
-Individuals drive in lanes, sixteen to a process, over MPI as in stage 05; any number of processes gives the same
-numbers. The same command again goes on after the last generation. Leaves baselines/ga_car_racing.es.npz (settings,
-every fitness told, the best champion's genes) and ga_car_racing.png. A kill costs the generation in progress.
+The network sees the green channel, where road and grass differ most, averaged over 8 x 8 pixels, and acts every four
+frames. A generation's row is its number, wall time (s), min, mean and max score of the survivors, and frames since the
+start. Every --eval_steps generations the champion (the best survivor) is evaluated on unseen tracks. Episodes run over
+MPI as in stage 05; the number of processes does not change the result. The same command resumes after the last
+generation. A kill costs the generation in progress. Output files, in baselines/: ga_car_racing.es.npz (settings,
+fitness history, best champion), ga_car_racing.png. Rows B10 to B14 of docs/deviations.md compare it with its source.
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from functools import partial
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import numpy as np
 
 import config
 from controller.arch import squash
+from controller.generation import Evaluate
+from controller.saved_search import load_search, save_search
+from es import Optimizer, replay_into
 from experiments.baselines import records
-from experiments.baselines.ga_search import GASearch, best_genes
-from pipeline import cli
-from pipeline.files import check_folder, only_one
-from pipeline.scores import summary
+from experiments.plots.controller import draw_learning_curve
+from pipeline.errors import UserError
+from pipeline.files import check_same
 from pipeline.seeds import env_seed_range
 from simulation import launch as mpi
 from simulation.ranks import Ranks
-from simulation.rollout import Active, Result, RolloutBatch, Slot, Task, score_unseen_tracks
+from simulation.rollout import Active, RolloutBatch, Slot, evaluator, score_unseen_tracks
 
 NAME, ENV_NAME = "ga_car_racing", "car_racing"
-FIELDS, HIDDEN = 8, 16
-HOLD = 4  # frames an action is held
-SHAPES = ((HIDDEN, FIELDS**2), (HIDDEN,), (config.ACTION_DIM, HIDDEN), (config.ACTION_DIM,))
+GRID, HIDDEN = 8, 16  # averages a side of the frame; hidden units
+FRAME_SKIP = 4  # frames for which an action is held
+SHAPES = ((HIDDEN, GRID**2), (HIDDEN,), (config.ACTION_DIM, HIDDEN), (config.ACTION_DIM,))
 GENES = sum(int(np.prod(shape)) for shape in SHAPES)
-MAX_LENGTH = config.ENVIRONMENTS[ENV_NAME].max_length
+RENAMED_SETTINGS = {"patience": "max_steps_without_progress", "tracks": "episodes_per_candidate"}  # of version 0.1.0
+SETTINGS = ("seed", "population", "episodes_per_candidate", "max_length", "max_steps_without_progress", "eval_steps")
+SETTINGS += ("eval_episode", "crossover", "mutation", "sigma")
 
 
-def look(frames: np.ndarray) -> np.ndarray:
-    """What the networks see: the green of frames, uint8 (n, 64, 64, 3), averaged over fields -> (n, 64), -1..1."""
-    side = frames.shape[1] // FIELDS
-    green = frames[..., 1].reshape(-1, FIELDS, side, FIELDS, side)
+# --- the algorithm ----------------------------------------------------------------------------------------------------
+def roulette(fitness: np.ndarray) -> np.ndarray:
+    """Selection probabilities (n,) -> float64 (n,), proportional to the fitness above the minimum; uniform if equal."""
+    above = fitness - fitness.min()
+    total = above.sum()
+    return above / total if total > 0 else np.full(len(fitness), 1 / len(fitness))
+
+
+def draw_parents(fitness: np.ndarray, pairs: int, rng: np.random.Generator) -> np.ndarray:
+    """Draw pairs of two different individuals by roulette: indices, int (pairs, 2).
+
+    The second parent is drawn without the first; uniformly where no other individual has a positive probability.
+    """
+    chances = roulette(fitness)
+    first = rng.choice(len(fitness), size=pairs, p=chances)
+    second = np.empty_like(first)
+    for i, taken in enumerate(first):
+        others = chances.copy()
+        others[taken] = 0
+        if not others.sum():
+            others = (np.arange(len(fitness)) != taken).astype(float)
+        second[i] = rng.choice(len(fitness), p=others / others.sum())
+    return np.stack([first, second], axis=1)
+
+
+def crossover(mothers: np.ndarray, fathers: np.ndarray, rate: float, rng: np.random.Generator) -> np.ndarray:
+    """One-point crossover of a share `rate` of the pairs, float64 (pairs, genes) each; the others' children are copies.
+
+    Returns float64 (2 pairs, genes): the children that begin with their mother's genes, then the others.
+    """
+    pairs, genes = mothers.shape
+    points = rng.integers(1, genes, size=(pairs, 1))
+    swapped = (rng.random((pairs, 1)) < rate) & (np.arange(genes) >= points)
+    return np.concatenate([np.where(swapped, fathers, mothers), np.where(swapped, mothers, fathers)])
+
+
+def mutate(genes: np.ndarray, rate: float, sigma: float, rng: np.random.Generator) -> np.ndarray:
+    """Add normal noise of standard deviation `sigma` to a share `rate` of the genes (any shape)."""
+    noise = rng.normal(0, sigma, genes.shape)
+    return genes + np.where(rng.random(genes.shape) < rate, noise, 0)
+
+
+class RouletteGA(Optimizer):
+    """The algorithm behind ask / tell: `ask` returns the population and as many children; the better half survives.
+
+    Parents are evaluated again with their children, because scores on different tracks do not compare. The survivors
+    are `population`, float64 (popsize / 2, num_params), with `fitness`, (popsize / 2,), best first. `sigma_init` is the
+    standard deviation of the initial genes and of a mutation; `rates` are the share of the pairs that cross over and of
+    a child's genes that mutate.
+    """
+
+    default_sigma_decay = 1.0
+
+    def __init__(
+        self, num_params: int, popsize: int, seed: int, sigma_init: float = 0.5, rates: tuple = (0.8, 0.1)
+    ) -> None:
+        if popsize < 4 or popsize % 4:
+            raise ValueError(f"popsize must be a multiple of four, twice an even population, not {popsize}")
+        self.crossover_rate, self.mutation_rate = rates
+        super().__init__(num_params, popsize, seed, sigma_init)
+
+    def _start(self) -> None:
+        super()._start()
+        self.population, self.fitness = np.zeros((0, self.num_params)), np.zeros(0)
+
+    def _sample(self) -> np.ndarray:
+        if not len(self.population):
+            return self.sigma_init * self._normal(self.popsize)
+        parents = draw_parents(self.fitness, self.popsize // 4, self.rng)
+        children = crossover(*self.population[parents.T], self.crossover_rate, self.rng)
+        return np.concatenate([self.population, mutate(children, self.mutation_rate, self.sigma_init, self.rng)])
+
+    def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
+        ranking = np.argsort(-fitness, kind="stable")[: self.popsize // 2]
+        self.population, self.fitness = solutions[ranking], fitness[ranking]
+        self._mu = self.population.mean(axis=0)
+
+
+# --- the network ------------------------------------------------------------------------------------------------------
+def observe(frames: np.ndarray) -> np.ndarray:
+    """Inputs of the network: the green of frames, uint8 (n, 64, 64, 3), averaged on a grid -> (n, 64), -1..1."""
+    side = frames.shape[1] // GRID
+    green = frames[..., 1].reshape(-1, GRID, side, GRID, side)
     return green.mean(axis=(2, 4)).reshape(len(frames), -1) / 127.5 - 1
 
 
 def unpack(genes: np.ndarray) -> list[np.ndarray]:
-    """Genes (..., 1091) as W1 (..., 16, 64), b1 (..., 16), W2 (..., 3, 16), b2 (..., 3)."""
+    """Split genes (..., 1091) into W1 (..., 16, 64), b1 (..., 16), W2 (..., 3, 16), b2 (..., 3)."""
     ends = np.cumsum([int(np.prod(shape)) for shape in SHAPES])[:-1]
     parts = np.split(genes, ends, axis=-1)
     return [part.reshape(*genes.shape[:-1], *shape) for part, shape in zip(parts, SHAPES, strict=True)]
 
 
-def decide(layers: list[np.ndarray], x: np.ndarray) -> np.ndarray:
-    """Actions of n individuals, each by its own layers, who see x (n, 64) -> float32 (n, 3).
+def forward(layers: list[np.ndarray], x: np.ndarray) -> np.ndarray:
+    """Actions, float32 (n, 3), of n networks `layers` on inputs x (n, 64).
 
-    Every row is summed by itself: what an individual does never depends on its neighbours.
+    Sums run over one row at a time, so that an action does not depend on the other rows.
     """
     W1, b1, W2, b2 = layers
     hidden = np.tanh((W1 * x[:, None]).sum(axis=2) + b1)
     return squash((W2 * hidden[:, None]).sum(axis=2) + b2).astype(np.float32)
 
 
-class Individuals(RolloutBatch):
-    """Drives by genes: those of each task."""
+class GeneRollouts(RolloutBatch):
+    """Rollouts of the network whose genes are the weights of each task."""
 
     def __init__(self, max_steps_without_progress: int | None = None) -> None:
         super().__init__(ENV_NAME, max_steps_without_progress)
@@ -83,79 +160,96 @@ class Individuals(RolloutBatch):
             layer[row] = own
 
     def act(self, active: Active) -> None:
-        due = [(row, slot) for row, slot in active if slot.steps % HOLD == 0]
+        due = [(row, slot) for row, slot in active if slot.steps % FRAME_SKIP == 0]
         if due:
             rows = [row for row, _ in due]
-            actions = decide([layer[rows] for layer in self.layers], look(self.frames[rows]))
+            actions = forward([layer[rows] for layer in self.layers], observe(self.frames[rows]))
             for action, (_, slot) in zip(actions, due, strict=True):
                 slot.action = action
 
 
-Drive = Callable[[list[Task]], list[Result]]
+# --- the search -------------------------------------------------------------------------------------------------------
+class GASearch(records.Training):
+    """One search; the settings and the fitness history in baselines/ga_car_racing.es.npz rebuild it."""
+
+    columns, unit = ("generation", "seconds", "min", "mean", "max", "steps"), "generations"
+
+    def __init__(self, settings: dict, evaluate: Evaluate | None = None) -> None:
+        super().__init__(NAME, "es.npz", settings)
+        self.evaluate_candidates = evaluate
+        self.best_genes = np.zeros(GENES)  # of the champion with the best evaluation
+        self.fitness = np.zeros((0, 2 * settings["population"]))  # of all individuals and children, by generation
+        rates = settings["crossover"], settings["mutation"]
+        self.optimizer = RouletteGA(GENES, self.fitness.shape[1], settings["seed"], settings["sigma"], rates)
+
+    def save(self) -> None:
+        tables = {"rows": self.rows, "evaluations": self.evaluations}
+        arrays = {**tables, "best": self.best_genes, "champion": self.optimizer.population[0]}
+        save_search(self.path, self.settings, arrays, self.fitness)
+
+    def restore(self, replay: bool = True) -> None:
+        kept = load_search(self.path)
+        settings = {RENAMED_SETTINGS.get(name, name): value for name, value in kept.settings.items()}
+        check_same(str(self.path), settings, self.settings, records.REMEDY)
+        self.fitness, arrays = kept.fitness, kept.coordinates
+        self.rows, self.evaluations, self.best_genes = arrays["rows"], arrays["evaluations"], arrays["best"]
+        if self.best_genes.shape != (GENES,):
+            what = f"{self.path} holds {self.best_genes.shape} genes, this network has {GENES}"
+            raise UserError(f"{what}: --new_model starts over")
+        if replay and not np.array_equal(replay_into(self.optimizer, self.fitness).population[0], arrays["champion"]):
+            raise UserError(f"{self.path} replays to another search here: resume it where it was made, or --new_model")
+
+    def advance(self) -> tuple[float, ...]:
+        """Ask, evaluate, tell; the row's min, mean and max are those of the survivors."""
+        settings, count = self.settings, self.settings["episodes_per_candidate"]
+        env_seeds = env_seed_range("search", settings["seed"], len(self.rows) * count, count)
+        scores, steps = self.evaluate_candidates(self.optimizer.ask(), env_seeds, settings["max_length"])
+        self.fitness = np.vstack([self.fitness, scores.mean(axis=1)])
+        self.optimizer.tell(self.fitness[-1])
+        survivors = self.optimizer.fitness
+        return survivors.min(), survivors.mean(), survivors.max(), self.last("steps") + steps.sum()
+
+    def report(self) -> None:
+        generation, seconds, *spread, steps = self.rows[-1].tolist()
+        self.log(f"{NAME} {int(generation), int(seconds), *(round(score, 1) for score in spread), int(steps)}")
+
+    def score(self, env_seeds: list[int]) -> np.ndarray:
+        return self.evaluate_candidates(self.optimizer.population[:1], env_seeds, self.settings["max_length"])[0][0]
+
+    def keep_best(self) -> None:
+        self.best_genes = self.optimizer.population[0]
+
+    def draw(self) -> None:
+        draw_learning_curve(NAME, *self.as_dicts(), records.path(NAME, "png"), evaluated="champion")
 
 
-def run_generation(search: GASearch, args: argparse.Namespace, drive: Drive, started: float) -> None:
-    """Ask, drive, tell, save; prints the generation's row."""
-    tracks = env_seed_range("search", args.seed, search.generation * args.tracks, args.tracks)
-    results = drive([Task(genes, env_seed, args.max_length) for genes in search.optimizer.ask() for env_seed in tracks])
-    scores = np.array([result.score for result in results]).reshape(-1, len(tracks))
-    row = search.tell(scores.mean(axis=1), sum(result.steps for result in results), time.monotonic() - started)
-    search.save()
-    print(NAME, (int(row[0]), int(row[1]), *(round(number, 1) for number in row[2:5]), int(row[5])), flush=True)
-
-
-def evaluate(search: GASearch, args: argparse.Namespace, drive: Drive) -> None:
-    """Score the champion on tracks that no search meets, and keep it if it is the best so far; saves."""
-    first = search.generation * args.eval_episode
-    tracks = env_seed_range("evaluate", args.seed, first, args.eval_episode)
-    scores = [
-        result.score for result in drive([Task(search.champion, env_seed, args.max_length) for env_seed in tracks])
-    ]
-    mark = ", the best so far" if search.evaluated(scores) else ""
-    search.save()
-    print(f"champion: {summary(scores, 'unseen tracks')}{mark}", flush=True)
-
-
-def search_on(args: argparse.Namespace, drive: Drive) -> None:
-    """Search until there are enough generations."""
-    names = ("seed", "population", "tracks", "max_length", "max_steps_without_progress", "eval_steps", "eval_episode")
-    names += ("crossover", "mutation", "sigma")
-    search = GASearch.start_or_resume(NAME, {name: getattr(args, name) for name in names}, GENES, args.new_model)
-    started = time.monotonic() - search.seconds
-    while True:
-        if search.evaluation_due:  # first: the last run may have been stopped in the middle of it
-            evaluate(search, args, drive)
-            search.draw()
-        if search.generation >= args.generations:
-            search.draw()
-            return print(f"{search.generation} generations; learning curve in {records.path(NAME, 'png')}")
-        run_generation(search, args, drive, started)
+def best_genes() -> tuple[np.ndarray, dict]:
+    """The best champion of the saved search, float64 (genes,), and its metadata; UserError when there is none."""
+    settings = load_search(records.path(NAME, "es.npz")).settings
+    search = GASearch({RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()})
+    search.restore(replay=False)
+    if not len(search.evaluations):
+        raise UserError(f"{search.path} holds no champion yet: --eval_steps generations come before the first one")
+    return search.best_genes, search.metadata()
 
 
 def parse_args() -> argparse.Namespace:
+    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
     parser = cli.parser(__doc__)
     add = parser.add_argument
-    add("-n", "--num_worker", type=cli.positive_int, default=cli.cores(), help="processes side by side")
-    add("--generations", type=cli.positive_int, default=100, help="stop after so many, all told")
-    add("--population", type=cli.episode_count, default=100, help="individuals, an even number; as many children")
-    add("--tracks", type=cli.episode_count, default=2, help="tracks a generation, the same for all")
-    add("--max_length", type=cli.positive_int, default=MAX_LENGTH, help="frames an episode")
-    add(
-        "--max_steps_without_progress",
-        type=cli.count,
-        default=100,
-        help="truncate an episode after; 0: never",
-    )
-    add("--crossover", type=cli.share, default=0.8, help="share of the pairs whose children mix their genes")
-    add("--mutation", type=cli.share, default=0.1, help="share of a child's genes that mutate")
-    add("--sigma", type=cli.positive_float, default=0.3, help="standard deviation of first genes, and of a mutation")
-    add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations of the champion")
-    add("--eval_episode", type=cli.episode_count, default=16, help="unseen tracks an evaluation")
-    records.add_arguments(parser)
-    records.add_final_arguments(parser)
+    add("-n", "--num_worker", type=cli.positive_int, default=cli.cores(), help="processes (MPI ranks)")
+    add("--population", type=cli.episode_count, default=100, help="individuals, an even number")
+    add("--episodes_per_candidate", type=cli.episode_count, default=2, help="tracks of a generation")
+    add("--max_length", type=cli.positive_int, default=max_length, help="frames an episode")
+    no_progress = "frames without a positive reward after which an episode is truncated early; 0: never"
+    add("--max_steps_without_progress", type=cli.count, default=100, help=no_progress)
+    add("--crossover", type=cli.share, default=0.8, help="share of the pairs that cross over, 0..1")
+    add("--mutation", type=cli.share, default=0.1, help="share of a child's genes that mutate, 0..1")
+    add("--sigma", type=cli.positive_float, default=0.3, help="standard deviation of initial genes and of a mutation")
+    records.add_arguments(parser, "generations", total=100, eval_steps=10, eval_episode=16)
     args = parser.parse_args()
-    if args.population < 2 or args.population % 2:
-        parser.error(f"argument --population: must be even, and at least 2, not {args.population}")
+    if args.population % 2:
+        parser.error(f"argument --population: must be even, not {args.population}")
     return args
 
 
@@ -163,17 +257,16 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     args = parse_args()
     if args.final_mode:
-        genes, metadata = best_genes(NAME, GENES)
-        scores = score_unseen_tracks(Individuals(), genes, args.seed, args.num_episode, args.max_length)
+        genes, metadata = best_genes()
+        scores = score_unseen_tracks(GeneRollouts(), genes, args.seed, args.num_episode, args.max_length)
         return records.keep_scores(NAME, scores, args.seed, metadata, GENES, metadata["steps"], metadata["seconds"])
     mpi.launch(min(args.num_worker, cli.cores()))
     with Ranks() as ranks:
-        driver = Individuals(args.max_steps_without_progress)
+        rollouts = GeneRollouts(args.max_steps_without_progress)
         if ranks.rank > 0:
-            return ranks.serve(driver.run)
-        check_folder(config.BASELINES_DIR)
-        with only_one(records.path(NAME, "lock"), f"searching {NAME}"):
-            search_on(args, partial(ranks.map, driver.run))
+            return ranks.serve(rollouts.run)
+        search = GASearch({name: getattr(args, name) for name in SETTINGS}, evaluator(partial(ranks.map, rollouts.run)))
+        search.train(args.generations, args.new_model)
 
 
 if __name__ == "__main__":

@@ -1,159 +1,172 @@
-"""Deep Q-Learning, whatever it drives: the loop over episodes, its saved state, and what it leaves.
+"""Deep Q-Learning: the learner, and a training that can be resumed.
 
-Mnih et al. 2015 (Nature 518, 529), Algorithm 1. NAME.state.h5 is the one commit point, written whole after every
-episode and every evaluation; the best weights and the learning curve follow from it. The replay memory is not in it.
+Mnih et al. 2015 (Nature 518, 529), Algorithm 1; for double Q-learning van Hasselt et al. 2016 (arXiv 1509.06461),
+equation 4. NAME.state.h5 is the one commit point, written atomically after every episode and every evaluation; the
+best weights and the learning curve follow from it. The replay memory is not saved.
 """
 
 import argparse
-import time
-from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 import numpy as np
+from tqdm import tqdm
 
-import config
 from experiments.baselines import records
-from experiments.baselines.recipe import Problem, Recipe, World
-from experiments.baselines.replay import Replay
+from experiments.baselines.q_learning import Problem, ReplayMemory
 from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.files import check_folder, only_one
+from pipeline.files import check_same, read_json
+from pipeline.networks import are_saved, keras, load_weights, save_weights, seed_everything, tf, versions
 from pipeline.seeds import env_seed_range
+from pipeline.training_state import check_arrays, read_state, restore, write_state
 
-if TYPE_CHECKING:
-    from experiments.baselines.q_network import Learner
+COLUMNS = ("episode", "seconds", "steps", "score", "length", "epsilon", "loss")
+SCORE = COLUMNS.index("score")
+START = "--new_model starts over"
+# Of targets and Q values, float32 (n,): error², or the Huber loss of width 1 (error² / 2, beyond it |error| - 1/2).
+LOSSES = {"mse": keras.losses.mean_squared_error, "smooth_l1": keras.losses.huber}
 
-ROW = ("episode", "seconds", "steps", "score", "length", "epsilon", "loss")
-EVALUATION = ("episode", "mean", "std", "min")
-SECONDS, STEPS, SCORE = ROW.index("seconds"), ROW.index("steps"), ROW.index("score")
 
+def bellman_targets(
+    reward: tf.Tensor, terminal: tf.Tensor, next_q: tf.Tensor, chosen_by: tf.Tensor, gamma: float
+) -> tf.Tensor:
+    """Targets of Q(state, action), float32 (n,): reward + gamma * value of the next state, 0 after a terminal step.
 
-@dataclass
-class Progress:
-    """What a training has come to.
-
-    Attributes:
-        rows: float64 (episodes, 7), see ROW.
-        evaluations: float64 (evaluations, 4), see EVALUATION.
-        best_weights: those of the best evaluation; none before there is one.
-        resumed: whether it goes on from a file.
+    The value is next_q (n, actions), from the target network, at the action with the highest chosen_by (n, actions):
+    next_q itself or, in double Q-learning, the Q values of the trained network.
     """
-
-    settings: dict
-    rows: np.ndarray = field(default_factory=lambda: np.zeros((0, len(ROW))))
-    evaluations: np.ndarray = field(default_factory=lambda: np.zeros((0, len(EVALUATION))))
-    best_weights: list[np.ndarray] = field(default_factory=list)
-    resumed: bool = False
-
-    @property
-    def episodes(self) -> int:
-        return len(self.rows)
-
-    @property
-    def steps(self) -> int:
-        return int(self.rows[-1, STEPS]) if self.episodes else 0
-
-    @property
-    def best(self) -> float:
-        """The mean score of the best evaluation."""
-        return float(self.evaluations[:, 1].max(initial=-np.inf))
-
-    @property
-    def evaluation_due(self) -> bool:
-        done = self.episodes in self.evaluations[:, 0]
-        return self.episodes > 0 and self.episodes % self.settings["eval_steps"] == 0 and not done
-
-    def metadata(self) -> dict:
-        """What is said beside the best weights."""
-        best = self.evaluations[self.evaluations[:, 1].argmax()]
-        steps, seconds = self.rows[int(best[0]) - 1, [STEPS, SECONDS]]
-        row = dict(zip(EVALUATION, best.tolist(), strict=True))
-        return {"settings": self.settings, "evaluation": row, "steps": int(steps), "seconds": round(float(seconds))}
+    best = tf.argmax(chosen_by, axis=1)
+    return reward + gamma * (1 - terminal) * tf.gather(next_q, best, axis=1, batch_dims=1)
 
 
-def play_episode(world: World, learner: "Learner", replay: Replay, recipe: Recipe, progress: Progress) -> tuple:
-    """Act, remember and learn for one episode; returns its row but for the seconds, see ROW.
+class Learner:
+    """A Q network with its target network and optimizer; its initial weights are a function of the seed."""
 
-    Tracks, exploration and minibatches follow from the seed and the number of the episode.
+    def __init__(self, problem: Problem, seed: int) -> None:
+        seed_everything(seed)
+        self.network, self.recipe = problem.make_network(), problem.recipe
+        self.target = keras.models.clone_model(self.network) if self.recipe.target_update_freq else self.network
+        self.target.set_weights(self.network.get_weights())
+        self.optimizer = keras.optimizers.Adam(self.recipe.learning_rate)
+        self.optimizer.build(self.network.trainable_variables)
+        self._q = tf.function(self.network, reduce_retracing=True)
+        self._train = tf.function(self._train_step, reduce_retracing=True)
 
-    Raises:
-        UserError: the loss is not finite.
-    """
-    seed, number = progress.settings["seed"], progress.episodes
-    rng = np.random.default_rng([seed, number, 0xD0])
-    [env_seed] = env_seed_range("search", seed, number, 1)
-    replay.begin(world.reset(env_seed))
-    first = steps = progress.steps
-    losses, ended = [], False
-    epsilon = recipe.epsilon_final
-    while not ended:
-        # As in the source, a training that goes on from weights explores no more than it must.
-        if not (progress.resumed and recipe.epsilon_decay):
-            epsilon = recipe.epsilon(steps, learner.updates)
-        explores = rng.random() < epsilon
-        action = world.explore(rng) if explores else int(learner.q(replay.newest())[0].argmax())
-        observation, reward, terminal, ended = world.step(action)
-        replay.add(action, reward, terminal, observation)
-        steps += 1
-        due = steps % recipe.train_every == 0 if recipe.train_every else ended
-        if due and replay.transitions >= recipe.warm_up:
-            losses.append(learner.train(replay.sample(recipe.batch_size, rng)))
-            if not np.isfinite(losses[-1]):
-                raise UserError(f"the loss is {losses[-1]} in episode {number + 1}: stopped; the last state is kept")
-        if recipe.target_update_freq and steps % recipe.target_update_freq == 0:
-            learner.refresh_target()
-    return number + 1, steps, world.score, steps - first, epsilon, float(np.mean(losses or [0.0]))
+    def variables(self) -> dict[str, list]:
+        """The variables that resuming needs."""
+        target = [] if self.target is self.network else self.target.weights
+        return {"model": self.network.weights, "target": target, "optimizer": self.optimizer.variables}
 
+    def q(self, states: np.ndarray) -> np.ndarray:
+        """Q values of states (n, ...), float32 (n, actions)."""
+        return self._q(tf.constant(states)).numpy()
 
-def add_arguments(parser: argparse.ArgumentParser, episodes: int, eval_steps: int, eval_episode: int) -> None:
-    """The flags of a training, with a script's own defaults."""
-    add = parser.add_argument
-    add("--episodes", type=cli.positive_int, default=episodes, help="episodes to learn from, all told")
-    add("--eval_steps", type=cli.positive_int, default=eval_steps, help="episodes between evaluations")
-    add("--eval_episode", type=cli.episode_count, default=eval_episode, help="unseen tracks an evaluation")
-    records.add_arguments(parser)
-    records.add_final_arguments(parser)
+    def train(self, minibatch: tuple[np.ndarray, ...]) -> float:
+        """Take one gradient step on a sample of a ReplayMemory; returns the loss before it."""
+        return float(self._train(*map(tf.constant, minibatch)))
+
+    def _train_step(
+        self, state: tf.Tensor, action: tf.Tensor, reward: tf.Tensor, terminal: tf.Tensor, next_state: tf.Tensor
+    ) -> tf.Tensor:
+        next_q = self.target(next_state)
+        chosen_by = self.network(next_state) if self.recipe.double else next_q
+        targets = bellman_targets(reward, terminal, next_q, chosen_by, self.recipe.gamma)
+        with tf.GradientTape() as tape:
+            q = tf.gather(self.network(state, training=True), action, axis=1, batch_dims=1)
+            loss = LOSSES[self.recipe.loss](tf.stop_gradient(targets), q)
+        weights = self.network.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
 
 
-def train(problem: Problem, recipe: Recipe, args: argparse.Namespace) -> None:
-    """Learn from scratch, or from where it stopped; `args` are those of `add_arguments`.
+class QTraining(records.Training):
+    """One training, whose state is in baselines/NAME.state.h5 except for the replay memory."""
 
-    Raises:
-        UserError: it was begun with other settings, or its file is damaged, or cannot be written.
-    """
-    from experiments.baselines import q_state  # imports TensorFlow, which --help and mistakes need not wait for
+    columns, unit = COLUMNS, "episodes"
 
-    check_folder(config.BASELINES_DIR)
-    with only_one(records.path(problem.name, "lock"), f"training {problem.name}"):
+    def __init__(self, problem: Problem, args: argparse.Namespace) -> None:
         settings = {name: getattr(args, name) for name in ("seed", "eval_steps", "eval_episode")}
-        learner = q_state.new_learner(problem, recipe, args.seed)
-        settings |= asdict(recipe) | problem.settings
-        progress = q_state.start_or_resume(problem.name, learner, settings, args.new_model)
-        run(problem, recipe, learner, progress, args.episodes)
-        records.draw_learning_curve(problem.name, progress.rows[:, SCORE], progress.evaluations)
-    curve = records.path(problem.name, "png")
-    print(f"{progress.episodes} episodes, {progress.steps} steps; learning curve in {curve}")
+        super().__init__(problem.name, "state.h5", settings | asdict(problem.recipe) | problem.settings)
+        self.problem, self.learner, self.target_score = problem, Learner(problem, args.seed), problem.target_score
+        self.memory = ReplayMemory(problem.recipe.memory, problem.shape, problem.dtype, problem.stack)
+        self.weights_path = records.path(f"{problem.name}_weight", "h5")
+        self.best_weights, self.resumed = [], False
+
+    def train(self, total: int, new_model: bool) -> None:
+        if not (new_model or self.path.exists()) and self.weights_path.exists():
+            raise UserError(f"{self.weights_path} is there without {self.path}, which resuming needs: {START}")
+        with cli.progress(total, "episode") as self.bar:
+            super().train(total, new_model)
+
+    def log(self, text: str) -> None:
+        tqdm.write(text)
+
+    def report(self) -> None:
+        scores, epsilon = self.rows[-records.WINDOW :, SCORE], self.last("epsilon")
+        self.bar.set_postfix(score=f"{scores.mean():.0f}", epsilon=f"{epsilon:.2f}", refresh=False)
+        self.bar.update(len(self.rows) - self.bar.n)
+
+    def save(self) -> None:
+        tables = {"rows": [self.rows], "evaluations": [self.evaluations], "best": self.best_weights}
+        write_state(self.path, {"settings": self.settings}, self.learner.variables() | tables)
+        if not self.best_weights:
+            return
+        metadata = self.metadata()
+        metadata |= {"steps": int(metadata["steps"]), "seconds": round(metadata["seconds"]), "versions": versions()}
+        if not are_saved(self.weights_path, metadata):
+            network, last = self.learner.network, self.learner.network.get_weights()
+            network.set_weights(self.best_weights)
+            save_weights(network, self.weights_path, metadata)
+            network.set_weights(last)
+
+    def restore(self) -> None:
+        metadata, groups = read_state(self.path, START)
+        check_same(str(self.path), metadata.get("settings", {}), self.settings, records.REMEDY)
+        variables = self.learner.variables()
+        [self.rows], [self.evaluations], best = (groups[name] for name in ("rows", "evaluations", "best"))
+        check_arrays(self.path, variables["model"] if best else [], best, START)
+        restore(self.path, variables, groups, START)
+        self.best_weights, self.resumed = best, True
+        self.save()  # a kill may have come between the state and the weights
+        self.log("the replay memory starts empty")
+
+    def score(self, env_seeds: list[int]) -> list[float]:
+        return self.problem.evaluate(self.learner.q, env_seeds)
+
+    def keep_best(self) -> None:
+        self.best_weights = self.learner.network.get_weights()
+
+    def draw(self) -> None:
+        records.draw_learning_curve(self.name, self.rows[:, SCORE], self.evaluations)
+
+    def advance(self) -> tuple[float, ...]:
+        """One episode; its track, exploration and minibatches are functions of the seed and its number."""
+        problem, recipe, learner, memory = self.problem, self.problem.recipe, self.learner, self.memory
+        seed, episode, first = self.settings["seed"], len(self.rows), int(self.last("steps"))
+        rng = np.random.default_rng([seed, episode, 0xD0])
+        [env_seed] = env_seed_range("search", seed, episode, 1)
+        memory.begin(problem.reset(env_seed))
+        steps, losses, done, epsilon = first, [], False, recipe.epsilon_final
+        while not done:
+            if not (self.resumed and recipe.epsilon_decay):  # the source resumes with the final epsilon
+                epsilon = recipe.epsilon(steps, int(learner.optimizer.iterations))
+            explores = rng.random() < epsilon
+            action = problem.explore(rng) if explores else int(learner.q(memory.newest())[0].argmax())
+            observation, reward, terminal, done = problem.step(action)
+            memory.add(action, reward, terminal, observation)
+            steps += 1
+            due = steps % recipe.train_every == 0 if recipe.train_every else done
+            if due and memory.transitions >= recipe.warm_up:
+                losses.append(learner.train(memory.sample(recipe.batch_size, rng)))
+                if not np.isfinite(losses[-1]):
+                    raise UserError(f"the loss is {losses[-1]} in episode {episode + 1}: the last saved state is kept")
+            if recipe.target_update_freq and steps % recipe.target_update_freq == 0:
+                learner.target.set_weights(learner.network.get_weights())
+        return steps, problem.score, steps - first, epsilon, float(np.mean(losses or [0.0]))
 
 
-def run(problem: Problem, recipe: Recipe, learner: "Learner", progress: Progress, episodes: int) -> None:
-    """Play until there are enough episodes, or an evaluation is good enough; saves after each of them."""
-    from experiments.baselines import q_state
-
-    world = problem.make_world()
-    replay = Replay(recipe.memory, world.shape, world.dtype, world.stack)
-    started = time.monotonic() - (progress.rows[-1, SECONDS] if progress.episodes else 0)
-    with cli.progress(episodes, "episode") as bar:
-        bar.update(progress.episodes)
-        while True:
-            if progress.evaluation_due:  # first: the last run may have been stopped in the middle of it
-                bar.write(q_state.evaluate(problem, learner, progress))
-            if progress.best >= problem.enough:
-                return bar.write(f"{progress.best:.1f} in an evaluation is enough: --final_mode, or --new_model")
-            if progress.episodes >= episodes:
-                return
-            number, *rest = play_episode(world, learner, replay, recipe, progress)
-            progress.rows = np.vstack([progress.rows, (number, time.monotonic() - started, *rest)])
-            q_state.save(problem.name, learner, progress)
-            recent = progress.rows[-records.WINDOW :]
-            bar.set_postfix(score=f"{recent[:, SCORE].mean():.0f}", epsilon=f"{recent[-1, -2]:.2f}", refresh=False)
-            bar.update()
+def load_best(problem: Problem, script: str) -> tuple[Learner, dict]:
+    """A learner with the best weights of a training, and their metadata; UserError when they are missing or damaged."""
+    learner, path = Learner(problem, 0), records.path(f"{problem.name}_weight", "h5")
+    load_weights(learner.network, path, script)
+    return learner, dict(read_json(path.with_suffix(".json")))

@@ -1,18 +1,20 @@
-"""A random agent on CarRacing: the plain loop that every other agent begins from, and the score that it must beat.
+"""Random agent on CarRacing: the plain environment loop, and the score that every other agent must beat.
 
     python experiments/baselines/random_car_racing.py
     python experiments/baselines/random_car_racing.py --num_episode 1 --render
 
-At every frame wheel, gas and brake are drawn anew, each from all it can be. (The random driver of stage 01, whose row
-report.py prints, is another one: it pushes off, and presses one thing at a time for a while, to see more of the road.)
-
-It learns nothing, so there are no weights: what is kept is the score of every episode. The same command again goes on
-after the last one, --new_model plays all anew. Leaves baselines/random_car_racing.scores.json and .png, the mean of
-the last 100 episodes over the episodes. A kill costs at most the episode in progress.
+Every frame, steer, gas and brake are drawn uniformly from their ranges. (Stage 01's exploration policy differs: it
+accelerates first and holds each action for several frames.) The same command resumes after the last complete episode.
+A kill costs the episode in progress. Output files: baselines/random_car_racing.scores.json and .png (learning curve).
 """
 
 import argparse
 from contextlib import nullcontext
+
+try:
+    from pipeline import cli
+except ModuleNotFoundError as error:
+    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
 import gymnasium as gym
 import numpy as np
@@ -21,20 +23,18 @@ import config
 from display.video import Show
 from display.window import open_window
 from experiments.baselines import records
-from pipeline import cli
-from pipeline.errors import UserError
-from pipeline.files import check_folder, check_same, only_one, read_json
+from pipeline.files import check_same, only_one, read_json
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range, exploration_rng
 from simulation.environments import make_env
 from simulation.rollout import Result, print_episode
 
 NAME, ENV_NAME = "random_car_racing", "car_racing"
-MAX_LENGTH = config.ENVIRONMENTS[ENV_NAME].max_length
+SCORES = records.path(NAME, "scores.json")
 
 
 def play(env: gym.Env, env_seed: int, max_length: int, show: Show | None) -> Result:
-    """One episode, one frame after the other; the actions follow from the track."""
+    """Run one episode; its actions are a function of the env_seed."""
     rng = exploration_rng(env_seed)
     env.reset(seed=env_seed)
     score, steps, done = 0.0, 0, False
@@ -51,52 +51,40 @@ def play(env: gym.Env, env_seed: int, max_length: int, show: Show | None) -> Res
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument(
-        "--num_episode", type=cli.episode_count, default=100, help="episodes, all told, each on its own track"
-    )
-    parser.add_argument("--max_length", type=cli.positive_int, default=MAX_LENGTH, help="frames an episode")
-    parser.add_argument("--render", action="store_true", help="watch in a window; closing it ends the program")
+    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
+    parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="episodes in total")
+    parser.add_argument("--max_length", type=cli.positive_int, default=max_length, help="frames an episode")
+    parser.add_argument("--render", action="store_true", help="show the episodes in a window; closing it stops the run")
     records.add_arguments(parser)
     return parser.parse_args()
 
 
-def scores_so_far(args: argparse.Namespace) -> list[float]:
-    """The scores that are there; none with --new_model.
-
-    Raises:
-        UserError: they are of another seed or length, or the file is damaged.
-    """
-    path = records.path(NAME, "scores.json")
-    if args.new_model or not path.exists():
+def saved_scores(args: argparse.Namespace) -> list[float]:
+    """The scores of an earlier run; UserError when its settings differ or its file is damaged."""
+    if args.new_model or not SCORES.exists():
         return []
-    kept = read_json(path)
-    try:
-        scores = [float(score) for score in kept["scores"]]
-        made = {"seed": kept["seed"], "max_length": kept["about"]["max_length"]}
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path} does not hold scores: add --new_model to start over") from None
-    asked = {"seed": args.seed, "max_length": args.max_length}
-    check_same(str(path), made, asked, "give the settings of before, or --new_model to start over")
-    print(f"going on with {path} after {len(scores)} episodes")
+    kept = read_json(SCORES)
+    made = {"seed": kept.get("seed"), **kept.get("about", {})}
+    check_same(str(SCORES), made, {"seed": args.seed, "max_length": args.max_length}, records.REMEDY)
+    scores = [float(score) for score in kept["scores"]]
+    print(f"resuming {SCORES} after {len(scores)} episodes")
     return scores
 
 
 def main() -> None:
     args = parse_args()
-    check_folder(config.BASELINES_DIR)
     env = make_env(ENV_NAME, "rgb_array" if args.render else None)
-    opened = open_window("--render", 600, 400) if args.render else nullcontext()
-    with opened as show, only_one(records.path(NAME, "lock"), f"playing {NAME}"):
-        scores = scores_so_far(args)
-        for index, env_seed in enumerate(env_seed_range("report", args.seed, 0, args.num_episode)):
-            if index < len(scores):
-                continue
-            result = play(env, env_seed, args.max_length, show)
+    window = open_window("--render", 600, 400) if args.render else nullcontext()
+    with window as show, only_one(records.path(NAME, "lock"), f"running {NAME}"):
+        scores = saved_scores(args)
+        env_seeds = env_seed_range("report", args.seed, 0, args.num_episode)
+        for index in range(len(scores), args.num_episode):
+            result = play(env, env_seeds[index], args.max_length, show)
             scores.append(result.score)
             records.keep_scores(NAME, scores, args.seed, {"max_length": args.max_length})
             print_episode(index, result)
         records.draw_learning_curve(NAME, scores)
-    print(f"{summary(scores)}; scores in {records.path(NAME, 'scores.json')}, drawn in {records.path(NAME, 'png')}")
+    print(f"{summary(scores)}; scores in {SCORES}, learning curve in {records.path(NAME, 'png')}")
 
 
 if __name__ == "__main__":

@@ -1,83 +1,162 @@
-"""What the baselines leave: where it lies, their scores on unseen tracks, their learning curves."""
+"""What the baselines share: file names, flags, resumable training, scores on unseen tracks, learning curves."""
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 import config
+from controller.evaluations import EVALUATION
 from experiments.plots.canvas import new_figure, save_figure
 from pipeline import cli
-from pipeline.files import write_json
+from pipeline.files import only_one, write_json
+from pipeline.scores import summary
+from pipeline.seeds import env_seed_range
 
-SUFFIXES = ("state.h5", "es.npz", "scores.json", "png")
+SUFFIXES = (".state.h5", ".es.npz", ".scores.json", ".png", "_weight.h5", "_weight.json")
 WINDOW = 100  # episodes of a running mean
+REMEDY = "give the earlier settings, or --new_model to start over"
 
 
 def path(name: str, suffix: str) -> Path:
-    """Where a baseline keeps one of its files: baselines/NAME.SUFFIX below the folder it was started in."""
+    """The path of a baseline's file, baselines/NAME.SUFFIX below the working directory."""
     return config.BASELINES_DIR / f"{name}.{suffix}"
 
 
-def weights_path(name: str) -> Path:
-    """Where its trained weights are; a .json beside them says how they were made."""
-    return config.BASELINES_DIR / f"{name}_weight.h5"
-
-
 def remove(name: str) -> None:
-    """Delete all that a training of that name left."""
-    weights = weights_path(name)
-    for old in (weights, weights.with_suffix(".json"), *(path(name, suffix) for suffix in SUFFIXES)):
-        old.unlink(missing_ok=True)
+    """Delete all files of an earlier training of that name."""
+    for suffix in SUFFIXES:
+        (config.BASELINES_DIR / f"{name}{suffix}").unlink(missing_ok=True)
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that all baselines share."""
-    parser.add_argument("--seed", type=cli.seed, default=0, help="another seed, other tracks and another training")
-    parser.add_argument("--new_model", action="store_true", help="start over; what was there before is lost")
+def add_arguments(
+    parser: argparse.ArgumentParser, unit: str = "", total: int = 0, eval_steps: int = 0, eval_episode: int = 0
+) -> None:
+    """Add the flags that all baselines share and, with their defaults, those of a training in some `unit`."""
+    add = parser.add_argument
+    if unit:
+        add(f"--{unit}", type=cli.positive_int, default=total, help=f"{unit} in total")
+        add("--eval_steps", type=cli.positive_int, default=eval_steps, help=f"{unit} between evaluations")
+        add("--eval_episode", type=cli.episode_count, default=eval_episode, help="unseen tracks an evaluation")
+        add("--final_mode", action="store_true", help="score the trained agent on unseen tracks")
+        add("--num_episode", type=cli.episode_count, default=100, help="episodes of --final_mode")
+    add("--seed", type=cli.seed, default=0, help="seed of the tracks and of the training")
+    add("--new_model", action="store_true", help="start over; the earlier files are deleted")
 
 
-def add_final_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of the final score."""
-    parser.add_argument("--final_mode", action="store_true", help="score what was trained on many unseen tracks")
-    parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="tracks of --final_mode")
+class Training:
+    """A training that can be resumed, and the evaluations of its agent on unseen tracks.
+
+    Attributes:
+        settings: what a resumed training must share: seed, eval_steps, eval_episode and those of the subclass.
+        rows: float64 (n, columns); a row begins with its number, counted from 1, and the wall time (s) since the start.
+        evaluations: float64 (m, 4): number of the row, then mean, std and min of the scores.
+    """
+
+    columns: tuple[str, ...]  # of a row; "steps" are the environment steps since the start
+    unit: str  # what a row stands for, in the plural
+    target_score = np.inf  # training stops early at an evaluation with this mean
+
+    def __init__(self, name: str, suffix: str, settings: dict) -> None:
+        self.name, self.path, self.settings = name, path(name, suffix), settings
+        self.rows, self.evaluations = np.zeros((0, len(self.columns))), np.zeros((0, len(EVALUATION)))
+
+    def save(self) -> None: ...  # write all that resuming needs
+    def restore(self) -> None: ...  # read it; UserError when it is damaged or the settings differ
+    def advance(self) -> tuple[float, ...]: ...  # train for one row; returns it from its third entry on
+    def report(self) -> None: ...  # print the newest row
+    def score(self, env_seeds: list[int]) -> Sequence[float]: ...  # scores of the present agent
+    def keep_best(self) -> None: ...  # note that the present agent is the best so far
+    def draw(self) -> None: ...  # draw the learning curve
+
+    def log(self, text: str) -> None:
+        print(text, flush=True)
+
+    def train(self, total: int, new_model: bool) -> None:
+        """Train, from scratch or from the saved state, until there are `total` rows or the target score is reached."""
+        with only_one(path(self.name, "lock"), f"training {self.name}"):
+            if new_model or not self.path.exists():
+                remove(self.name)
+            else:
+                self.restore()
+                self.log(f"resuming {self.path} after {self.columns[0]} {len(self.rows)}")
+            started = time.monotonic() - self.last("seconds")
+            while True:
+                due = len(self.rows) and len(self.rows) % self.settings["eval_steps"] == 0
+                if due and len(self.rows) not in self.evaluations[:, 0]:  # first: a kill may have come before it
+                    self.evaluate()
+                if self.best_mean() >= self.target_score:
+                    self.log(f"an evaluation reached {self.target_score:g}: stopped early")
+                    break
+                if len(self.rows) >= total:
+                    break
+                entries = self.advance()
+                self.rows = np.vstack([self.rows, (len(self.rows) + 1, time.monotonic() - started, *entries)])
+                self.save()
+                self.report()
+            self.draw()
+            done = f"{len(self.rows)} {self.unit}, {self.last('steps'):.0f} steps"
+            self.log(f"{done}; learning curve in {path(self.name, 'png')}")
+
+    def evaluate(self) -> None:
+        """Score the agent on unseen tracks, keep it if it is the best so far, save, draw, and print the result."""
+        number, count = len(self.rows), self.settings["eval_episode"]
+        scores = self.score(env_seed_range("evaluate", self.settings["seed"], number * count, count))
+        better = np.mean(scores) > self.best_mean()
+        self.evaluations = np.vstack([self.evaluations, (number, np.mean(scores), np.std(scores), min(scores))])
+        if better:
+            self.keep_best()
+        self.save()
+        self.draw()
+        mark = ", the best so far" if better else ""
+        self.log(f"{self.columns[0]} {number}: {summary(scores, 'unseen tracks')}{mark}")
+
+    def last(self, name: str) -> float:
+        """One entry of the newest row; 0 before the first row."""
+        return float(self.rows[-1, self.columns.index(name)]) if len(self.rows) else 0.0
+
+    def best_mean(self) -> float:
+        """The highest mean of all evaluations; -inf before the first one."""
+        return float(self.evaluations[:, 1].max(initial=-np.inf))
+
+    def as_dicts(self) -> tuple[list[dict], list[dict]]:
+        """Rows and evaluations, one dict each."""
+        names = (self.columns[0], *EVALUATION[1:])
+        rows = [dict(zip(self.columns, row, strict=True)) for row in self.rows.tolist()]
+        return rows, [dict(zip(names, row, strict=True)) for row in self.evaluations.tolist()]
+
+    def metadata(self) -> dict:
+        """Settings, best evaluation, and the environment steps and wall time (s) spent up to it."""
+        rows, evaluations = self.as_dicts()
+        best = max(evaluations, key=lambda evaluation: evaluation["mean"])
+        row = rows[int(best[self.columns[0]]) - 1]
+        return {"settings": self.settings, "evaluation": best, "steps": row["steps"], "seconds": row["seconds"]}
 
 
 def keep_scores(
     name: str, scores: list[float], seed: int, metadata: dict, parameters: int = 0, steps: int = 0, seconds: float = 0
 ) -> None:
-    """Write scores on unseen tracks, what is known of who drove, and its cost into baselines/NAME.scores.json.
-
-    Args:
-        parameters: numbers that were trained; steps, seconds: of the environment and of the clock that they took.
-    """
+    """Write scores on unseen tracks, the agent's metadata, and its cost: environment steps and wall time (s)."""
     cost = {"parameters": parameters, "agent_steps": int(steps), "seconds": float(seconds)}
     write_json(path(name, "scores.json"), {"seed": seed, "scores": scores, "about": metadata, **cost})
 
 
 def running_mean(scores: Sequence[float], window: int = WINDOW) -> np.ndarray:
-    """The mean of each score and of those before it, `window` of them at most: (n,) -> float64 (n,)."""
-    sums = np.concatenate([[0.0], np.cumsum(scores)])
-    last = np.arange(1, len(scores) + 1)
-    first = np.maximum(last - window, 0)
-    return (sums[last] - sums[first]) / (last - first)
+    """The mean of each score and at most `window` - 1 scores before it: (n,) -> float64 (n,)."""
+    return np.array([np.mean(scores[max(0, end - window) : end]) for end in range(1, len(scores) + 1)])
 
 
 def draw_learning_curve(name: str, scores: Sequence[float], evaluations: np.ndarray | None = None) -> None:
-    """Scores of training episodes, their running mean, and evaluations on unseen tracks, into baselines/NAME.png.
-
-    Args:
-        scores: one an episode, in order.
-        evaluations: float64 (n, 4): episode, mean, standard deviation, minimum; None: there are none.
-    """
+    """Draw training scores, their running mean and evaluations, float64 (n, 4), to baselines/NAME.png."""
     figure, axes = new_figure(8, 5)
     episodes = np.arange(1, len(scores) + 1)
     axes.plot(episodes, scores, ".", markersize=3, alpha=0.3, label="an episode")
     axes.plot(episodes, running_mean(scores), label=f"mean of the last {WINDOW}")
     if evaluations is not None and len(evaluations):
         episode, mean, std, _ = evaluations.T
-        axes.errorbar(episode, mean, std, fmt="o-", capsize=3, label="without exploring, on unseen tracks ± std")
+        axes.errorbar(episode, mean, std, fmt="o-", capsize=3, label="greedy policy on unseen tracks ± std")
     axes.set(xlabel="episode", ylabel="score", title=name)
     axes.legend()
     axes.grid(alpha=0.3)
