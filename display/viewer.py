@@ -44,8 +44,6 @@ class Viewer:
         """Display an image, uint8 RGB (rows, columns, 3), and read the keys; does nothing once the window is closed."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise ValueError(f"an image is uint8 (rows, columns, 3), not {image.dtype} {image.shape}")
-        if self._window is None:
-            return
         self._window.switch_to()
         self._window.dispatch_events()
         if self.closed:
@@ -62,17 +60,11 @@ class Viewer:
 
     @property
     def closed(self) -> bool:
-        """Whether the window was closed, Esc was pressed, or `close` was called."""
-        return self._window is None or self._window.has_exit
+        """Whether the window was closed or Esc was pressed."""
+        return self._window.has_exit
 
     @property
     def keys(self) -> frozenset[str]:
         """The names of the KEYS that were down when the last image was displayed."""
         key = self._pyglet.window.key
         return frozenset(name for name in KEYS if any(self._held[getattr(key, symbol)] for symbol in KEYS[name]))
-
-    def close(self) -> None:
-        """Close the window; a second call does nothing."""
-        if self._window is not None:
-            self._window.close()
-            self._window = None

@@ -6,7 +6,6 @@ does: without that limit a policy could score by collecting reward faster than a
 """
 
 import hashlib
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,7 +121,7 @@ class DreamBatch:
 
 
 class DreamSimulator:
-    """Rolls out controllers in dreams; `run` is that of simulation.rollout.RolloutBatch.
+    """Rolls out controllers in dreams, as simulation.rollout.RolloutBatch does in the real environment.
 
     Args:
         rnn, vae, temperature: as for DreamBatch.
@@ -134,8 +133,8 @@ class DreamSimulator:
         self.dreams = DreamBatch(rnn, vae, temperature)
         self.max_steps_without_progress = max_steps_without_progress or np.inf
 
-    def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
-        """Roll out all tasks; `report(index, result)` is called as each dream ends. Results are in task order."""
+    def run(self, tasks: list[Task]) -> list[Result]:
+        """Roll out all tasks; results are in task order."""
         results: list[Result | None] = [None] * len(tasks)
         waiting = list(range(len(tasks)))[::-1]
         dreams = self.dreams
@@ -159,8 +158,6 @@ class DreamSimulator:
             for row in np.flatnonzero((index >= 0) & done):
                 remaining = max_length[row] - steps[row] if dreams.num_positive[row] < LAP_TILES else 0
                 results[index[row]] = Result(float(score[row] + remaining * NO_PROGRESS_REWARD), int(steps[row]))
-                if report:
-                    report(index[row], results[index[row]])
                 index[row] = -1
 
 
