@@ -1,4 +1,4 @@
-"""A window in a process of its own, because Mesa's OpenGL and TensorFlow crash when they share one."""
+"""A window in its own process, because Mesa's OpenGL and TensorFlow crash when they share one."""
 
 import multiprocessing
 import signal

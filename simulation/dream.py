@@ -166,7 +166,7 @@ def dream_open_loop(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Predict the rest of recorded episodes in open loop, given the recorded actions.
 
-    M is conditioned on the first `prime` recorded steps, and from then on on its own predictions.
+    M is conditioned on the first `prime` recorded steps, and then on its own predictions.
 
     Args:
         series: float32 (n, T, 36), [z, action, reward > 0] of each step, as stage 03 wrote them.

@@ -69,7 +69,7 @@ class Slot:
         self.steps_without_progress = 0
 
     def explores(self) -> bool:
-        """Whether the exploration policy acts at this step; drawn anew whenever a held action ends."""
+        """Whether the exploration policy acts at this step; drawn again whenever a held action ends."""
         if self.task.exploration and self.steps % self.task.refresh_rate == 0:
             self.exploring = self.rng.random() < self.task.exploration
         return self.exploring

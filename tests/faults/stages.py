@@ -16,7 +16,7 @@ from pipeline.files import file_hash
 
 @dataclass(frozen=True)
 class Stage:
-    """Regular expressions of file names that a stage reads, that it writes, and whose renaming commits a result."""
+    """Regular expressions of the files that a stage reads, that it writes, and whose renaming commits a result."""
 
     script: str
     reads: str
