@@ -27,9 +27,9 @@ drive: setup ## watch the pretrained agent, in a window or, without a display, i
 compare: setup ## every agent there is on the same 100 tracks
 	$(PY) experiments/studies/compare.py --folder train/seed$(SEED) --seed $(SEED)
 check: setup ## style, import rule and unit tests, without training: two minutes
-	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 test: setup ## all tests
-	$(PY) -m pytest -n 2 --dist loadfile --durations 20
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 test-all: test faults ## make test, then make faults: two hours
 bench: setup ## every speed beside another implementation's: docs/speed.md
 	$(PIP) -e '.[compare]' && $(PY) experiments/benchmarks/bench.py

@@ -42,3 +42,20 @@ def one_thread() -> None:
 
     nets.use_one_cpu_thread()
     nets.seed_everything(0)
+
+
+# The slowest files first, so that no worker is left alone with one of them at the end.
+FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "collect", "stages", "baselines_scripts")
+# Files whose tests run stages, train networks or drive whole episodes; `make check` leaves them out.
+SLOW = (*FIRST, "faults", "finite", "pretrained", "original", "scores", "recipes", "ranks", "mpi", "window", "play")
+SLOW += ("old_files", "experiments_help", "machine", "results", "viewer")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the slow files to the front, and mark the tests that `make check` leaves out."""
+    for item in items:
+        trains = "finished" in item.fixturenames or "learns" in item.name
+        if trains or item.path.stem.removeprefix("test_") in SLOW:
+            item.add_marker(pytest.mark.slow)
+    order = {name: rank for rank, name in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(item.path.stem.removeprefix("test_"), len(FIRST)))
