@@ -1,8 +1,7 @@
 """Deep Q-Learning: the learner, and a training that can be resumed.
 
 Mnih et al. 2015 (Nature 518, 529), Algorithm 1; for double Q-learning van Hasselt et al. 2016 (arXiv 1509.06461),
-equation 4. NAME.state.h5 is the one commit point, written atomically after every episode and every evaluation; the
-best weights and the learning curve follow from it. The replay memory is not saved.
+equation 4. NAME.state.h5 is the one commit point, from which the best weights and the learning curve follow.
 """
 
 import argparse
@@ -95,8 +94,11 @@ class QTraining(records.Training):
     def train(self, total: int, new_model: bool) -> None:
         if not (new_model or self.path.exists()) and self.weights_path.exists():
             raise UserError(f"{self.weights_path} is there without {self.path}, which resuming needs: {START}")
+        super().train(total, new_model)
+
+    def run(self, total: int) -> None:
         with cli.progress(total, "episode") as self.bar:
-            super().train(total, new_model)
+            super().run(total)
 
     def log(self, text: str) -> None:
         tqdm.write(text)

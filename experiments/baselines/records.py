@@ -82,23 +82,25 @@ class Training:
             else:
                 self.restore()
                 self.log(f"resuming {self.path} after {self.columns[0]} {len(self.rows)}")
-            started = time.monotonic() - self.last("seconds")
-            while True:
-                due = len(self.rows) and len(self.rows) % self.settings["eval_steps"] == 0
-                if due and len(self.rows) not in self.evaluations[:, 0]:  # first: a kill may have come before it
-                    self.evaluate()
-                if self.best_mean() >= self.target_score:
-                    self.log(f"an evaluation reached {self.target_score:g}: stopped early")
-                    break
-                if len(self.rows) >= total:
-                    break
-                entries = self.advance()
-                self.rows = np.vstack([self.rows, (len(self.rows) + 1, time.monotonic() - started, *entries)])
-                self.save()
-                self.report()
+            self.run(total)
             self.draw()
             done = f"{len(self.rows)} {self.unit}, {self.last('steps'):.0f} steps"
             self.log(f"{done}; learning curve in {path(self.name, 'png')}")
+
+    def run(self, total: int) -> None:
+        started = time.monotonic() - self.last("seconds")
+        while True:
+            due = len(self.rows) and len(self.rows) % self.settings["eval_steps"] == 0
+            if due and len(self.rows) not in self.evaluations[:, 0]:  # first: a kill may have come before it
+                self.evaluate()
+            if self.best_mean() >= self.target_score:
+                return self.log(f"an evaluation reached {self.target_score:g}: stopped early")
+            if len(self.rows) >= total:
+                return
+            entries = self.advance()
+            self.rows = np.vstack([self.rows, (len(self.rows) + 1, time.monotonic() - started, *entries)])
+            self.save()
+            self.report()
 
     def evaluate(self) -> None:
         """Score the agent on unseen tracks, keep it if it is the best so far, save, draw, and print the result."""
