@@ -367,10 +367,10 @@ def test_a_file_where_a_folder_should_be(
 
 
 def test_not_enough_memory_for_an_episode(tmp_path: Path) -> None:
-    with limit(resource.RLIMIT_AS, 2**40):
-        assert_refused(
-            tmp_path, GENERATE, f"car_racing --time_steps {2**31 - 1}", "not enough memory: lower --time_steps"
-        )
+    """An episode of 6 GB fits on the disk, but not into 4 GB of memory."""
+    arguments = "car_racing --total_episodes 1 --time_steps 500000"
+    with limit(resource.RLIMIT_AS, 2**32):
+        assert_refused(tmp_path, GENERATE, arguments, "not enough memory: lower --time_steps")
 
 
 @pytest.mark.parametrize(
