@@ -51,7 +51,7 @@ def act(W: np.ndarray, b: np.ndarray, z: np.ndarray, h: np.ndarray) -> np.ndarra
     features = np.concatenate([z, h], axis=1)[:, None, :]
     with np.errstate(over="ignore", invalid="ignore"):
         # No matrix product: its rounding would make an agent's action depend on the other rows
-        # (test_an_action_does_not_depend_on_its_neighbours).
+        # (test_an_action_does_not_depend_on_its_neighbors).
         actions = squash((W * features).sum(axis=2) + b).astype(np.float32)
     if not np.isfinite(actions).all():
         raise UserError("the agent's actions are not finite: the weights of V, M or C are too large, or damaged")

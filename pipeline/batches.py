@@ -115,7 +115,9 @@ def write_batch(
                     writer.append(row[name])
         hashes = {name: file_hash(part) for name, part in parts.items()}
         assert all(writer.rows == episodes for writer in writers.values())
-        record_path(kind, b).unlink(missing_ok=True)  # no record, no batch: a kill during the renames is safe
+        # Without a record there is no batch, so a kill during the renames cannot mix old and new arrays
+        # (test_a_batch_killed_between_two_renames_is_old_new_or_missing).
+        record_path(kind, b).unlink(missing_ok=True)
     record = {"settings": settings, "episodes": episodes, "time_steps": time_steps, "sha256": hashes}
     write_json(record_path(kind, b), record)
 

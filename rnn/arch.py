@@ -51,7 +51,8 @@ def masked_losses(outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.
     nll = tf.reduce_mean(mixture_nll(z, log_pi, mu, log_sigma), axis=-1)
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(reward, logit)
     count = tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
-    # where() and no product with the mask: a padding frame may give inf, and 0 * inf is NaN
+    # where() and not a product with the mask: padding may give inf, and 0 * inf is NaN
+    # (test_padding_after_the_end_of_an_episode_is_masked).
     return tuple(tf.reduce_sum(tf.where(real, losses, 0.0)) / count for losses in (nll, cross_entropy))
 
 

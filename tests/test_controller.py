@@ -57,7 +57,7 @@ def test_every_action_lies_within_the_bounds() -> None:
     np.testing.assert_allclose(actions[:3], [[-1, 0, 0], [1, 1, 1], [0, 0.5, 0]])
 
 
-def test_an_action_does_not_depend_on_its_neighbours() -> None:
+def test_an_action_does_not_depend_on_its_neighbors() -> None:
     weights, x = np.random.default_rng(0).normal(size=(16, arch.NUM_WEIGHTS)), some_features(16)
     W, b = arch.unpack(weights)
     z, h = x[:, : config.Z_DIM], x[:, config.Z_DIM :]

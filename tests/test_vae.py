@@ -106,7 +106,7 @@ def test_the_encoder_samples_from_mu_and_log_var(vae: VAE, frames: np.ndarray) -
     np.testing.assert_allclose(deviations.std(axis=0), 1, atol=0.1)
 
 
-def test_a_frames_z_does_not_depend_on_its_neighbours(vae: VAE, frames: np.ndarray) -> None:
+def test_a_frames_z_does_not_depend_on_its_neighbors(vae: VAE, frames: np.ndarray) -> None:
     """Bit for bit: neither on the other frames of the call, nor on its position, nor on the padding."""
     mu, log_var = vae.encode(frames[:40], rows=16)
     for i in (0, 7, 15, 16, 39):

@@ -77,7 +77,7 @@ class VAE:
         """Encode frames, uint8 (n, 64, 64, 3), to mu and log_var, float32 (n, 32) each, in calls of `rows` frames.
 
         The last call is padded to `rows`: TensorFlow's kernels round differently at another batch size, and the z of a
-        frame must not depend on its batch.
+        frame must not depend on its batch (test_a_frames_z_does_not_depend_on_its_neighbors).
         """
         mu = np.empty((len(frames), config.Z_DIM), np.float32)
         log_var = np.empty_like(mu)
