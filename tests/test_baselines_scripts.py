@@ -324,3 +324,13 @@ def test_a_damaged_state_is_refused_and_left_alone(here: Here) -> None:
     path.write_bytes(whole)
     with pytest.raises(UserError, match="made with seed = 0, now it is 1"):
         here(CARTPOLE, f"{TINY[CARTPOLE]} --seed 1")
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"seed": 0, "about": {"max_length": 40}}', '{"seed": 0, "about": 1, "scores": [1]}']
+)
+def test_scores_edited_by_hand_are_refused_in_one_line(here: Here, capsys: pytest.CaptureFixture, content: str) -> None:
+    Path("baselines").mkdir()
+    Path("baselines/random_car_racing.scores.json").write_text(content)
+    with pytest.raises(UserError, match="random_car_racing.scores.json does not hold scores: --new_model starts over"):
+        here(RANDOM, TINY[RANDOM])

@@ -6,8 +6,7 @@
 An action (left, right, gas, brake, nothing) is held for four frames; the state is the last four frames acted on. The
 replay memory takes 0.8 GB. Episodes are truncated early after 100 frames without a positive reward and charged for the
 rest. Rows B5 to B9 of docs/deviations.md compare this with its source. The same command resumes the training with an
-empty replay memory. A kill costs the episode in progress. Output files, in baselines/: dqn_car_racing_weight.h5 (of the
-best evaluation), dqn_car_racing.state.h5, dqn_car_racing.png.
+empty replay memory. Output files: baselines/dqn_car_racing_weight.h5 (of the best evaluation), .state.h5 and .png.
 """
 
 import argparse
@@ -153,10 +152,8 @@ def main() -> None:
         return QTraining(problem, args).train(args.episodes, args.new_model)
     learner, metadata = load_best(problem, "experiments/baselines/dqn_car_racing.py")
     scores = score_unseen_tracks(GreedyRollouts(learner.q), None, args.seed, args.num_episode, args.max_length)
-    parameters = learner.network.count_params()
-    records.keep_scores(
-        NAME, scores, args.seed, metadata, parameters, metadata["steps"] * FRAME_SKIP, metadata["seconds"]
-    )
+    frames, parameters = metadata["steps"] * FRAME_SKIP, learner.network.count_params()
+    records.keep_scores(NAME, scores, args.seed, metadata, parameters, frames, metadata["seconds"])
 
 
 if __name__ == "__main__":

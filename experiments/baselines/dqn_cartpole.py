@@ -6,8 +6,8 @@
 
 The source's hyperparameters do not solve it; docs/deviations.md (B1 to B4) says why and lists what --stable changes.
 The same command resumes the training, except that the replay memory starts empty and, with the source's
-hyperparameters, epsilon at its minimum. A kill costs the episode in progress. Output files, in baselines/:
-cartpole_weight.h5 (best evaluation), cartpole.state.h5, cartpole.png; with --stable cartpole_stable*.
+hyperparameters, epsilon at its minimum. Output files: baselines/cartpole_weight.h5 (best evaluation), .state.h5 and
+.png (learning curve); with --stable cartpole_stable*.
 """
 
 import argparse
@@ -32,13 +32,7 @@ SOURCE = Recipe(
     gamma=0.95, memory=2000, warm_up=32, train_every=0, double=False, epsilon_final=0.01, epsilon_decay=0.995
 )
 STABLE = Recipe(
-    gamma=0.99,
-    memory=50_000,
-    warm_up=500,
-    batch_size=64,
-    target_update_freq=500,
-    epsilon_final=0.02,
-    epsilon_step=3000.0,
+    gamma=0.99, memory=50_000, warm_up=500, batch_size=64, target_update_freq=500, epsilon_final=0.02, epsilon_step=3e3
 )
 
 

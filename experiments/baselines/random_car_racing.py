@@ -3,9 +3,8 @@
     python experiments/baselines/random_car_racing.py
     python experiments/baselines/random_car_racing.py --num_episode 1 --render
 
-Every frame, steer, gas and brake are drawn uniformly from their ranges. (Stage 01's exploration policy differs: it
-accelerates first and holds each action for several frames.) The same command resumes after the last complete episode.
-A kill costs the episode in progress. Output files: baselines/random_car_racing.scores.json and .png (learning curve).
+At every frame, steer, gas and brake are drawn uniformly, unlike in stage 01's exploration policy. The same
+command resumes after the last episode. Output files: baselines/random_car_racing.scores.json and .png (learning curve).
 """
 
 import argparse
@@ -23,6 +22,7 @@ import config
 from display.video import Show
 from display.window import open_window
 from experiments.baselines import records
+from pipeline.errors import UserError
 from pipeline.files import check_same, only_one, read_json
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range, exploration_rng
@@ -43,9 +43,7 @@ def play(env: gym.Env, env_seed: int, max_length: int, show: Show | None) -> Res
             show(env.render())
         action = rng.uniform(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
         _, reward, terminated, truncated, _ = env.step(action)
-        score += float(reward)
-        steps += 1
-        done = terminated or truncated
+        score, steps, done = score + float(reward), steps + 1, terminated or truncated
     return Result(score, steps)
 
 
@@ -64,9 +62,11 @@ def saved_scores(args: argparse.Namespace) -> list[float]:
     if args.new_model or not SCORES.exists():
         return []
     kept = read_json(SCORES)
-    made = {"seed": kept.get("seed"), **kept.get("about", {})}
+    try:
+        made, scores = {"seed": kept["seed"], **kept["about"]}, [float(score) for score in kept["scores"]]
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{SCORES} does not hold scores: --new_model starts over") from None
     check_same(str(SCORES), made, {"seed": args.seed, "max_length": args.max_length}, records.REMEDY)
-    scores = [float(score) for score in kept["scores"]]
     print(f"resuming {SCORES} after {len(scores)} episodes")
     return scores
 

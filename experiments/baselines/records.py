@@ -11,6 +11,7 @@ import config
 from controller.evaluations import EVALUATION
 from experiments.plots.canvas import new_figure, save_figure
 from pipeline import cli
+from pipeline.errors import UserError, first_line
 from pipeline.files import only_one, write_json
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
@@ -80,12 +81,21 @@ class Training:
             if new_model or not self.path.exists():
                 remove(self.name)
             else:
-                self.restore()
+                self.restore_checked()
                 self.log(f"resuming {self.path} after {self.columns[0]} {len(self.rows)}")
             self.run(total)
             self.draw()
             done = f"{len(self.rows)} {self.unit}, {self.last('steps'):.0f} steps"
             self.log(f"{done}; learning curve in {path(self.name, 'png')}")
+
+    def restore_checked(self) -> None:
+        try:
+            self.restore()
+            if self.rows.shape[1:] != (len(self.columns),) or (np.diff(self.rows[:, 0]) != 1).any():
+                raise ValueError("its rows are not those of a training")
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # a file edited by hand
+            what = f"{self.path} is not a saved training ({first_line(error)})"
+            raise UserError(f"{what}: --new_model starts over") from None
 
     def run(self, total: int) -> None:
         started = time.monotonic() - self.last("seconds")
