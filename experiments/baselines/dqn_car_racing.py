@@ -4,9 +4,9 @@
     python experiments/baselines/dqn_car_racing.py --final_mode    # score the best weights on 100 unseen tracks
 
 An action (left, right, gas, brake, nothing) is held for four frames; the state is the last four frames acted on. The
-replay memory takes 0.8 GB. Episodes are truncated early after 100 frames without a positive reward and charged for the
-rest. Rows B5 to B9 of docs/deviations.md compare this with its source. The same command resumes the training with an
-empty replay memory. Output files: baselines/dqn_car_racing_weight.h5 (of the best evaluation), .state.h5 and .png.
+replay memory takes 0.8 GB. Rows B5 to B9 of docs/deviations.md compare this with its source. The same command resumes
+the training with an empty replay memory. A kill costs the episode in progress. Output files:
+baselines/dqn_car_racing_weight.h5 (best evaluation), .state.h5 and .png (learning curve).
 """
 
 import argparse

@@ -6,8 +6,8 @@
 
 The source's hyperparameters do not solve it; docs/deviations.md (B1 to B4) says why and lists what --stable changes.
 The same command resumes the training, except that the replay memory starts empty and, with the source's
-hyperparameters, epsilon at its minimum. Output files: baselines/cartpole_weight.h5 (best evaluation), .state.h5 and
-.png (learning curve); with --stable cartpole_stable*.
+hyperparameters, epsilon at its minimum. A kill costs the episode in progress. Output files:
+baselines/cartpole_weight.h5 (best evaluation), .state.h5 and .png; with --stable cartpole_stable*.
 """
 
 import argparse

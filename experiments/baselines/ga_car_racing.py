@@ -6,8 +6,8 @@
 The network sees the green channel, where road and grass differ most, averaged over 8 x 8 pixels, and acts every four
 frames. A generation's row is its number, wall time (s), min, mean and max score of the survivors, and frames since the
 start. Every --eval_steps generations the champion (the best survivor) is evaluated on unseen tracks. Episodes run over
-MPI as in stage 05. The same command resumes after the last generation. Output files: baselines/ga_car_racing.es.npz
-and .png (learning curve). Rows B10 to B14 of docs/deviations.md compare this algorithm with its source.
+MPI as in stage 05. The same command resumes after the last generation. A kill costs the generation in progress. Output
+files: baselines/ga_car_racing.es.npz and .png. Rows B10 to B14 of docs/deviations.md compare this with its source.
 """
 
 import argparse

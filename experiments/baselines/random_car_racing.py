@@ -3,8 +3,8 @@
     python experiments/baselines/random_car_racing.py
     python experiments/baselines/random_car_racing.py --num_episode 1 --render
 
-At every frame, steer, gas and brake are drawn uniformly, unlike in stage 01's exploration policy. The same
-command resumes after the last episode. Output files: baselines/random_car_racing.scores.json and .png (learning curve).
+Steer, gas and brake are drawn uniformly at every frame. The same command resumes after the last episode. A kill costs
+the episode in progress. Output files: baselines/random_car_racing.scores.json and .png (learning curve).
 """
 
 import argparse
