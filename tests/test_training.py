@@ -1,5 +1,8 @@
 """Tests of the training loop of 02 and 04: the best weights and the log are restored from state.h5."""
 
+import ctypes
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -44,3 +47,65 @@ def test_the_best_weights_survive_a_worse_epoch_and_are_restored_from_the_state(
     Checkpoint(tmp_path, resumed, load_state(tmp_path / "state.h5", resumed, ""), patience=5).write_results()
     assert [path.read_bytes() for path in results] == written
     assert resumed.network.get_weights()[0] == 2  # the last weights, not the best ones
+
+
+FAULTS = """
+import resource
+import ctypes
+import subprocess
+import sys
+from pathlib import Path
+import numpy as np
+from pipeline import networks, training
+{imports}
+
+counts = []
+
+def batches(epoch=0):
+    rng = np.random.default_rng(epoch)
+    for step in range(STEPS):
+        if epoch == 0:
+            counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+        yield {batch}
+
+STEPS = 16
+networks.seed_everything(0)
+trainer = {trainer}
+trainer.compile(optimizer=networks.keras.optimizers.Adam())
+schedule = training.Schedule(STEPS, 1, None)
+training.fit(trainer, Path("network"), {{}}, schedule, True, batches, lambda: batches(1), 5)
+last = counts[-8:]  # after the first steps, which allocate TensorFlow's buffers
+print((last[-1] - last[0]) / (len(last) - 1))
+"""
+NETWORKS = {
+    "02": {
+        "imports": "from vae.arch import VAE, VAETrainer",
+        "batch": "rng.integers(256, size=(100, 64, 64, 3), dtype=np.uint8)",
+        "trainer": "VAETrainer(VAE(), 0)",
+    },
+    "04": {
+        "imports": "from rnn.arch import RNN, RNNTrainer",
+        "batch": "{'mu': rng.random((50, 100, 32), np.float32), 'log_var': rng.random((50, 100, 32), np.float32),"
+        " 'action': rng.random((50, 99, 3), np.float32), 'reward': np.zeros((50, 100), np.float32),"
+        " 'real': np.ones((50, 99), bool)}",
+        "trainer": "RNNTrainer(RNN(), 0)",
+    },
+}
+
+
+def without_huge_pages() -> None:
+    """Pages of 4 KiB alone, in which faults are counted alike on every Linux (prctl PR_SET_THP_DISABLE)."""
+    ctypes.CDLL(None).prctl(41, 1, 0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux")
+@pytest.mark.parametrize("stage", NETWORKS)
+def test_gradient_step_causes_few_page_faults(tmp_path: Path, stage: str) -> None:
+    """Dataset.from_generator, whose kernel sets malloc's mmap threshold, causes 2,000 and more of these tensors."""
+    program = FAULTS.format(**NETWORKS[stage])
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, preexec_fn=without_huge_pages, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout.splitlines()[-1]) < 1500
