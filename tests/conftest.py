@@ -37,7 +37,7 @@ def copy_of(finished: Path, tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture(scope="session")
 def one_thread() -> None:
-    """TensorFlow on one thread, as agents use it: that has to be said before anything else is asked of it."""
+    """TensorFlow on one thread, as agents use it; the number must be set before its first operation."""
     from pipeline import networks as nets
 
     nets.use_one_cpu_thread()
@@ -45,7 +45,8 @@ def one_thread() -> None:
 
 
 # The slowest files first, so that no worker is left alone with one of them at the end.
-FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "collect", "stages", "baselines_scripts")
+FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "collect", "stages")
+FIRST += ("baselines_scripts",)
 # Files whose tests run stages, train networks or drive whole episodes; `make check` leaves them out.
 SLOW = (*FIRST, "faults", "finite", "pretrained", "original", "scores", "recipes", "ranks", "mpi", "window", "play")
 SLOW += ("old_files", "experiments_help", "machine", "results", "viewer")
