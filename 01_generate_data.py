@@ -65,7 +65,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: display in a window, in one process")
     parser.add_argument("--controller", type=Path, help="record this agent, a .json of stage 05")
     parser.add_argument(
-        "--exploration", type=cli.share, default=0.5, help="with --controller: maximal share of exploratory actions"
+        "--exploration", type=cli.share, default=0.5, help="with --controller: maximal share of exploration (0..1)"
     )
     parser.add_argument("--seed", type=cli.seed, default=0, help="seed of the tracks and of the exploration policy")
     args = parser.parse_args()

@@ -54,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("env_name", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
     add = parser.add_argument_group("population and processes").add_argument
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes; at most one per core is started")
-    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help="population / num_worker (candidates)")
+    trials = "candidates per worker; the population is num_worker x num_worker_trial"
+    add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help=trials)
     add("-e", "--num_episode", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
     add("--max_length", type=cli.positive_int, help="maximal episode length (steps); default: the environment's")
     no_progress = "truncate an episode after so many steps without a positive reward; 0: never"
@@ -66,7 +67,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--generations", type=cli.positive_int, help="generations in total; default: run until Ctrl-C")
     add("--subspace", type=cli.count, default=48, help="principal components of [z, h] to search; 0: all 867 weights")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
-    add("--sigma_decay", type=cli.positive_float, help=f"factor on sigma per generation; default: {CMA_DECAY} for cma")
+    decay = f"factor on sigma per generation; default: {CMA_DECAY} for cma, 0.999 for the others"
+    add("--sigma_decay", type=cli.positive_float, help=decay)
     add("--joint_steps", type=cli.count, default=30, help="generations on all weights before block-coordinate phases")
     add("--turn_steps", type=cli.positive_int, default=8, help="generations per phase (gas, then brake, then steer)")
     add("--turn_sigma", type=cli.positive_float, default=0.05, help="initial sigma of a phase; twice that for gas")

@@ -24,7 +24,7 @@ dream: setup ## after make train: a controller trained in dreams; train/seed$SEE
 	sh recipes/dream.sh
 drive: setup ## watch the pretrained agent, in a window or, without a display, in a video
 	$(PY) model.py --seed $(SEED) $(if $(DISPLAY),--render_mode,--record_video) --filename $(wildcard pretrained/controller/*.best.json)
-compare: setup ## every agent there is on the same 100 tracks
+compare: setup ## score all existing agents on the same 100 tracks
 	$(PY) experiments/studies/compare.py --folder train/seed$(SEED) --seed $(SEED)
 check: setup ## style, import rule and unit tests, without training: two minutes
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
@@ -33,11 +33,11 @@ test: setup ## all tests
 test-all: test faults ## make test, then make faults: two hours
 bench: setup ## every speed beside another implementation's: docs/speed.md
 	$(PIP) -e '.[compare]' && $(PY) experiments/benchmarks/bench.py
-faults: setup ## kill every stage a hundred times, resume it, and look for what was lost
+faults: setup ## kill every stage a hundred times, resume it, and check that nothing is lost
 	$(PY) tests/faults/harness.py --kills 100
 clean: ## remove caches and reports; data, weights and controllers stay
 	rm -rf .pytest_cache .ruff_cache report build *.egg-info && find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
-clean-demo: ## name what demo/ holds; with CONFIRM=1, remove it
+clean-demo: ## list what demo/ holds; with CONFIRM=1, remove it
 	@sh recipes/clean.sh demo
-clean-train: ## name what train/ holds; with CONFIRM=1, remove it
+clean-train: ## list what train/ holds; with CONFIRM=1, remove it
 	@sh recipes/clean.sh train

@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
         "--temperature",
         type=cli.positive_float,
         default=1.0,
-        help="of M's samples in the dream; above 1 is more uncertain",
+        help="temperature of M's samples in the dream; above 1 more uncertain",
     )
     add("--play", action="store_true", help="drive with the arrow keys, in a window")
     add("--record_video", action="store_true", help=f"write an mp4 into {config.VIDEO_DIR}/")

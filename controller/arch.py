@@ -1,6 +1,6 @@
 """The controller (C): one linear layer from [z, h] to an action, with 867 weights.
 
-Paper: arXiv 1803.10122, section 2.4 and appendix A.3. In memory the weights are W (3, 288), row by row, then b (3,);
+Paper: arXiv 1803.10122, section 2.3 and appendix A.3. In memory the weights are W (3, 288), row by row, then b (3,);
 controller/files.py has the order of files.
 """
 

@@ -7,7 +7,7 @@ import config
 
 VIEW_WIDTH, HEIGHT, PANEL_WIDTH = 600, 400, 200
 WIDTH = VIEW_WIDTH + PANEL_WIDTH
-WHITE, GREY, GREEN, RED = (255, 255, 255), (150, 150, 150), (90, 200, 90), (230, 70, 60)
+WHITE, GRAY, GREEN, RED = (255, 255, 255), (150, 150, 150), (90, 200, 90), (230, 70, 60)
 INSET = 140  # side of the two small images, pixels
 
 
@@ -35,13 +35,13 @@ def compose(
     left = VIEW_WIDTH + (PANEL_WIDTH - INSET) // 2
     for top, text, inset in ((22, "frame", frame), (184, "reconstruction", reconstruction)):
         if inset is not None:
-            _write(image, text, left, top - 6, GREY, 0.45)
+            _write(image, text, left, top - 6, GRAY, 0.45)
             resized = cv2.resize(inset, (INSET, INSET), interpolation=cv2.INTER_NEAREST)
             image[top : top + INSET, left : left + INSET] = resized
     gauges = zip(config.ACTIONS, action, (WHITE, GREEN, RED), strict=True)
     for row, (text, value, color) in enumerate(gauges):
         y, center = 338 + 13 * row, left + INSET * 3 // 4
-        _write(image, text, left, y + 5, GREY, 0.4)
+        _write(image, text, left, y + 5, GRAY, 0.4)
         start = center if row == 0 else center - INSET // 4
         length = round(float(value) * (INSET // 4 if row == 0 else INSET // 2))
         cv2.rectangle(image, (min(start, start + length), y - 3), (max(start, start + length), y + 3), color, -1)
@@ -55,7 +55,7 @@ def side_by_side(images: dict[str, np.ndarray], text: str) -> np.ndarray:
     side = WIDTH // 3 - 20
     for column, (name, image) in enumerate(images.items()):
         left, top = column * WIDTH // 3 + 10, 60
-        _write(composed, name, left, top - 12, GREY, 0.6)
+        _write(composed, name, left, top - 12, GRAY, 0.6)
         resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_NEAREST)
         composed[top : top + side, left : left + side] = resized
     _write(composed, text, 10, HEIGHT - 30, WHITE, 0.6)

@@ -1,4 +1,4 @@
-"""Figures of what every stage left, and the agent's scores beside those of a random and an untrained one.
+"""Figures of every stage's output, and the agent's scores beside those of a random and an untrained one.
 
     python experiments/report.py all car_racing --filename controller/car_racing.cma.2.64.best.json
     python experiments/report.py data                      # sample frames with actions and rewards
@@ -57,7 +57,7 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-@cache  # opening a batch hashes it, which takes a second a gigabyte
+@cache  # opening a batch hashes it, which takes a second per gigabyte
 def obs_batches(env_name: str) -> list[Batch]:
     return list(open_batches_of(env_name, "obs"))
 

@@ -167,7 +167,7 @@ def open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarra
         raise UserError(f"{path} is not a readable .npy: {first_line(error)}") from None
     if not isinstance(array, np.memmap) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.memmap) else "another kind of file"
-        raise UserError(f"{path} holds {found}, its record says {np.dtype(dtype)} {shape}")
+        raise UserError(f"{path} holds {found}, its record has {np.dtype(dtype)} {shape}")
     return array
 
 

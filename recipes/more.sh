@@ -1,5 +1,5 @@
 #!/bin/sh
-# One more round after make train, on episodes of the last round's agent besides: make more, or sh recipes/more.sh.
+# One more round after make train, also on episodes of the last round's agent: make more, or sh recipes/more.sh.
 #
 #   make more SEED=7              round 4, in train/seed7/round4
 #   make more SEED=7 ROUND=5      round 5, and so on

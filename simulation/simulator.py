@@ -16,7 +16,7 @@ Watch = Callable[[gym.Env, Slot, np.ndarray, np.ndarray], None]
 
 
 class Simulator(RolloutBatch):
-    """Rolls out controllers on one agent's V and M; one call of each network a step serves ROWS slots.
+    """Rolls out controllers on one agent's V and M; one call of each network per step serves ROWS slots.
 
     A score depends on the task and on `max_steps_without_progress` alone, not on the other slots.
 

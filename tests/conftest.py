@@ -14,7 +14,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all five stages have run. Look, do not touch: `copy_of` gives one to work in."""
+    """A folder in which all five stages have run. Read-only: `copy_of` gives one to work in."""
     folder = tmp_path_factory.mktemp("finished")
     for name, arguments in STAGES.items():
         run_script(folder, name, arguments)

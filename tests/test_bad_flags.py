@@ -1,4 +1,4 @@
-"""Nonsense on the command line: one error that names the flag, status 2, before anything is loaded or written."""
+"""Tests of invalid flag values: one error that names the flag, status 2, before anything is loaded or written."""
 
 import importlib
 import sys

@@ -163,12 +163,12 @@ FILES = {
     "another dtype": (
         *(VAE, "--new_model", ("data",)),
         lambda f: np.save(f / ACTION, np.zeros((3, 40, 3))),
-        f"{ACTION} holds float64 (3, 40, 3), its record says float32 (3, 40, 3)",
+        f"{ACTION} holds float64 (3, 40, 3), its record has float32 (3, 40, 3)",
     ),
     "another shape": (
         *(RNN, "--new_model", ("data", "vae/weights.h5")),
         lambda f: np.save(f / INPUT, np.zeros((3, 39, 35), np.float32)),
-        f"{INPUT} holds float32 (3, 39, 35), its record says float32 (3, 39, 36)",
+        f"{INPUT} holds float32 (3, 39, 35), its record has float32 (3, 39, 36)",
     ),
     "a changed array": (
         *(SERIES, "", ("data", "vae/weights.h5")),

@@ -251,7 +251,7 @@ def test_crossover_swaps_from_one_point_on_and_loses_nothing() -> None:
     assert 0.7 < crossed.mean() < 0.9
     assert len(set(from_mother.sum(axis=1))) == 9  # points 1..8, and none
     assert (second[crossed] != fathers[crossed]).any(axis=1).all()  # the source's second child never changes
-    assert mothers[0, 0] == 0  # parents stay who they are
+    assert mothers[0, 0] == 0  # the parents are unchanged
 
 
 def test_mutation_changes_the_share_it_should() -> None:

@@ -112,13 +112,13 @@ def test_random_resumed_is_the_same(here: Here, tmp_path: Path) -> None:
         return json.loads((tmp_path / "baselines/random_car_racing.scores.json").read_text())["scores"]
 
     here(RANDOM, "--num_episode 3 --max_length 20 --seed 4")
-    unbroken = scores()
+    uninterrupted = scores()
     here(RANDOM, "--num_episode 1 --max_length 20 --seed 4 --new_model")
-    assert scores() == unbroken[:1]
+    assert scores() == uninterrupted[:1]
     assert "after 1 episodes" in here(RANDOM, "--num_episode 3 --max_length 20 --seed 4")
-    assert scores() == unbroken
+    assert scores() == uninterrupted
     here(RANDOM, "--num_episode 3 --max_length 20 --seed 5 --new_model")
-    assert scores() != unbroken
+    assert scores() != uninterrupted
 
 
 # --- Deep Q-Learning --------------------------------------------------------------------------------------------------
@@ -210,15 +210,15 @@ def history() -> list[np.ndarray]:
 def test_a_resumed_search_is_the_same_on_any_number_of_processes(here: Here, tmp_path: Path) -> None:
     arguments = TINY[GA].replace("--generations 2", "--generations 3")
     run_script(tmp_path, GA, arguments)
-    unbroken = history()
+    uninterrupted = history()
     run_script(tmp_path, GA, arguments.replace("--generations 3", "--generations 1"), "--new_model")
     assert len(history()[0]) == 1
     out = run_script(tmp_path, GA, arguments.replace("-n 1", "-n 2")).stdout
     assert "resuming baselines/ga_car_racing.es.npz after generation 1" in out
-    for one, two in zip(unbroken, history(), strict=True):
+    for one, two in zip(uninterrupted, history(), strict=True):
         np.testing.assert_array_equal(one, two)
     run_script(tmp_path, GA, arguments, "--new_model --seed 1")
-    assert (history()[0] != unbroken[0]).any()
+    assert (history()[0] != uninterrupted[0]).any()
     out = run_script(tmp_path, GA, "--final_mode --num_episode 2 --max_length 20").stdout
     assert "over 2 tracks" in out
 

@@ -217,7 +217,7 @@ def test_a_record_with_more_episodes_than_its_arrays_is_refused() -> None:
     write(0)
     record = json.loads(Path("data/obs_0.json").read_text())
     Path("data/obs_0.json").write_text(json.dumps(record | {"episodes": 4}))
-    with pytest.raises(UserError, match=r"holds \S+ \(3, 5, .*\), its record says \S+ \(4, 5, "):
+    with pytest.raises(UserError, match=r"holds \S+ \(3, 5, .*\), its record has \S+ \(4, 5, "):
         open_batch("obs", 0)
 
 

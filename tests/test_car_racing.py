@@ -264,9 +264,9 @@ def test_visited_tile_is_recolored(env: CarRacing) -> None:
         center = np.mean(tile.fixtures[0].shape.vertices, axis=0)
         ahead = env.car.hull.GetLocalPoint(center)[1]
         if not -3 < ahead < 6 and 0 <= (row := pixel(env, center)[0]) < 56:
-            grey = 102 if ahead < 0 else round(102 + 2.55 * (i % 3))
-            assert frame[row, pixel(env, center)[1]].tolist() == [grey] * 3
-            seen.add((ahead < 0, grey))
+            gray = 102 if ahead < 0 else round(102 + 2.55 * (i % 3))
+            assert frame[row, pixel(env, center)[1]].tolist() == [gray] * 3
+            seen.add((ahead < 0, gray))
     assert {(True, 102), (False, 105), (False, 107)} <= seen
 
 

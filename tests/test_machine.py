@@ -1,4 +1,4 @@
-"""What the scripts ask of a machine: cores, disk, and an environment in which the project is installed."""
+"""Tests of cores, disk and environment: what a script says when the machine lacks something that it needs."""
 
 import os
 import subprocess

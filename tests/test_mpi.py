@@ -122,7 +122,7 @@ def test_each_rank_gets_its_share_as_one_list(start: Start) -> None:
 
 
 def test_waiting_uses_almost_no_processor_time(start: Start) -> None:
-    seconds = last_line(start("idle.py", 3, 3))
+    seconds = last_line(start("waiting.py", 3, 3))
     assert max(seconds) < 0.6, seconds  # a spinning rank would use up to 3, a polling one uses about 0.04
 
 

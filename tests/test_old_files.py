@@ -1,4 +1,4 @@
-"""Files saved by version 0.1.0 (revision d40e1d3) load, and controllers are read in the order they were written in.
+"""Tests that files of 0.1.0 (revision d40e1d3) load, and that controllers are read in the order they were written in.
 
 tests/fixtures/v0.1.0 holds one small file of each kind; the weights and states of V and M are zeros.
 """

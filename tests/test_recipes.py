@@ -93,7 +93,7 @@ def test_a_recipe_runs_the_stages_in_order_and_the_same_again(
         assert stages == sorted(stages, key=lambda name: (not name[0].isdigit(), name[:2] if name[0].isdigit() else ""))
     for recipe in recipes:
         run(project, recipe, SEED="7")
-    assert commands(project) == first  # resuming is the scripts' affair: the commands are the same
+    assert commands(project) == first  # the scripts resume by themselves, under the same commands
     for _, script, *arguments in first:
         used = {word for word in arguments if word.startswith("-") and not word[1:2].isdigit()}
         assert used <= flags_of(script), script

@@ -1,4 +1,4 @@
-"""Deep Q-Learning of CarRacing: from four grey frames to one of five actions.
+"""Deep Q-Learning of CarRacing: from four gray frames to one of five actions.
 
     python experiments/baselines/dqn_car_racing.py                 # train
     python experiments/baselines/dqn_car_racing.py --final_mode    # score the best weights on 100 unseen tracks
@@ -32,7 +32,7 @@ REWARD_SCALE, MIN_REWARD = 0.1, -1.0  # of the training reward
 MAX_LENGTH = config.ENVIRONMENTS[ENV_NAME].max_length
 NO_PROGRESS_REWARD = config.ENVIRONMENTS[ENV_NAME].no_progress_reward
 
-# Left, right, gas, brake, nothing; and their probabilities in exploration: a car that stands teaches little.
+# Left, right, gas, brake, nothing; their probabilities in exploration (a standing car gives little training signal).
 ACTIONS = np.array([(-0.6, 0, 0), (0.6, 0, 0), (0, 0.5, 0), (0, 0, 0.6), (0, 0, 0)], np.float32)
 EXPLORATION = (0.2, 0.2, 0.4, 0.05, 0.15)
 
@@ -48,8 +48,8 @@ RECIPE = Recipe(
 )
 
 
-def grey(frame: np.ndarray) -> np.ndarray:
-    """A frame, uint8 (64, 64, 3), in grey, uint8 (64, 64): road, grass and kerbs still differ."""
+def gray(frame: np.ndarray) -> np.ndarray:
+    """A frame, uint8 (64, 64, 3), in gray, uint8 (64, 64): road, grass and curbs still differ."""
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
@@ -65,7 +65,7 @@ class CarRacing(Problem):
 
     def reset(self, env_seed: int) -> np.ndarray:
         self.score, self.frames, self.frames_without_progress = 0.0, 0, 0
-        return grey(self.env.reset(seed=env_seed)[0])
+        return gray(self.env.reset(seed=env_seed)[0])
 
     def explore(self, rng: np.random.Generator) -> int:
         return int(rng.choice(len(ACTIONS), p=EXPLORATION))
@@ -87,7 +87,7 @@ class CarRacing(Problem):
             # The discounted rewards of a car that stands still for ever.
             training_reward += REWARD_SCALE * FRAME_SKIP * NO_PROGRESS_REWARD * RECIPE.gamma / (1 - RECIPE.gamma)
             terminal = done = True
-        return grey(frame), training_reward, terminal, done
+        return gray(frame), training_reward, terminal, done
 
     def make_network(self) -> object:
         """Two convolutions and a dense layer: uint8 (n, 64, 64, 4) -> Q values, float32 (n, 5)."""
@@ -121,14 +121,14 @@ class GreedyRollouts(RolloutBatch):
         self.q, self.states = q, np.zeros((ROWS, *CarRacing.shape, CarRacing.stack), np.uint8)
 
     def begin(self, row: int, slot: Slot) -> None:
-        self.states[row] = grey(self.frames[row])[..., None]
+        self.states[row] = gray(self.frames[row])[..., None]
 
     def act(self, active: Active) -> None:
         due = [(row, slot) for row, slot in active if slot.steps % FRAME_SKIP == 0]
         for row, slot in due:
             if slot.steps:
                 self.states[row, ..., :-1] = self.states[row, ..., 1:]
-                self.states[row, ..., -1] = grey(self.frames[row])
+                self.states[row, ..., -1] = gray(self.frames[row])
         if due:
             best = self.q(self.states).argmax(axis=1)
             for row, slot in due:
@@ -137,7 +137,7 @@ class GreedyRollouts(RolloutBatch):
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--max_length", type=cli.positive_int, default=MAX_LENGTH, help="frames an episode")
+    parser.add_argument("--max_length", type=cli.positive_int, default=MAX_LENGTH, help="maximal frames per episode")
     records.add_arguments(parser, "episodes", total=3000, eval_steps=50, eval_episode=8)
     return parser.parse_args()
 

@@ -1,4 +1,4 @@
-"""Deep Q-Learning of CartPole-v1: 4 observations, 2 actions, at most 500 steps an episode.
+"""Deep Q-Learning of CartPole-v1: 4 observations, 2 actions, at most 500 steps per episode.
 
     python experiments/baselines/dqn_cartpole.py             # with the source's hyperparameters
     python experiments/baselines/dqn_cartpole.py --stable    # until it is solved: mean 475 over 100 episodes
@@ -74,7 +74,7 @@ class CartPole(Problem):
         return keras.Sequential([keras.Input(self.shape), *scaled, *hidden, dense(2, name="q")], name="cartpole")
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
-        """Scores of the greedy policy; one network call a step serves all episodes."""
+        """Scores of the greedy policy; one network call per step serves all episodes."""
         envs = gym.make_vec(ENV_ID, len(env_seeds), "sync")
         states, _ = envs.reset(seed=env_seeds)
         scores, active = np.zeros(len(env_seeds)), np.ones(len(env_seeds), bool)

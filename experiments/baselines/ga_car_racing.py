@@ -35,7 +35,7 @@ from simulation.ranks import Ranks
 from simulation.rollout import Active, RolloutBatch, Slot, evaluator, score_unseen_tracks
 
 NAME, ENV_NAME = "ga_car_racing", "car_racing"
-GRID, HIDDEN = 8, 16  # averages a side of the frame; hidden units
+GRID, HIDDEN = 8, 16  # averages per side of the frame; hidden units
 FRAME_SKIP = 4  # frames for which an action is held
 SHAPES = ((HIDDEN, GRID**2), (HIDDEN,), (config.ACTION_DIM, HIDDEN), (config.ACTION_DIM,))
 GENES = sum(int(np.prod(shape)) for shape in SHAPES)
@@ -238,8 +238,8 @@ def parse_args() -> argparse.Namespace:
     add = parser.add_argument
     add("-n", "--num_worker", type=cli.positive_int, default=cli.cores(), help="processes (MPI ranks)")
     add("--population", type=cli.episode_count, default=100, help="individuals, an even number")
-    add("--episodes_per_candidate", type=cli.episode_count, default=2, help="tracks of a generation")
-    add("--max_length", type=cli.positive_int, default=max_length, help="frames an episode")
+    add("--episodes_per_candidate", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
+    add("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
     no_progress = "frames without a positive reward after which an episode is truncated early; 0: never"
     add("--max_steps_without_progress", type=cli.count, default=100, help=no_progress)
     add("--crossover", type=cli.share, default=0.8, help="share of the pairs that cross over, 0..1")

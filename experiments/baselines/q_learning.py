@@ -1,4 +1,4 @@
-"""Deep Q-Learning apart from its network: hyperparameters, the problem to learn, replay memory; no TensorFlow."""
+"""Deep Q-Learning without TensorFlow: hyperparameters, the problem to learn, replay memory."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Recipe:
     loss: str = "mse"  # of the error to the target: a key of q_training.LOSSES
     memory: int  # observations in the replay memory
     warm_up: int  # transitions in the memory before training begins or resumes
-    batch_size: int = 32  # transitions a minibatch
+    batch_size: int = 32  # transitions per minibatch
     train_every: int = 2  # environment steps between gradient steps; 0: one at the end of each episode
     target_update_freq: int = 0  # environment steps between updates of the target network; 0: no target network
     double: bool = True  # double Q-learning
@@ -46,7 +46,7 @@ class Problem(Protocol):
     settings: dict  # what a resumed training must share besides the recipe
     shape: tuple[int, ...]  # of an observation
     dtype: type
-    stack: int  # observations a state
+    stack: int  # observations per state
     target_score: float  # training ends at an evaluation with this mean
     score: float  # of the current episode
 

@@ -93,7 +93,7 @@ class QTraining(records.Training):
 
     def train(self, total: int, new_model: bool) -> None:
         if not (new_model or self.path.exists()) and self.weights_path.exists():
-            raise UserError(f"{self.weights_path} is there without {self.path}, which resuming needs: {START}")
+            raise UserError(f"{self.weights_path} exists without {self.path}, which resuming needs: {START}")
         super().train(total, new_model)
 
     def run(self, total: int) -> None:

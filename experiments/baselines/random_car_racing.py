@@ -51,7 +51,7 @@ def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     max_length = config.ENVIRONMENTS[ENV_NAME].max_length
     parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="episodes in total")
-    parser.add_argument("--max_length", type=cli.positive_int, default=max_length, help="frames an episode")
+    parser.add_argument("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
     parser.add_argument("--render", action="store_true", help="show the episodes in a window; closing it stops the run")
     records.add_arguments(parser)
     return parser.parse_args()

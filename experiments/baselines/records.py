@@ -1,4 +1,4 @@
-"""What the baselines share: file names, flags, resumable training, scores on unseen tracks, learning curves."""
+"""Helpers of the baselines: file names, flags, resumable training, scores on unseen tracks, learning curves."""
 
 import argparse
 import time
@@ -40,10 +40,10 @@ def add_arguments(
     if unit:
         add(f"--{unit}", type=cli.positive_int, default=total, help=f"{unit} in total")
         add("--eval_steps", type=cli.positive_int, default=eval_steps, help=f"{unit} between evaluations")
-        add("--eval_episode", type=cli.episode_count, default=eval_episode, help="unseen tracks an evaluation")
+        add("--eval_episode", type=cli.episode_count, default=eval_episode, help="unseen tracks per evaluation")
         add("--final_mode", action="store_true", help="score the trained agent on unseen tracks")
         add("--num_episode", type=cli.episode_count, default=100, help="episodes of --final_mode")
-    add("--seed", type=cli.seed, default=0, help="seed of the tracks and of the training")
+    add("--seed", type=cli.seed, default=0, help=f"seed of the tracks and of the {'training' if unit else 'actions'}")
     add("--new_model", action="store_true", help="start over; the earlier files are deleted")
 
 

@@ -4,8 +4,8 @@
     python experiments/benchmarks/env_speed.py
 
 Takes about a minute. Every round has one track and one sequence of actions, each held for five frames, which every
-environment plays on one core in one thread. EnvPool generates tracks of its own, and steps as many environments a call
-as it is fastest with. Resets are timed apart from steps. Times on one core are processor time, summed over threads:
+environment plays on one core in one thread. EnvPool generates tracks of its own, and steps its fastest number of
+environments per call. Resets are timed apart from steps. Times on one core are processor time, summed over threads:
 on an idle core that equals wall time, and on a busy machine other processes do not count.
 """
 

@@ -117,7 +117,7 @@ def interleave(methods: dict[str, Callable[[], float]], rounds: int) -> dict[str
 
 
 def rate(work: Callable[[], int], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Units of work a second; `work` does some and returns their number."""
+    """Units of work per second; `work` does some work and returns its number of units."""
     start = clock()
     done = work()
     return done / (clock() - start)
@@ -144,7 +144,7 @@ class WorkerPool:
             pipe.recv()
 
     def rate(self, size: int) -> float:
-        """Units a second of the first `size` workers together."""
+        """Units per second of the first `size` workers together."""
         start = time.perf_counter()
         for pipe in self.pipes[:size]:
             pipe.send("go")

@@ -1,8 +1,8 @@
-"""Scaling of stage 05 with the number of ranks: measured for 1 to 8 ranks, modelled for up to 1,024.
+"""Scaling of stage 05 with the number of ranks: measured for 1 to 8 ranks, modeled for up to 1,024.
 
     python experiments/benchmarks/scale.py
 
-Measured are the agent-steps/s of stage 05 under mpirun; more ranks than cores share the cores.
+The agent-steps/s of stage 05 under mpirun are measured; more ranks than cores share the cores.
 
 The model takes episode lengths of untrained controllers and distributes the episodes as Ranks.map does. A rank's time
 is that of its resets and of its lock-step steps. A step has a fixed cost, since the networks always process 16 rows,
@@ -35,7 +35,7 @@ from pipeline.seeds import env_seed_range
 from simulation.launch import ONE_THREAD
 
 GENERATIONS, TRACKS, POPULATION = 3, 2, 64
-MEASURED, MODELLED = (1, 2, 4, 8), (16, 32, 64, 128, 256, 512, 1024)
+MEASURED, MODELED = (1, 2, 4, 8), (16, 32, 64, 128, 256, 512, 1024)
 POPULATIONS = (64, 1024, 8192)
 BYTES_PER_SECOND, MESSAGE_SECONDS = 125e6, 1e-4
 
@@ -124,7 +124,7 @@ def lock_step(lengths: np.ndarray, slots: int, fixed: float, slot: float, reset:
     return fixed * ends.max() + slot * lengths.sum() + reset * len(lengths)
 
 
-def modelled(population: int, ranks: int, costs: tuple, rank_0: float) -> float:
+def modeled(population: int, ranks: int, costs: tuple, rank_0: float) -> float:
     """Agent-steps/s of a generation by the model; `costs` are those of `lock_step_costs`."""
     *costs_per_step, observed = costs
     lengths = np.random.default_rng(0).choice(observed, population * TRACKS)
@@ -168,16 +168,16 @@ def main() -> None:
         "|---|" + "---|" * len(MEASURED),
         "| agent-steps/s, measured | " + " | ".join(f"{rate:,.0f}" for rate in rates) + " |",
         "",
-        f"Modelled by `experiments/benchmarks/scale.py`: a lock-step step costs {1000 * costs[0]:.2f} ms plus"
+        f"Modeled by `experiments/benchmarks/scale.py`: a lock-step step costs {1000 * costs[0]:.2f} ms plus"
         f" {1000 * costs[1]:.3f} ms per running episode, a reset {1000 * costs[2]:.1f} ms; episodes have"
         f" {costs[3].mean():.0f} steps on average; each rank has one core; all messages pass the network card of rank 0"
         " with 1 Gbit/s and 0.1 ms each.",
         "",
-        f"| agent-steps/s, modelled: ranks | {' | '.join(f'{ranks:,}' for ranks in MODELLED)} |",
-        "|---|" + "---|" * len(MODELLED),
+        f"| agent-steps/s, modeled: ranks | {' | '.join(f'{ranks:,}' for ranks in MODELED)} |",
+        "|---|" + "---|" * len(MODELED),
     ]
     for population in POPULATIONS:
-        values = [f"{modelled(population, ranks, costs, rank_0[population]):,.0f}" for ranks in MODELLED]
+        values = [f"{modeled(population, ranks, costs, rank_0[population]):,.0f}" for ranks in MODELED]
         notes.append(f"| population {population:,} × {TRACKS} | {' | '.join(values)} |")
     measure.report(args, [], notes)
 

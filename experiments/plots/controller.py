@@ -51,7 +51,7 @@ def draw_learning_curve(
         label=f"{evaluated} on unseen tracks ± std",
     )
     if random_score is not None:
-        axes.axhline(random_score, linestyle=":", color="grey", label="random policy")
+        axes.axhline(random_score, linestyle=":", color="gray", label="random policy")
     axes.set(xlabel="generation", ylabel="score", title=name)
     axes.legend()
     axes.grid(alpha=0.3)
@@ -80,7 +80,7 @@ def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path
     )
     for axes, (xlabel, ours, papers) in zip(all_axes, sides, strict=True):
         axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search distribution ± std")
-        axes.plot(papers, paper_scores, "s--", color="grey", label="the paper, on 64 cores")
+        axes.plot(papers, paper_scores, "s--", color="gray", label="the paper, on 64 cores")
         axes.set(xscale="log", xlabel=xlabel, ylabel="score on unseen tracks")
         axes.grid(alpha=0.3)
     all_axes[0].legend(loc="lower right")

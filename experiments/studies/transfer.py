@@ -33,7 +33,7 @@ def parse_args() -> argparse.Namespace:
     study.add_search_arguments(parser, 15, "-n 16 -t 4 -e 2 --eval_steps 3")
     temperatures = [0.7, 1.0, 1.3]
     parser.add_argument(
-        "--temperatures", type=cli.positive_float, nargs="+", default=temperatures, help="of the dreams"
+        "--temperatures", type=cli.positive_float, nargs="+", default=temperatures, help="temperatures of the dreams"
     )
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[1, 2], help="run seeds of the searches")
     return parser.parse_args()

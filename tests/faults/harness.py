@@ -8,7 +8,6 @@ one process of the command or all of them. When a stage has completed, its files
 run bit for bit except for wall times; it then starts again from scratch.
 """
 
-import argparse
 import random
 import re
 import shutil
@@ -26,6 +25,8 @@ import tagged
 from helpers.scripts import LIMIT, STAGES, command, environment, run_script
 from stages import STAGES as KINDS
 from stages import Stage, best, check_visible, committed, content, files, same
+
+from pipeline import cli
 
 HERE = Path(__file__).parent
 STOP_LIMIT = 10  # seconds within which a command must end after one of its processes was killed
@@ -194,7 +195,7 @@ def inject_faults(name: str, uninterrupted: Path, work: Path, kills: int, seed: 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = cli.parser(__doc__)
     parser.add_argument("--kills", type=int, default=100, help="kills of each stage")
     parser.add_argument("--stages", nargs="+", choices=KINDS, default=list(KINDS), help="stages to run")
     parser.add_argument("--seed", type=int, default=0, help="seed of the kills")

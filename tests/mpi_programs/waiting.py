@@ -1,4 +1,4 @@
-"""Waiting program, `python idle.py RANKS SECONDS`: prints each rank's processor seconds while rank 0 sleeps."""
+"""Waiting program, `python waiting.py RANKS SECONDS`: prints each rank's processor seconds while rank 0 sleeps."""
 
 import json
 import sys
