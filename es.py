@@ -27,7 +27,6 @@ class Optimizer:
         sigma_init: standard deviation of the first population.
         sigma_decay: factor on sigma per generation, which never falls below sigma_limit; None uses the class's default.
         x0: initial mean (num_params,); zeros by default.
-        weight_decay: the search maximizes fitness - weight_decay * mean(solution²).
     """
 
     default_sigma_decay = 0.999
@@ -41,14 +40,13 @@ class Optimizer:
         sigma_init: float = 0.1,
         sigma_decay: float | None = None,
         x0: np.ndarray | None = None,
-        weight_decay: float = 0.0,
     ) -> None:
         if popsize < 2:
             raise ValueError(f"popsize must be at least 2, not {popsize}")
         if not 0 < sigma_init < np.inf:
             raise ValueError(f"sigma_init must be above zero, not {sigma_init}")
         self.num_params, self.popsize = num_params, popsize
-        self.sigma_init, self.weight_decay = sigma_init, weight_decay
+        self.sigma_init = sigma_init
         self.sigma_decay = self.default_sigma_decay if sigma_decay is None else sigma_decay
         self.x0 = np.zeros(num_params) if x0 is None else np.array(x0, np.float64)
         if self.x0.shape != (num_params,) or not np.isfinite(self.x0).all():
@@ -77,7 +75,7 @@ class Optimizer:
         if not np.isfinite(fitness).all():
             raise ValueError(f"fitness must be finite, not {fitness[~np.isfinite(fitness)][0]}")
         solutions, self._solutions = self._solutions, None
-        self._update(solutions, fitness - self.weight_decay * np.mean(solutions**2, axis=1))
+        self._update(solutions, fitness)
 
     @property
     def mean(self) -> np.ndarray:

@@ -280,10 +280,13 @@ def real_steps(done: np.ndarray) -> np.ndarray:
     return real
 
 
-def split_episodes(episodes: int, seed: int, fraction: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+HELD_OUT = 0.1  # share of the episodes that are for validation
+
+
+def split_episodes(episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split 0..episodes-1 at random into sorted training and validation episodes, at least one each."""
     if episodes < 2:
         raise UserError(f"{episodes} episode is too few for training and validation: generate at least 2")
     order = np.random.default_rng([seed, 0x5B117]).permutation(episodes)
-    held_out = max(1, round(fraction * episodes))
+    held_out = max(1, round(HELD_OUT * episodes))
     return np.sort(order[held_out:]), np.sort(order[:held_out])

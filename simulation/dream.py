@@ -161,9 +161,7 @@ class DreamSimulator:
                 index[row] = -1
 
 
-def dream_open_loop(
-    rnn: "RNN", series: np.ndarray, prime: int, dreams: int, temperature: float = 1.0, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> tuple[np.ndarray, np.ndarray]:
     """Predict the rest of recorded episodes in open loop, given the recorded actions.
 
     M is conditioned on the first `prime` recorded steps, and then on its own predictions.
@@ -181,13 +179,13 @@ def dream_open_loop(
     h, c = np.zeros((2, len(x), config.HIDDEN_UNITS), np.float32)
     for t in range(prime - 1):
         h, c = rnn.step(x[:, t], h, c)
-    noise = np.stack([dream_noise(np.random.default_rng([seed, i]), steps - prime) for i in range(len(x))])
+    noise = np.stack([dream_noise(np.random.default_rng([0, i]), steps - prime) for i in range(len(x))])
     z, positive_reward = x[:, prime - 1, : config.Z_DIM], x[:, prime - 1, -1]
     dream_z = np.empty((len(x), steps - prime, config.Z_DIM), np.float32)
     dream_positive = np.empty((len(x), steps - prime), np.float32)
     for i, t in enumerate(range(prime - 1, steps - 1)):
         actions = x[:, t, config.Z_DIM : -1]
         inputs = np.concatenate([z, actions, positive_reward[:, None]], axis=1)
-        z, positive_reward, h, c = rnn.dream(inputs, h, c, noise[:, i], temperature)
+        z, positive_reward, h, c = rnn.dream(inputs, h, c, noise[:, i], temperature=1.0)
         dream_z[:, i], dream_positive[:, i] = z, positive_reward
     return dream_z.reshape(n, dreams, -1, config.Z_DIM), dream_positive.reshape(n, dreams, -1)

@@ -71,7 +71,7 @@ def _find_mpirun() -> str:
     beside = Path(sys.executable).with_name("mpirun")
     found = str(beside) if beside.exists() else shutil.which("mpirun")
     if found is None:
-        raise UserError("no mpirun found: pip install mpich mpi4py, or load your cluster's MPI, or use one worker")
+        raise UserError("no mpirun found: pip install mpich mpi4py, or load your cluster's MPI, or use --num_worker 1")
     return found
 
 

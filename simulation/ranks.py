@@ -187,5 +187,5 @@ def _import_mpi() -> Any:
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:
-        raise UserError(f"mpi4py does not load ({error}): pip install mpi4py mpich, or use one worker") from None
+        raise UserError(f"mpi4py does not load ({error}): pip install mpi4py mpich, or use --num_worker 1") from None
     return MPI

@@ -82,13 +82,12 @@ class RolloutBatch:
     """Rolls out many episodes at once; a subclass chooses the actions in `act`.
 
     Attributes:
-        frames: uint8 (rows, 64, 64, 3), the current observation of each slot, padded to a multiple of ROWS rows.
+        frames: uint8 (ROWS, 64, 64, 3), the current observation of each slot.
 
     Args:
         env_name: a key of config.ENVIRONMENTS.
         max_steps_without_progress: steps without a positive reward after which an episode is truncated early and
             charged the no-progress reward for its remaining steps. None: never, as in a final score.
-        slots: episodes at once; more than ROWS of them take several network calls of ROWS rows each.
         render_mode: of the first slot's environment; the others render nothing.
     """
 
@@ -96,15 +95,14 @@ class RolloutBatch:
         self,
         env_name: str,
         max_steps_without_progress: int | None = None,
-        slots: int = ROWS,
         render_mode: str | None = None,
     ) -> None:
         self.env_name, self.settings = env_name, config.ENVIRONMENTS[env_name]
         self.max_steps_without_progress = max_steps_without_progress or float("inf")
         self.render_mode = render_mode
         self.envs: list[gym.Env] = []
-        self.slots: list[Slot | None] = [None] * slots
-        self.frames = np.zeros((-(-slots // ROWS) * ROWS, *config.FRAME_SHAPE), np.uint8)
+        self.slots: list[Slot | None] = [None] * ROWS
+        self.frames = np.zeros((ROWS, *config.FRAME_SHAPE), np.uint8)
 
     def begin(self, row: int, slot: Slot) -> None:
         """Reset the subclass's state of a row; `frames[row]` holds the first frame of the new episode."""

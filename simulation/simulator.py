@@ -22,7 +22,7 @@ class Simulator(RolloutBatch):
 
     Args:
         agent: V and M.
-        env_name, max_steps_without_progress, slots: as for RolloutBatch.
+        env_name, max_steps_without_progress: as for RolloutBatch.
         watch: callback, called at each step of every slot and once more on its last frame; used by windows, videos and
             data collection.
     """
@@ -33,15 +33,13 @@ class Simulator(RolloutBatch):
         env_name: str,
         max_steps_without_progress: int | None = None,
         watch: Watch | None = None,
-        slots: int = ROWS,
     ) -> None:
-        super().__init__(env_name, max_steps_without_progress, slots, "rgb_array" if watch else None)
+        super().__init__(env_name, max_steps_without_progress, "rgb_array" if watch else None)
         self.agent, self.watch, self.explore = agent, watch, exploration_policy(env_name)
-        rows = len(self.frames)
-        self.positive_reward = np.zeros((rows, 1), np.float32)
-        self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
-        self.W, self.b = arch.unpack(np.zeros((rows, arch.NUM_WEIGHTS)))
-        self.noise = [np.random.default_rng() for _ in range(rows)]
+        self.positive_reward = np.zeros((ROWS, 1), np.float32)
+        self.h, self.c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
+        self.W, self.b = arch.unpack(np.zeros((ROWS, arch.NUM_WEIGHTS)))
+        self.noise = [np.random.default_rng() for _ in range(ROWS)]
 
     def begin(self, row: int, slot: Slot) -> None:
         self.h[row] = self.c[row] = 0
@@ -65,9 +63,7 @@ class Simulator(RolloutBatch):
             if self.watch:
                 self.watch(self.envs[row], slot, self.frames[row], z[row])
         x = np.concatenate([z, input_actions, self.positive_reward], axis=1)
-        for i in range(0, len(x), ROWS):  # calls of exactly ROWS rows: see rollout.ROWS
-            call = slice(i, i + ROWS)
-            self.h[call], self.c[call] = self.agent.rnn.step(x[call], self.h[call], self.c[call])
+        self.h, self.c = self.agent.rnn.step(x, self.h, self.c)
 
     def end(self, row: int, slot: Slot) -> None:
         if self.watch:
