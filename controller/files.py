@@ -46,6 +46,9 @@ def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict
     Raises:
         UserError: the file is missing, damaged or something else.
     """
+    if not Path(path).exists():
+        what = "run 05_train_controller.py, which writes a best.json at its first evaluation"
+        raise UserError(f"{path} is not there: {what}")
     content = read_json(path)
     try:
         weights = np.array(content[0], np.float64)

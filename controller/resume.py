@@ -34,6 +34,8 @@ def start_or_resume(
         search.write_reports()
         print(f"resuming {path} after generation {search.generation}")
         return search
+    if not new_model:
+        print(f"{path} holds no search to resume: starting from scratch")
     w0 = initial_weights(init_opt, name, settings) if init_opt else np.zeros(NUM_WEIGHTS)
     return ControllerSearch(name, settings, new_coordinates(settings, hidden_states, w0))
 

@@ -161,9 +161,10 @@ SECTIONS = {
 def only_controller(env_name: str) -> Path:
     """The best controller of the folder, when the folder holds exactly one search of that environment."""
     found = sorted(config.CONTROLLER_DIR.glob(f"{env_name}.*.best.json"))
-    if len(found) != 1:
-        names = ", ".join(map(str, found)) or "none is there"
-        raise UserError(f"give --filename, a controller that stage 05 wrote: {names}")
+    if not found:
+        raise UserError(f"no {env_name}.*.best.json in {config.CONTROLLER_DIR}/: run 05_train_controller.py first")
+    if len(found) > 1:
+        raise UserError(f"give --filename, one of the controllers that are there: {', '.join(map(str, found))}")
     return found[0]
 
 

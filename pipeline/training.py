@@ -280,6 +280,7 @@ def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: 
     check_same(str(state), progress.settings, settings, "give the earlier settings, or --new_model to start over")
     checkpoint = Checkpoint(folder, trainer, progress, patience)
     checkpoint.write_results()  # the last run may have been killed between the state and these files
+    print(f"resuming {state} after {len(progress.history)} epochs")
     return checkpoint
 
 

@@ -12,7 +12,7 @@ def vae_hash() -> str:
     """The hash of the VAE weights of stage 02; UserError if there are none."""
     path = config.VAE_DIR / "weights.h5"
     if not path.exists():
-        raise UserError(f"{path} is not there: run 02_train_vae.py --new_model first")
+        raise UserError(f"{path} is not there: run 02_train_vae.py first")
     return file_hash(path)
 
 

@@ -16,7 +16,7 @@ from pipeline.training import Trainer
 from pipeline.weights import training_settings
 
 layers = keras.layers
-MAKER = "04_train_rnn.py --new_model"
+MAKER = "04_train_rnn.py"
 INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
 MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
 
@@ -132,7 +132,7 @@ class RNN:
         trained_on = training_settings(path).get("vae", vae)
         if vae is not None and trained_on != vae:
             what = f"{path.parent}/ was trained on VAE {trained_on}, {config.VAE_DIR}/ holds {vae}"
-            raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER}")
+            raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER} --new_model")
         return digest
 
 

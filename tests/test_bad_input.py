@@ -115,7 +115,7 @@ def test_counts_must_be_positive(name: str, tmp_path: Path) -> None:
         (MODEL, "--play --record_video", "--play excludes --record_video"),
         (MODEL, f"{BEST} --final_mode --dream_mode", "scores real tracks without display"),
         (CONTROLLER, "car_racing --z_only --subspace 0", "--subspace must be above 0"),
-        (REPORT, "controller", "give --filename, a controller that stage 05 wrote: none is there"),
+        (REPORT, "controller", "no car_racing.*.best.json in controller/: run 05_train_controller.py first"),
         (REPORT, "scores", "invalid choice: 'scores'"),
         (MODEL, f"{BEST} --generate_data_mode", "give either --filename"),
         (MODEL, f"{BEST} --final_mode --record_video", "scores real tracks without display"),

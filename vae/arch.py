@@ -16,7 +16,7 @@ from pipeline.training import Trainer
 from vae.conv import Conv2DTranspose
 
 layers = keras.layers
-MAKER = "02_train_vae.py --new_model"
+MAKER = "02_train_vae.py"
 
 
 def reconstruction_loss(frames: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
