@@ -1,10 +1,11 @@
 """Results of commands in docs/results/*.json, and the tables of README.md and docs/speed.md rendered from them.
 
-    python experiments/results.py score demo_seed0 --filename demo/seed0/controller/car_racing.cma.1.64.best.json \\
-        --command "make demo SEED=0" --minutes 14
+    python experiments/results.py score demo_seed0 --run "make demo SEED=0" \\
+        --filename demo/seed0/controller/car_racing.cma.1.64.best.json
     python experiments/results.py --render
 
-`score` scores a controller on unseen tracks and writes docs/results/NAME.json. The README's rows are made from the
+`score` runs a command, if one is given, and measures its wall and processor time; then it scores a controller on unseen
+tracks and writes docs/results/NAME.json. The README's rows are made from the
 names demo, train and pretrained; with several seeds from demo_seed0, demo_seed1 and so on. --render rewrites the lines
 between the markers <!-- results:start --> and <!-- results:end --> of README.md, and those of docs/speed.md.
 """
@@ -12,6 +13,7 @@ between the markers <!-- results:start --> and <!-- results:end --> of README.md
 import argparse
 import platform
 import re
+import resource
 import shlex
 import subprocess
 import time
@@ -77,14 +79,10 @@ def parse_args() -> argparse.Namespace:
     score.add_argument("--filename", type=Path, required=True, help="controller of stage 05")
     score.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks")
     score.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
-    score.add_argument("--command", help="command that trained the controller; this command where not given")
-    score.add_argument("--minutes", type=cli.positive_float, help="wall time of --command in minutes")
-    score.add_argument("--processor_minutes", type=cli.positive_float, help="processor time of --command in minutes")
+    score.add_argument("--run", help="command that trains the controller, run in the project folder before the score")
     args = parser.parse_args()
     if args.render == bool(args.action):
         parser.error("give either --render or score NAME")
-    if args.action and not args.command and (args.minutes or args.processor_minutes):
-        parser.error("--minutes and --processor_minutes are the cost of a --command: give it too")
     return args
 
 
@@ -133,14 +131,14 @@ def record(
 
     Args:
         command: the command that produced the result.
-        seed: its run seed.
+        seed: run seed of the unseen tracks.
         wall_minutes, processor_minutes: its cost; None where it is unknown.
         scores: of unseen tracks; their mean, standard deviation, minimum and number are added.
         measured: further values that json can hold.
     """
     content = {
         "command": command,
-        "seed": seed,
+        "tracks_seed": seed,
         "revision": revision(),
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "python": platform.python_version(),
@@ -166,22 +164,35 @@ def score_controller(filename: Path, seed: int, num_episode: int) -> list[float]
     return score_unseen_tracks(Simulator(agent, ENV_NAME), weights, seed, num_episode, max_length)
 
 
+def timed(work: Callable[[], list[float]]) -> tuple[list[float], float, float]:
+    """The result of `work`, and the wall and processor minutes that it and its child processes took."""
+
+    def processor_seconds() -> float:
+        both = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        return sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+    wall, used = time.perf_counter(), processor_seconds()
+    result = work()
+    return result, (time.perf_counter() - wall) / 60, (processor_seconds() - used) / 60
+
+
+def run_command(command: str) -> list[float]:
+    """Run a command in the project folder; UserError if it fails. It has no scores."""
+    if subprocess.run(shlex.split(command), cwd=ROOT).returncode:
+        raise UserError(f"'{command}' failed: nothing is recorded")
+    return []
+
+
 def record_score(args: argparse.Namespace) -> Path:
-    """Score a controller, and record the result under the command that trained it."""
-    wall, used = time.perf_counter(), time.process_time()
-    scores = score_controller(args.filename, args.seed, args.num_episode)
-    minutes = (time.perf_counter() - wall) / 60, (time.process_time() - used) / 60
+    """Run the command that trains a controller, score the controller, and record both."""
+    minutes = timed(lambda: run_command(args.run))[1:] if args.run else None
+    scores, *scoring = timed(lambda: score_controller(args.filename, args.seed, args.num_episode))
     filename = args.filename.resolve()
     shown = filename.relative_to(ROOT) if filename.is_relative_to(ROOT) else Path(filename.name)
     flags = f"--filename {shlex.quote(str(shown))} --num_episode {args.num_episode} --seed {args.seed}"
-    return record(
-        args.name,
-        args.command or f"python experiments/results.py score {args.name} {flags}",
-        args.seed,
-        *((args.minutes, args.processor_minutes) if args.command else minutes),
-        scores=scores,
-        controller={"file": str(shown), "sha256": file_hash(filename)},
-    )
+    command = args.run or f"python experiments/results.py score {args.name} {flags}"
+    controller = {"file": str(shown), "sha256": file_hash(filename)}
+    return record(args.name, command, args.seed, *(minutes or scoring), scores=scores, controller=controller)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def test_a_record_says_what_was_measured_and_where(folder: Path) -> None:
     assert path == folder / "demo.json"
     assert kept["scores"] == scores and kept["tracks"] == 3 and kept["steps"] == [300, 280, 310]
     assert (kept["mean"], kept["std"], kept["min"]) == (np.mean(scores), np.std(scores), 880.0)
-    assert (kept["command"], kept["seed"], kept["wall_minutes"], kept["processor_minutes"]) == (
+    assert (kept["command"], kept["tracks_seed"], kept["wall_minutes"], kept["processor_minutes"]) == (
         *("make demo SEED=3", 3),
         *(14.5, 27.0),
     )
@@ -108,11 +108,12 @@ def test_recorded_speeds_become_a_table(folder: Path) -> None:
 def test_the_score_command_records_what_the_agent_scored(
     folder: Path, finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Its scores are those of the project's own function; without --command its own command and time are recorded."""
+    """Its scores are those of the project's own function; with --run the cost is that of the command."""
     monkeypatch.setattr(results, "ROOT", folder.parent)
     shutil.copytree(finished, folder.parent / "run")
     filename = folder.parent / "run/controller" / f"{SEARCH}.best.json"
-    for more in ([], ["--command", "make demo", "--minutes", "12"]):
+    command = f"{sys.executable} -c 'import pathlib; pathlib.Path(\"done\").touch(); sum(range(10**7))'"
+    for more in ([], ["--run", command]):
         arguments = ["score", "demo", "--filename", str(filename), "--num_episode", "2", "--seed", "5", *more]
         monkeypatch.setattr(sys, "argv", ["results.py", *arguments])
         results.main()
@@ -120,10 +121,11 @@ def test_the_score_command_records_what_the_agent_scored(
         kept = json.loads((folder / "demo.json").read_text())
         for index, score in enumerate(kept["scores"]):
             assert f"track {index:3d}: {score:7.1f}" in printed
-        assert kept["tracks"] == 2 and kept["seed"] == 5
+        assert kept["tracks"] == 2 and kept["tracks_seed"] == 5
         assert kept["controller"]["file"] == f"run/controller/{SEARCH}.best.json"
         if more:
-            assert (kept["command"], kept["wall_minutes"], kept["processor_minutes"]) == ("make demo", 12.0, None)
+            assert kept["command"] == command and (folder.parent / "done").exists()
+            assert 0 < kept["processor_minutes"] < 1
         else:
             assert kept["command"].startswith("python experiments/results.py score demo --filename run/controller/")
             assert 0 < kept["wall_minutes"] < 5 and kept["processor_minutes"] > 0
@@ -136,8 +138,7 @@ def test_the_score_command_records_what_the_agent_scored(
         ([], "give either --render or score NAME"),
         (["--render", "score", "a", "--filename", "b"], "give either --render or score NAME"),
         (["score", "../a", "--filename", "b"], "'../a' is not made of a-z, 0-9 and _"),
-        (["score", "a", "--filename", "b", "--minutes", "3"], "give it too"),
-        (["score", "a", "--filename", "b", "--minutes", "0"], "--minutes"),
+        (["score", "a", "--filename", "b", "--minutes", "3"], "unrecognized arguments: --minutes 3"),
     ],
 )
 def test_command_lines_that_make_no_sense(
@@ -148,3 +149,11 @@ def test_command_lines_that_make_no_sense(
         results.parse_args()
     assert end.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_command_that_fails_leaves_no_record(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["score", "demo", "--filename", "a.json", "--run", "false"]
+    monkeypatch.setattr(sys, "argv", ["results.py", *arguments])
+    with pytest.raises(UserError, match="'false' failed: nothing is recorded"):
+        results.main()
+    assert not folder.exists()

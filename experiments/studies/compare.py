@@ -27,10 +27,10 @@ from experiments.studies.study import Outcome
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, read_json
 
-BASELINES = {  # name -> script, and the flags that score it on the tracks of a seed
-    "random": ("random_car_racing", "--new_model --seed {seed}"),
-    "Deep Q-Learning": ("dqn_car_racing", "and, when it is trained, --final_mode --seed {seed}"),
-    "genetic algorithm": ("ga_car_racing", "and, when it is trained, --final_mode --seed {seed}"),
+BASELINES = {  # name -> script, and the flags of the commands that train it and score it on the tracks of a seed
+    "random": ("random_car_racing", ("--new_model --seed {seed}",)),
+    "Deep Q-Learning": ("dqn_car_racing", ("", "--final_mode --seed {seed}")),
+    "genetic algorithm": ("ga_car_racing", ("", "--final_mode --seed {seed}")),
 }
 TRACKS = 100
 ABLATED = {"World Models, z alone": "z_alone", "World Models, z and h": "z_and_h"}
@@ -38,7 +38,12 @@ ROUND = "round3"  # the last round of make train
 AGENTS = {  # name -> folder, search, kind of controller file, command that produces it
     "World Models": (ROUND, "car_racing", "best", "make train"),
     "World Models, trained in dreams": ("dream2", "car_racing_dream", "best", "make train, make dream"),
-    "the same, selected in dreams too": ("dream2", "car_racing_dream", "dream_best", "make train, make dream"),
+    "World Models, trained and selected in dreams": (
+        "dream2",
+        "car_racing_dream",
+        "dream_best",
+        "make train, make dream",
+    ),
 }
 
 
@@ -51,8 +56,9 @@ def parse_args() -> argparse.Namespace:
 
 def baseline(name: str, seed: int) -> Outcome | str:
     """The outcome of a baseline, or the command that produces it."""
-    script, flags = BASELINES[name]
-    missing = f"python experiments/baselines/{script}.py {flags.format(seed=seed)}"
+    script, commands = BASELINES[name]
+    commands = [f"python experiments/baselines/{script}.py {flags.format(seed=seed)}".rstrip() for flags in commands]
+    missing = ", then ".join(commands)
     path = records.path(script, "scores.json")
     kept = read_json(path) if path.exists() else {}
     try:
