@@ -3,14 +3,25 @@ root=$(cd "$(dirname "$0")/.." && pwd)
 PATH=$root/.venv/bin:$PATH
 SEED=${SEED:-0}
 
-# need_disk GIGABYTES FOLDER: print what a recipe needs, and stop where the disk has less; what is there already counts.
+# --help: the comment at the top of the recipe.
+case ${1:-} in -h | --help)
+    sed -n '2,/^set/s/^# \{0,1\}//p' "$0"
+    exit
+    ;;
+esac
+
+# need_disk GIGABYTES FOLDER...: print what a recipe needs in its folders, and stop where the disk has less; what the
+# folders hold already counts.
 need_disk() {
-    mkdir -p "$2"
-    used=$(du -sk "$2" | cut -f1)
-    free=$(df -Pk "$2" | awk 'NR == 2 {print $4}')
-    echo "$2 needs about $1 GB of disk; it holds $((used / 1048576)) GB, and $((free / 1048576)) GB are free"
-    if [ $((used + free)) -lt $(($1 * 1048576)) ]; then
-        echo "$0: error: not enough disk for $2: free $(($1 - (used + free) / 1048576)) GB more, or work on another disk" >&2
+    gigabytes=$1
+    shift
+    mkdir -p "$@"
+    used=$(du -skc "$@" | tail -n 1 | cut -f1)
+    free=$(df -Pk "$1" | awk 'NR == 2 {print $4}')
+    echo "$* needs about $gigabytes GB of disk; it holds $((used / 1048576)) GB, and $((free / 1048576)) GB are free"
+    if [ $((used + free)) -lt $((gigabytes * 1048576)) ]; then
+        missing=$((gigabytes - (used + free) / 1048576))
+        echo "$0: error: not enough disk for $1: free $missing GB more, or work on another disk" >&2
         exit 2
     fi
 }

@@ -14,7 +14,7 @@ if ! [ -e "$train/round2/rnn/weights.h5" ]; then
     echo "$0: error: train/seed$SEED/round2 holds no V and M: run make train SEED=$SEED first" >&2
     exit 2
 fi
-need_disk 4 "$train/dream0"
+need_disk 4 "$train/dream0" "$train/dream1" "$train/dream2"
 best=controller/car_racing_dream.cma.2.64.best.json
 current=controller/car_racing_dream.cma.2.64.current.json
 
@@ -27,8 +27,8 @@ python "$root/05_train_controller.py" car_racing -n 16 -t 4 -e 2 --dream_mode 1 
 
 for round in 1 2; do
     last=../dream$((round - 1))
-    mkdir -p "$train/dream$round/data" && cd "$train/dream$round"
-    (cd data && ln -sf ../"$last"/data/*_data_*.npy ../"$last"/data/obs_*.json .)
+    cd "$train/dream$round"
+    link_data "$last"
     ln -sfn "$last/vae" vae
     python "$root/01_generate_data.py" car_racing --start_batch $((8 + 2 * round)) --seed "$SEED" --controller "$last/$best"
     python "$root/01_generate_data.py" car_racing --start_batch $((9 + 2 * round)) --seed "$SEED" --controller "$last/$current"
