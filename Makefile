@@ -31,7 +31,7 @@ check: setup ## style, import rule and unit tests, without training: two minutes
 test: setup ## all tests
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 test-all: test faults ## make test, then make faults: two hours
-bench: setup ## every speed beside another implementation's: docs/speed.md
+bench: setup ## measure speeds and compare them with other implementations: docs/speed.md
 	$(PIP) -e '.[compare]' && $(PY) experiments/benchmarks/bench.py
 faults: setup ## kill every stage a hundred times, resume it, and check that nothing is lost
 	$(PY) tests/faults/harness.py --kills 100
