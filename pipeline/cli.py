@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
@@ -12,6 +13,11 @@ from tqdm import tqdm
 import config
 from pipeline.errors import UserError, first_line
 from pipeline.seeds import MAX_SEED
+
+# Scripts import this module first, so that a missing package is one line (see their `except ModuleNotFoundError`).
+for package in ("cma", "cv2", "gymnasium", "keras", "numpy"):
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(f"No module named '{package}'")
 
 MAX_EPISODES = 2**16  # of one evaluation: keeps the indices of environment seeds far below their limit, 2**32
 
@@ -146,6 +152,6 @@ def run(main: Callable[[], None], resumable: bool = True) -> None:
         print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        hint = "; run the same command without --new_model to resume" if resumable else ""
+        hint = "; run the same command (without --new_model) to resume" if resumable else ""
         print(f"\n{sys.argv[0]}: stopped{hint}", file=sys.stderr)
         sys.exit(130)

@@ -23,6 +23,7 @@ from helpers.damage import (
     forged,
     hdf5_bomb,
     json_edit,
+    search_with,
     with_key,
     with_one,
     without,
@@ -343,23 +344,6 @@ def test_an_invalid_history(open_file: OpenFile, name: str) -> None:
         damages.append(json_edit(lambda rows, value=value: [*rows[:-1], rows[-1] | {"mean": value}]))
     for damage in damages:
         assert_refused(open_file, name, damage)
-
-
-def search_with(**changes: object) -> Damage:
-    """Change settings (a value of ... deletes one) or arrays of a saved search."""
-
-    def damage(path: Path) -> None:
-        with np.load(path) as file:
-            arrays = dict(file)
-        settings = json.loads(str(arrays["settings"]))
-        for key, value in changes.items():
-            place = arrays if isinstance(value, np.ndarray) else settings
-            name = f"coordinates/{key}" if isinstance(value, np.ndarray) and key != "fitness" else key
-            place[name] = value
-        arrays["settings"] = json.dumps({key: value for key, value in settings.items() if value is not ...})
-        np.savez(path, **arrays)
-
-    return damage
 
 
 SEARCHES: dict[str, tuple] = {

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import os
 import subprocess
 import sys
 import warnings
@@ -83,8 +84,9 @@ def test_same_seed_same_episode() -> None:
 
 
 def test_same_seed_same_episode_in_another_process() -> None:
-    program = "import sys; sys.path[:0] = ['tests', '.']; import test_car_racing as t; print(t.play(t.CarRacing(), 3))"
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    program = "import test_car_racing as t; print(t.play(t.CarRacing(), 3))"
+    tests = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run([sys.executable, "-c", program], env=tests, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == play(CarRacing(), 3)
 
 

@@ -79,8 +79,6 @@ def test_twenty_batches_need_no_more_memory_than_two(
 
 
 RESETS = """
-import sys
-sys.path[:0] = {path!r}
 from simulation.environments import make_env
 from test_memory import anonymous_megabytes
 env = make_env("car_racing")
@@ -94,8 +92,8 @@ print(anonymous_megabytes("self") - before)
 
 def test_a_thousand_resets_leak_nothing() -> None:
     """CarRacing and Box2D leaked in every version of Gym. The first hundred resets fill caches and do not count."""
-    program = RESETS.format(path=[str(ROOT), str(ROOT / "tests")])
-    done = subprocess.run([sys.executable, "-c", program], env=environment(), capture_output=True, text=True)
+    tests = environment(PYTHONPATH=str(ROOT / "tests"))
+    done = subprocess.run([sys.executable, "-c", RESETS], env=tests, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     leaked = float(done.stdout.splitlines()[-1])
     print(f"1,000 resets: {leaked:.1f} MB")

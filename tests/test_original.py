@@ -16,11 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.scripts import LIMIT, command, environment, run_script
+from original.scenes import GOLDEN, KEPT, replay_original
 
 from custom_envs.car_racing import CarRacing
-
-sys.path.insert(0, str(Path(__file__).parent / "original"))
-from scenes import GOLDEN, KEPT, replay_original
 
 ABOVE_BAR = slice(0, 56)  # rows; v0 also draws the score onto the bar
 

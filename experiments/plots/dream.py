@@ -87,7 +87,12 @@ def draw_dream(vae: VAE, rnn: RNN, env_name: str, digest: str, path: Path, video
     batch = last_series(env_name, digest)
     episode, prime, horizon = choose(batch, 1)
     observed = open_batch("obs", batch.number)
-    check_same(f"rnn batch {batch.number}", batch.record["settings"], {"obs": observed.hash}, "run 03 again")
+    check_same(
+        f"rnn batch {batch.number}",
+        batch.record["settings"],
+        {"obs": observed.hash},
+        "run 03_generate_rnn_data.py again",
+    )
     frames = np.array(observed["obs_data"][episode[0], prime : prime + horizon])
     series = np.array(batch["rnn_input"][episode, : prime + horizon])
     z, _ = dream_open_loop(rnn, series, prime, dreams=1)

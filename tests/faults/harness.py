@@ -19,14 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-sys.path.extend(map(str, Path(__file__).parents[1:3]))
-
 import tagged
-from helpers.scripts import LIMIT, STAGES, command, environment, run_script
 from stages import STAGES as KINDS
 from stages import Stage, best, check_visible, committed, content, files, same
 
 from pipeline import cli
+from tests.helpers.scripts import LIMIT, STAGES, command, environment, run_script
 
 HERE = Path(__file__).parent
 STOP_LIMIT = 10  # seconds within which a command must end after one of its processes was killed

@@ -138,3 +138,20 @@ def with_one(number: float) -> Callable[[np.ndarray], np.ndarray]:
         return array
 
     return put
+
+
+def search_with(**changes: object) -> Damage:
+    """Change settings (a value of ... deletes one) or arrays of a saved search."""
+
+    def damage(path: Path) -> None:
+        with np.load(path) as file:
+            arrays = dict(file)
+        settings = json.loads(str(arrays["settings"]))
+        for key, value in changes.items():
+            place = arrays if isinstance(value, np.ndarray) else settings
+            name = f"coordinates/{key}" if isinstance(value, np.ndarray) and key != "fitness" else key
+            place[name] = value
+        arrays["settings"] = json.dumps({key: value for key, value in settings.items() if value is not ...})
+        np.savez(path, **arrays)
+
+    return damage

@@ -6,18 +6,20 @@ SCENES.npz holds {name}_seed and {name}_tape (the actions, float32 (steps, 3)) o
 uint8 (steps + 1, 64, 64, 3), and {name}_rewards, float64 (steps,), to OUT.npz.
 """
 
-import sys
-from pathlib import Path
+import argparse
 
 import numpy as np
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
 from custom_envs.original import OriginalCarRacing
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scenes", help="file of scenes (.npz)")
+    parser.add_argument("out", help="file to write (.npz)")
+    args = parser.parse_args()
     env, out = OriginalCarRacing(), {}
-    with np.load(sys.argv[1], allow_pickle=False) as scenes:
+    with np.load(args.scenes, allow_pickle=False) as scenes:
         for name in sorted(key.removesuffix("_tape") for key in scenes if key.endswith("_tape")):
             frames, rewards = [env.reset(seed=int(scenes[f"{name}_seed"]))[0]], []
             for action in scenes[f"{name}_tape"]:
@@ -26,7 +28,7 @@ def main() -> None:
                 rewards.append(reward)
             out[f"{name}_frames"], out[f"{name}_rewards"] = np.stack(frames), np.array(rewards)
     env.close()
-    np.savez_compressed(sys.argv[2], **out)
+    np.savez_compressed(args.out, **out)
 
 
 if __name__ == "__main__":

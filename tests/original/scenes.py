@@ -3,6 +3,7 @@
 ORIGINAL_GYM_PYTHON=original-gym/bin/python python tests/original/scenes.py    # writes tests/golden/original.npz
 """
 
+import argparse
 import math
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+
+from custom_envs.car_racing import CarRacing
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "original.npz"
@@ -38,9 +41,6 @@ def pursuit(env, target_speed: float) -> np.ndarray:
 
 def make_scenes() -> dict[str, tuple[int, np.ndarray]]:
     """Scene name -> (environment seed, actions (steps, 3) float32)."""
-    sys.path.insert(0, str(ROOT))
-    from custom_envs.car_racing import CarRacing
-
     env, corner = CarRacing(), []
     env.reset(seed=11)
     for _ in range(200):
@@ -56,6 +56,7 @@ def make_scenes() -> dict[str, tuple[int, np.ndarray]]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     scenes = {}
     for name, (seed, actions) in make_scenes().items():
         scenes |= {f"{name}_seed": np.array(seed), f"{name}_tape": actions}
