@@ -28,9 +28,10 @@ compare: setup ## score all existing agents on the same 100 tracks
 	$(PY) experiments/studies/compare.py --folder train/seed$(SEED) --seed $(SEED)
 check: setup ## style, import rule and unit tests, without training: two minutes
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
-test: setup ## all tests
+test: setup ## all tests but the longest
+	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 -m "not long"
+test-all: setup ## all tests, the longest too
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
-test-all: test faults ## make test, then make faults: two hours
 bench: setup ## measure speeds and compare them with other implementations: docs/speed.md
 	$(PIP) -e '.[compare]' && $(PY) experiments/benchmarks/bench.py
 faults: setup ## kill every stage a hundred times, resume it, and check that nothing is lost

@@ -1,5 +1,7 @@
 """Fixtures that the tests share: one tiny run of all five stages, copies of its parts, TensorFlow on one thread."""
 
+import fcntl
+import os
 import shutil
 import signal
 from collections.abc import Callable
@@ -14,10 +16,17 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which all five stages have run. Read-only: `copy_of` gives one to work in."""
-    folder = tmp_path_factory.mktemp("finished")
-    for name, arguments in STAGES.items():
-        run_script(folder, name, arguments)
+    """A read-only folder in which all five stages have run, once for all test processes; `copy_of` copies from it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder, complete = root / "finished", root / "finished.complete"
+    with open(root / "finished.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not complete.exists():
+            folder.mkdir()
+            for name, arguments in STAGES.items():
+                run_script(folder, name, arguments)
+            complete.touch()
     return folder
 
 
@@ -50,11 +59,20 @@ FIRST += ("baselines_scripts",)
 # Files whose tests run stages, train networks or drive whole episodes; `make check` leaves them out.
 SLOW = (*FIRST, "faults", "finite", "pretrained", "original", "scores", "recipes", "ranks", "mpi", "window", "play")
 SLOW += ("old_files", "experiments_help", "machine", "results", "viewer")
+# The longest tests, with all of test_studies.py; `make test` leaves them out.
+LONG = (
+    "test_twenty_batches_need_no_more_memory_than_two",
+    "test_run_all_envs_runs_all_five_stages",
+    "test_the_curve_of_a_search_includes_the_search_that_it_started_from",
+    "test_dream_of_an_agent_is_recorded",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the slow files to the front, and mark the tests that `make check` leaves out."""
+    """Sort the slow files to the front, and mark the tests that `make check` and `make test` leave out."""
     for item in items:
+        if item.originalname in LONG or item.path.stem == "test_studies":
+            item.add_marker(pytest.mark.long)
         trains = "finished" in item.fixturenames or "learns" in item.name
         if trains or item.path.stem.removeprefix("test_") in SLOW:
             item.add_marker(pytest.mark.slow)
