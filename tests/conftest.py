@@ -54,11 +54,10 @@ def one_thread() -> None:
 
 
 # The slowest files first, so that no worker is left alone with one of them at the end.
-FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "collect", "stages")
-FIRST += ("baselines_scripts",)
+FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "stages", "faults", "ranks")
+FIRST += ("collect", "baselines_scripts", "scores", "finite", "mpi", "recipes", "machine", "play", "results")
 # Files whose tests run stages, train networks or drive whole episodes; `make check` leaves them out.
-SLOW = (*FIRST, "faults", "finite", "pretrained", "original", "scores", "recipes", "ranks", "mpi", "window", "play")
-SLOW += ("old_files", "experiments_help", "machine", "results", "viewer")
+SLOW = (*FIRST, "pretrained", "original", "window", "old_files", "experiments_help", "viewer")
 # The longest tests, with all of test_studies.py; `make test` leaves them out.
 LONG = (
     "test_twenty_batches_need_no_more_memory_than_two",
