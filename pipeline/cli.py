@@ -50,10 +50,7 @@ def seed(text: str) -> int:
 
 def positive_float(text: str) -> float:
     """An argparse type: a finite number above zero."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    number = _float_from(text)
     if not 0 < number < float("inf"):
         raise argparse.ArgumentTypeError(f"must be above zero, not {text}")
     return number
@@ -61,13 +58,17 @@ def positive_float(text: str) -> float:
 
 def share(text: str) -> float:
     """An argparse type: a number from 0 to 1."""
-    try:
-        number = float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
+    number = _float_from(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError(f"must be from 0 to 1, not {text}")
     return number
+
+
+def _float_from(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number") from None
 
 
 def _int_from(text: str, minimum: int) -> int:
