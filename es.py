@@ -15,6 +15,8 @@ Symbols: mu is the mean of the search distribution, sigma its standard deviation
 
 import numpy as np
 
+Seed = int | np.random.Generator  # a generator must be new: a search is rebuilt from its beginning
+
 # --- common interface --------------------------------------------------------------------------------------------
 
 
@@ -24,6 +26,7 @@ class Optimizer:
     Args:
         num_params: length of a solution.
         popsize: solutions per generation, at least 2; may be odd.
+        seed: of the optimizer's random stream, or a new generator that is the stream.
         sigma_init: standard deviation of the first population.
         sigma_decay: factor on sigma per generation, which never falls below sigma_limit; None uses the class's default.
         x0: initial mean (num_params,); zeros by default.
@@ -36,7 +39,7 @@ class Optimizer:
         self,
         num_params: int,
         popsize: int,
-        seed: int,
+        seed: Seed,
         sigma_init: float = 0.1,
         sigma_decay: float | None = None,
         x0: np.ndarray | None = None,

@@ -20,7 +20,7 @@ from controller.schedule import actions_at, initial_sigma, phase_begins
 from es import Optimizer, replay
 from pipeline.errors import UserError, first_line
 from pipeline.files import write_json
-from pipeline.seeds import env_seed_range
+from pipeline.seeds import env_seed_range, rng
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "episodes")
 RENAMED_SETTINGS = {"patience": "max_steps_without_progress"}  # names of version 0.1.0 -> names of today
@@ -232,7 +232,7 @@ class ControllerSearch:
         settings = {
             "num_params": int(self.free.sum()),
             "popsize": self.fitness.shape[1],
-            "seed": [self.settings["seed"], self.start_generation],
+            "seed": rng("search", self.settings["seed"], self.start_generation),
             "sigma_init": self.start_sigma,
             "sigma_decay": 1.0 if in_phase else self.settings["sigma_decay"],  # a phase is too short for a decay
             "x0": self.start_u[self.free],

@@ -33,7 +33,7 @@ from pipeline.batches import Batch, open_batches_of
 from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range
+from pipeline.seeds import env_seed_range, rng
 from simulation.agent import Agent, folder_of, load_agent
 from simulation.rollout import Task
 from simulation.simulator import Simulator
@@ -174,7 +174,7 @@ def untrained(seed: int) -> tuple[Agent, np.ndarray]:
     from pipeline.networks import seed_everything
 
     seed_everything(seed)
-    return Agent(), np.random.default_rng(seed).normal(0, 0.1, controller.NUM_WEIGHTS)
+    return Agent(), rng("untrained", seed).normal(0, 0.1, controller.NUM_WEIGHTS)
 
 
 def score_agents(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> dict[str, list[float]]:

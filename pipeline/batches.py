@@ -18,6 +18,7 @@ import numpy as np
 import config
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, claim, file_hash, read_json, write_json
+from pipeline.seeds import rng
 
 # kind -> array -> (dtype, number of steps missing from time_steps, shape of one step)
 KINDS = {
@@ -287,6 +288,6 @@ def split_episodes(episodes: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Split 0..episodes-1 at random into sorted training and validation episodes, at least one each."""
     if episodes < 2:
         raise UserError(f"{episodes} episode is too few for training and validation: generate at least 2")
-    order = np.random.default_rng([seed, 0x5B117]).permutation(episodes)
+    order = rng("held_out", seed).permutation(episodes)
     held_out = max(1, round(HELD_OUT * episodes))
     return np.sort(order[held_out:]), np.sort(order[:held_out])

@@ -1,5 +1,7 @@
 """Environment seeds and random streams that are disjoint by purpose."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 # Every run seed has one range of environment seeds per purpose, so that exploration, search, evaluation and reports
@@ -20,6 +22,52 @@ def env_seed_range(purpose: str, seed: int, start: int, count: int) -> list[int]
     return list(range(first, first + count))
 
 
-def exploration_rng(env_seed: int) -> np.random.Generator:
-    """The random stream of an exploration policy in one episode, independent of the environment's own stream."""
-    return np.random.default_rng([env_seed, 1])
+# What a stream may depend on, and the first value that is too large for it. The limits of epochs and generations keep
+# the streams of a command apart (tests/test_seeds.py); no run comes near them.
+KEY_PARTS = {
+    "run seed": MAX_SEED,
+    "env_seed": 2**64,  # in dreams: the seed of the dream
+    "epoch": 2**18,
+    "generation": MAX_SEED,
+    "episode": 2**32,
+    "number": 2**32,
+}
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A random stream: the parts of its key, of KEY_PARTS, and a constant that follows them, or none."""
+
+    key: tuple[str, ...]
+    constant: int | None = None
+
+
+# docs/determinism.md says what each is for, and which commands draw from it. Changing a constant changes results.
+STREAMS = {
+    "held_out": Stream(("run seed",), 0x5B117),
+    "batch_order": Stream(("run seed", "epoch")),
+    "search": Stream(("run seed", "generation")),
+    "exploration": Stream(("env_seed",), 1),
+    "exploration_share": Stream(("env_seed",), 2),
+    "latent_noise": Stream(("env_seed",), 3),
+    "dream_noise": Stream(("env_seed",), 2),
+    "dream_start": Stream(("env_seed",), 3),
+    "open_loop_dream": Stream(("number",), 4),
+    "figure": Stream(("number",), 5),
+    "untrained": Stream(("run seed",)),
+    "q_learning": Stream(("run seed", "episode"), 0xD0),
+    "genetic_algorithm": Stream(("run seed",)),
+}
+
+
+def rng(name: str, *key: int) -> np.random.Generator:
+    """A new generator at the start of the random stream `name`, a key of STREAMS, for these values of its key.
+
+    Raises:
+        ValueError: the key has another number of parts, or one is out of its range.
+    """
+    stream = STREAMS[name]
+    for part, value in zip(stream.key, key, strict=True):
+        if not 0 <= value < KEY_PARTS[part]:
+            raise ValueError(f"the random stream {name} has no {part} {value}")
+    return np.random.default_rng([*key] if stream.constant is None else [*key, stream.constant])

@@ -19,6 +19,7 @@ import numpy as np
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
+from pipeline.seeds import rng
 from pipeline.training_state import check_arrays, read_state, restore, write_state
 
 
@@ -178,7 +179,7 @@ class Checkpoint(keras.callbacks.Callback):
 
 def shuffled(samples: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
     """Yield the batches of an epoch in an order that depends on (seed, epoch); drops an incomplete last batch."""
-    order = np.random.default_rng([seed, epoch]).permutation(len(samples))
+    order = rng("batch_order", seed, epoch).permutation(len(samples))
     for i in range(0, len(samples) - batch_size + 1, batch_size):
         yield samples[order[i : i + batch_size]]
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 
 import config
-from pipeline.seeds import exploration_rng
+from pipeline.seeds import rng
 from simulation.agent import Agent, load_agent
 from simulation.environments import exploration_policy
 from simulation.rollout import ROWS, Slot, Task
@@ -38,7 +38,7 @@ def record_exploration(env: gym.Env, env_seed: int, settings: dict, show: Show |
     steps = settings["time_steps"]
     explore = exploration_policy(settings["env"])
     episode = empty_episode(steps)
-    rng = exploration_rng(env_seed)
+    exploration = rng("exploration", env_seed)
     frame, _ = env.reset(seed=env_seed)
     action, reward, done = np.zeros(config.ACTION_DIM, np.float32), 0.0, False
     for t in range(steps):
@@ -48,7 +48,7 @@ def record_exploration(env: gym.Env, env_seed: int, settings: dict, show: Show |
         if done:
             episode["done_data"][t:] = True
             break
-        action = explore(t, action, rng, settings["action_refresh_rate"])
+        action = explore(t, action, exploration, settings["action_refresh_rate"])
         episode["action_data"][t] = action
         frame, reward, terminated, truncated, _ = env.step(action)
         done = terminated or truncated
@@ -81,7 +81,7 @@ def record_agent_episodes(filename: Path, env_seeds: list[int], settings: dict) 
     for first in range(0, len(env_seeds), ROWS):  # in groups: only ROWS episodes are held in memory
         group = env_seeds[first : first + ROWS]
         episodes = [empty_episode(steps) for _ in group]
-        shares = [settings["exploration"] * np.random.default_rng([env_seed, 2]).random() for env_seed in group]
+        shares = [settings["exploration"] * rng("exploration_share", env_seed).random() for env_seed in group]
         refresh_rate = settings["action_refresh_rate"]
         simulator.run(
             [

@@ -16,6 +16,7 @@ import config
 import controller.arch as controller
 from pipeline.batches import MAKER
 from pipeline.errors import UserError, first_line
+from pipeline.seeds import rng
 from simulation.rollout import Result, Task
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class DreamBatch:
         self.rnn, self.temperature, self.rows = rnn, temperature, rows
         self.start_mu, self.start_log_var = open_initial_z(vae, folder)
         # Cached because all candidates of a population are evaluated on the same dream seeds.
-        self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(np.random.default_rng([seed, 2]), NOISE_STEPS))
+        self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS))
         self.z = np.zeros((rows, config.Z_DIM), np.float32)
         self.positive_reward = np.zeros(rows, np.float32)
         self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
@@ -97,10 +98,10 @@ class DreamBatch:
 
     def start(self, row: int, seed: int) -> None:
         """Start a dream in a row."""
-        rng = np.random.default_rng([seed, 3])
-        first = rng.integers(len(self.start_mu))
+        start = rng("dream_start", seed)
+        first = start.integers(len(self.start_mu))
         sigma = np.exp(self.start_log_var[first] / 2)
-        self.z[row] = self.start_mu[first] + sigma * rng.standard_normal(config.Z_DIM, np.float32)
+        self.z[row] = self.start_mu[first] + sigma * start.standard_normal(config.Z_DIM, np.float32)
         self.positive_reward[row] = self.h[row] = self.c[row] = 0
         self.num_positive[row] = self.steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
@@ -179,7 +180,7 @@ def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> 
     h, c = np.zeros((2, len(x), config.HIDDEN_UNITS), np.float32)
     for t in range(prime - 1):
         h, c = rnn.step(x[:, t], h, c)
-    noise = np.stack([dream_noise(np.random.default_rng([0, i]), steps - prime) for i in range(len(x))])
+    noise = np.stack([dream_noise(rng("open_loop_dream", i), steps - prime) for i in range(len(x))])
     z, positive_reward = x[:, prime - 1, : config.Z_DIM], x[:, prime - 1, -1]
     dream_z = np.empty((len(x), steps - prime, config.Z_DIM), np.float32)
     dream_positive = np.empty((len(x), steps - prime), np.float32)

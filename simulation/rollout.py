@@ -13,7 +13,7 @@ import numpy as np
 import config
 from pipeline.errors import UserError
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range, exploration_rng
+from pipeline.seeds import env_seed_range, rng
 from simulation.environments import make_env
 
 # Episode slots, and rows of every network call. The last bits of a matrix product depend on its number of rows, so
@@ -62,7 +62,7 @@ class Slot:
 
     def __init__(self, index: int, task: Task):
         self.index, self.task = index, task
-        self.rng = exploration_rng(task.env_seed)
+        self.rng = rng("exploration", task.env_seed)
         self.action = np.zeros(config.ACTION_DIM, np.float32)
         self.exploring = task.weights is None
         self.reward, self.score, self.steps, self.ended = 0.0, 0.0, 0, False

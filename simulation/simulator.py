@@ -7,6 +7,7 @@ import numpy as np
 
 import config
 from controller import arch
+from pipeline.seeds import rng
 from simulation.agent import Agent
 from simulation.environments import exploration_policy
 from simulation.rollout import ROWS, Active, RolloutBatch, Slot
@@ -39,11 +40,11 @@ class Simulator(RolloutBatch):
         self.positive_reward = np.zeros((ROWS, 1), np.float32)
         self.h, self.c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
         self.W, self.b = arch.unpack(np.zeros((ROWS, arch.NUM_WEIGHTS)))
-        self.noise = [np.random.default_rng() for _ in range(ROWS)]
+        self.noise = [rng("latent_noise", 0) for _ in range(ROWS)]
 
     def begin(self, row: int, slot: Slot) -> None:
         self.h[row] = self.c[row] = 0
-        self.noise[row] = np.random.default_rng([slot.task.env_seed, 3])
+        self.noise[row] = rng("latent_noise", slot.task.env_seed)
         if slot.task.weights is not None:
             self.W[row], self.b[row] = arch.unpack(slot.task.weights)
 
@@ -51,7 +52,7 @@ class Simulator(RolloutBatch):
         """Frame -> z_t; action_t = C(z_t, h_t); h_{t+1} = M(z_t, action_t, reward_t > 0)."""
         z, log_var = self.agent.vae.encode(self.frames, ROWS)
         if self.agent.sample_z:
-            z += np.exp(log_var / 2) * [rng.standard_normal(config.Z_DIM, np.float32) for rng in self.noise]
+            z += np.exp(log_var / 2) * [noise.standard_normal(config.Z_DIM, np.float32) for noise in self.noise]
         actions = arch.act(self.W, self.b, z, self.h)
         input_actions = actions.copy()  # the ones M is conditioned on
         for row, slot in active:

@@ -24,12 +24,12 @@ import config
 from controller.arch import squash
 from controller.generation import Evaluate
 from controller.saved_search import load_search, save_search
-from es import Optimizer, replay_into
+from es import Optimizer, Seed, replay_into
 from experiments.baselines import records
 from experiments.plots.controller import draw_learning_curve
 from pipeline.errors import UserError
 from pipeline.files import check_same
-from pipeline.seeds import env_seed_range
+from pipeline.seeds import env_seed_range, rng
 from simulation import launch as mpi
 from simulation.ranks import Ranks
 from simulation.rollout import Active, RolloutBatch, Slot, evaluator, score_unseen_tracks
@@ -98,7 +98,7 @@ class RouletteGA(Optimizer):
     default_sigma_decay = 1.0
 
     def __init__(
-        self, num_params: int, popsize: int, seed: int, sigma_init: float = 0.5, rates: tuple = (0.8, 0.1)
+        self, num_params: int, popsize: int, seed: Seed, sigma_init: float = 0.5, rates: tuple = (0.8, 0.1)
     ) -> None:
         if popsize < 4 or popsize % 4:
             raise ValueError(f"popsize must be a multiple of four, twice an even population, not {popsize}")
@@ -178,8 +178,8 @@ class GASearch(records.Training):
         self.evaluate_candidates = evaluate
         self.best_genes = np.zeros(GENES)  # of the champion with the best evaluation
         self.fitness = np.zeros((0, 2 * settings["population"]))  # of all individuals and children, by generation
-        rates = settings["crossover"], settings["mutation"]
-        self.optimizer = RouletteGA(GENES, self.fitness.shape[1], settings["seed"], settings["sigma"], rates)
+        stream, rates = rng("genetic_algorithm", settings["seed"]), (settings["crossover"], settings["mutation"])
+        self.optimizer = RouletteGA(GENES, self.fitness.shape[1], stream, settings["sigma"], rates)
 
     def save(self) -> None:
         tables = {"rows": self.rows, "evaluations": self.evaluations}

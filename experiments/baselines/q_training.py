@@ -16,7 +16,7 @@ from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.files import check_same, read_json
 from pipeline.networks import are_saved, keras, load_weights, save_weights, seed_everything, tf, versions
-from pipeline.seeds import env_seed_range
+from pipeline.seeds import env_seed_range, rng
 from pipeline.training_state import check_arrays, read_state, restore, write_state
 
 COLUMNS = ("episode", "seconds", "steps", "score", "length", "epsilon", "loss")
@@ -145,21 +145,21 @@ class QTraining(records.Training):
         """One episode; its track, exploration and minibatches are functions of the seed and its number."""
         problem, recipe, learner, memory = self.problem, self.problem.recipe, self.learner, self.memory
         seed, episode, first = self.settings["seed"], len(self.rows), int(self.last("steps"))
-        rng = np.random.default_rng([seed, episode, 0xD0])
+        stream = rng("q_learning", seed, episode)
         [env_seed] = env_seed_range("search", seed, episode, 1)
         memory.begin(problem.reset(env_seed))
         steps, losses, done, epsilon = first, [], False, recipe.epsilon_final
         while not done:
             if not (self.resumed and recipe.epsilon_decay):  # the source resumes with the final epsilon
                 epsilon = recipe.epsilon(steps, int(learner.optimizer.iterations))
-            explores = rng.random() < epsilon
-            action = problem.explore(rng) if explores else int(learner.q(memory.newest())[0].argmax())
+            explores = stream.random() < epsilon
+            action = problem.explore(stream) if explores else int(learner.q(memory.newest())[0].argmax())
             observation, reward, terminal, done = problem.step(action)
             memory.add(action, reward, terminal, observation)
             steps += 1
             due = steps % recipe.train_every == 0 if recipe.train_every else done
             if due and memory.transitions >= recipe.warm_up:
-                losses.append(learner.train(memory.sample(recipe.batch_size, rng)))
+                losses.append(learner.train(memory.sample(recipe.batch_size, stream)))
                 if not np.isfinite(losses[-1]):
                     raise UserError(f"the loss is {losses[-1]} in episode {episode + 1}: the last saved state is kept")
             if recipe.target_update_freq and steps % recipe.target_update_freq == 0:

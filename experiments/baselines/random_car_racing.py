@@ -25,7 +25,7 @@ from experiments.baselines import records
 from pipeline.errors import UserError
 from pipeline.files import check_same, only_one, read_json
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range, exploration_rng
+from pipeline.seeds import env_seed_range, rng
 from simulation.environments import make_env
 from simulation.rollout import Result, print_episode
 
@@ -35,13 +35,13 @@ SCORES = records.path(NAME, "scores.json")
 
 def play(env: gym.Env, env_seed: int, max_length: int, show: Show | None) -> Result:
     """Run one episode; its actions are a function of the env_seed."""
-    rng = exploration_rng(env_seed)
+    stream = rng("exploration", env_seed)
     env.reset(seed=env_seed)
     score, steps, done = 0.0, 0, False
     while not done and steps < max_length:
         if show:
             show(env.render())
-        action = rng.uniform(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
+        action = stream.uniform(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
         _, reward, terminated, truncated, _ = env.step(action)
         score, steps, done = score + float(reward), steps + 1, terminated or truncated
     return Result(score, steps)

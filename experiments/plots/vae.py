@@ -7,6 +7,7 @@ import numpy as np
 import config
 from experiments.plots.canvas import new_figure, save_figure, show_grid
 from pipeline.batches import Batch, real_steps
+from pipeline.seeds import rng
 from vae.arch import VAE, kl_divergence
 
 RECONSTRUCTED = 10  # frames
@@ -17,10 +18,10 @@ TRAVERSED = 12  # latents, the most informative ones
 
 def some_frames(batches: list[Batch], count: int) -> np.ndarray:
     """A fixed sample of real frames from all batches, uint8 (count, 64, 64, 3)."""
-    rng, frames = np.random.default_rng(0), []
+    stream, frames = rng("figure", 0), []
     for batch in batches:
         episode, step = np.nonzero(real_steps(batch["done_data"]))
-        for i in np.sort(rng.choice(len(step), -(-count // len(batches)))):
+        for i in np.sort(stream.choice(len(step), -(-count // len(batches)))):
             frames.append(batch["obs_data"][episode[i], step[i]])
     return np.stack(frames)[np.linspace(0, len(frames) - 1, count).astype(int)]
 

@@ -26,6 +26,7 @@ from experiments.studies import study
 from experiments.studies.study import Outcome
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, read_json
+from pipeline.seeds import rng
 
 BASELINES = {  # name -> script, and the flags of the commands that train it and score it on the tracks of a seed
     "random": ("random_car_racing", ("--new_model --seed {seed}",)),
@@ -106,7 +107,7 @@ def world_model(name: str, folder: Path, seed: int) -> Outcome | str:
 def draw(outcomes: list[Outcome], path: Path) -> None:
     """A row per agent: a dot per track and a bar at the mean."""
     figure, axes = new_figure(10, 1 + 0.6 * len(outcomes))
-    jitter = np.random.default_rng(0)
+    jitter = rng("figure", 0)
     for row, outcome in enumerate(outcomes):
         scatter = row + jitter.uniform(-0.25, 0.25, len(outcome.scores))
         axes.plot(outcome.scores, scatter, ".", markersize=4, alpha=0.5)
