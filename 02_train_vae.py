@@ -55,8 +55,11 @@ def find_frames(batches: list[Batch], episodes: np.ndarray) -> np.ndarray:
 
 
 def read_frames(batches: list[Batch], indices: np.ndarray) -> np.ndarray:
-    """Read frames from the memory maps: indices (n, 3) of `find_frames` -> uint8 (n, 64, 64, 3)."""
-    return np.stack([batches[position]["obs_data"][episode, step] for position, episode, step in indices])
+    """Read frames: indices (n, 3) of `find_frames` -> uint8 (n, 64, 64, 3)."""
+    frames = np.empty((len(indices), *config.FRAME_SHAPE), np.uint8)
+    for row, (position, episode, step) in enumerate(indices.tolist()):
+        frames[row] = batches[position]["obs_data"][episode, step]
+    return frames
 
 
 @cli.enough_memory("lower --batch_size")

@@ -75,7 +75,7 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
         if not locked:
             raise UserError(f"batch {number} is being encoded by another process")
         batch = open_batch("obs", number)
-        lengths = real_steps(batch["done_data"]).sum(axis=1).tolist()  # without padding
+        lengths = real_steps(batch["done_data"][:]).sum(axis=1).tolist()  # without padding
         settings = {"vae": vae_hash, "obs": batch.hash, "env": batch.record["settings"].get("env"), "lengths": lengths}
         if is_complete(number, settings):
             return False

@@ -40,26 +40,22 @@ def parse_args() -> argparse.Namespace:
 
 
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
-    """Read episodes, counted across all batches, from the memory maps, as the input of RNNTrainer.losses_of."""
-    ends = np.cumsum([batch.episodes for batch in batches])
-    rows = []
-    for episode in episodes:
+    """Read n episodes, counted across all batches, as the input of RNNTrainer.losses_of."""
+    ends, shape = np.cumsum([batch.episodes for batch in batches]), (len(episodes), batches[0].record["time_steps"])
+    mu, log_var = np.empty((2, *shape, config.Z_DIM), np.float32)
+    action = np.empty((len(episodes), shape[1] - 1, config.ACTION_DIM), np.float32)
+    reward, real = np.empty(shape, np.float32), np.empty((len(episodes), shape[1] - 1), bool)
+    z, a = slice(0, config.Z_DIM), slice(config.Z_DIM, -1)
+    for row, episode in enumerate(episodes):
         position = int(np.searchsorted(ends, episode, side="right"))
         batch = batches[position]
-        rows.append(_one_series(batch, int(episode - ends[position] + batch.episodes)))
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-
-
-def _one_series(batch: Batch, episode: int) -> dict[str, np.ndarray]:
-    inputs, outputs = batch["rnn_input"][episode], batch["rnn_output"][episode]
-    z, reward = slice(0, config.Z_DIM), -1
-    return {
-        "mu": np.concatenate([inputs[:1, z], outputs[:, z]]),
-        "log_var": batch["rnn_log_var"][episode],
-        "action": inputs[:, config.Z_DIM : reward],
-        "reward": np.concatenate([inputs[:1, reward], outputs[:, reward]]),
-        "real": np.arange(1, len(inputs) + 1) < batch.record["settings"]["lengths"][episode],
-    }
+        episode = int(episode - ends[position] + batch.episodes)  # within the batch
+        inputs, outputs = batch["rnn_input"][episode], batch["rnn_output"][episode]
+        mu[row, 0], mu[row, 1:] = inputs[0, z], outputs[:, z]
+        reward[row, 0], reward[row, 1:] = inputs[0, -1], outputs[:, -1]
+        action[row], log_var[row] = inputs[:, a], batch["rnn_log_var"][episode]
+        real[row] = np.arange(1, shape[1]) < batch.record["settings"]["lengths"][episode]
+    return {"mu": mu, "log_var": log_var, "action": action, "reward": reward, "real": real}
 
 
 @cli.enough_memory("lower --batch_size")

@@ -1,4 +1,4 @@
-"""Batch files that the stages exchange: names, shapes, validation, atomic writes, memory maps.
+"""Batch files that the stages exchange: names, shapes, validation, atomic writes, reading in parts.
 
 A *batch* is a set of arrays over a few hundred episodes and a json record. The record is written last, so a batch
 exists only when its record does. `obs` batches hold frames, actions and rewards (stage 01), `rnn` batches the same
@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 
 import config
-from pipeline.errors import UserError, first_line
+from pipeline.array_file import ArrayFile, open_array
+from pipeline.errors import UserError
 from pipeline.files import atomic_write, claim, file_hash, read_json, write_json
 from pipeline.seeds import rng
 
@@ -125,13 +126,13 @@ def write_batch(
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch on disk: number, record and memory-mapped arrays."""
+    """A batch on disk: number, record, and arrays that are read in parts."""
 
     number: int
     record: dict
-    arrays: dict[str, np.ndarray]
+    arrays: dict[str, ArrayFile]
 
-    def __getitem__(self, name: str) -> np.ndarray:
+    def __getitem__(self, name: str) -> ArrayFile:
         return self.arrays[name]
 
     @property
@@ -158,20 +159,6 @@ def read_record(kind: str, b: int) -> dict | None:
     return record
 
 
-def open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """Memory-map a .npy file; UserError unless its dtype and shape are the expected ones."""
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there") from None
-    except Exception as error:  # the parser raises many types of error on a damaged header
-        raise UserError(f"{path} is not a readable .npy: {first_line(error)}") from None
-    if not isinstance(array, np.memmap) or array.dtype != dtype or array.shape != shape:
-        found = f"{array.dtype} {array.shape}" if isinstance(array, np.memmap) else "another kind of file"
-        raise UserError(f"{path} holds {found}, its record has {np.dtype(dtype)} {shape}")
-    return array
-
-
 def open_batch(kind: str, b: int) -> Batch:
     """Open batch `b` after checking shapes, dtypes and hashes (about one second per gigabyte).
 
@@ -188,7 +175,8 @@ def open_batch(kind: str, b: int) -> Batch:
         if file_hash(path) != record["sha256"].get(name):
             remedy = f"delete {record_path(kind, b)} and run {MAKER[kind]} again"
             raise UserError(f"{path} was changed after it was written: {remedy}")
-        if not is_finite(arrays[name]):
+        floats = arrays[name].dtype.kind == "f"
+        if floats and not all(is_finite(arrays[name][episode]) for episode in range(record["episodes"])):
             remedy = f"delete {record_path(kind, b)}, fix the cause and run {MAKER[kind]} again"
             raise UserError(f"{path} contains values that are not finite: {remedy}")
     return Batch(b, record, arrays)

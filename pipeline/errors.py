@@ -1,10 +1,29 @@
 """The error type for mistakes that a user can correct, and the wording of caught errors."""
 
+import errno
+import os
+
 
 class UserError(Exception):
     """A wrong input, file or setting: one line that says what is wrong, where, and what to do. Exit status 2."""
 
 
+# What to do about an error of the system, where its name does not say it.
+REMEDIES = {
+    errno.EMFILE: "this process may open no more files, see `ulimit -n`",
+    errno.ENFILE: "the machine may open no more files",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your share of the disk is full, see `quota`",
+    errno.EROFS: "the disk is mounted for reading only",
+}
+
+
 def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or the name of its type if the message is empty."""
+    """The first line of an error's message, or the name of its type if the message is empty.
+
+    An error of the system is its name, without the path, and what to do about it.
+    """
+    if isinstance(error, OSError) and error.errno:
+        name = os.strerror(error.errno)
+        return f"{name} ({REMEDIES[error.errno]})" if error.errno in REMEDIES else name
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

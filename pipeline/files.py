@@ -29,8 +29,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
             os.fsync(file.fileno())
         os.replace(part, path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else first_line(error)  # HDF5's messages have several lines
-        raise UserError(f"cannot write {path}: {reason}; the existing file is unchanged") from error
+        raise UserError(f"cannot write {path}: {first_line(error)}; the existing file is unchanged") from error
     finally:
         with suppress(OSError):  # already renamed, or never created
             part.unlink()
@@ -43,7 +42,7 @@ def check_folder(folder: Path) -> None:
         with NamedTemporaryFile(prefix=".part-", dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"cannot write into {folder}/: {error.strerror}") from None
+        raise UserError(f"cannot write into {folder}/: {first_line(error)}") from None
 
 
 def check_disk(folder: Path, needed: int) -> None:
@@ -78,7 +77,7 @@ def file_hash(path: Path | str) -> str:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()[:16]
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+        raise UserError(f"cannot read {path}: {first_line(error)}") from None
 
 
 @contextmanager
@@ -91,7 +90,7 @@ def claim(path: Path) -> Iterator[bool]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "w")
     except OSError as error:
-        raise UserError(f"cannot write into {path.parent}/: {error.strerror}") from None
+        raise UserError(f"cannot write into {path.parent}/: {first_line(error)}") from None
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -246,11 +246,12 @@ def fit(
             print(f"{folder}/ is trained, {done} epochs: {hint}")
             return
         check_folder(folder)
-        held_out = _dataset(validation, sum(1 for _ in validation()))
+        failures: list[UserError] = []
+        held_out = _dataset(validation, sum(1 for _ in validation()), failures)
         for first, stop, steps in spans:
             if checkpoint.is_finished():
                 break
-            stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps)
+            stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps, failures)
             try:
                 trainer.fit(
                     stream,
@@ -264,6 +265,10 @@ def fit(
                 )
             except tf.errors.ResourceExhaustedError:
                 raise MemoryError("for a gradient step, or the data of one") from None
+            except tf.errors.OpError:
+                if failures:  # in place of TensorFlow's report of it
+                    raise failures[0] from None
+                raise
         if checkpoint.is_finished():
             print(f"no better validation loss for {patience} epochs: stopped early")
 
@@ -290,9 +295,10 @@ def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: in
         yield from islice(training(epoch), steps)
 
 
-def _dataset(batches: Callable[[], Iterator], count: int) -> tf.data.Dataset:
+def _dataset(batches: Callable[[], Iterator], count: int, failures: list[UserError]) -> tf.data.Dataset:
     """A tf.data stream, read ahead in the background, of the `count` batches that `batches()` yields.
 
+    A UserError of `batches()` is appended to `failures`: TensorFlow raises another error in its place.
     Every pass over the stream calls `batches()` anew. `Dataset.from_generator` would be the plain way, but its kernel
     calls mallopt, and from then on the process maps and unmaps every tensor above 128 KiB at every step: 100,000 page
     faults, a third of the processor's time (guarded by tests/test_training.py).
@@ -305,7 +311,11 @@ def _dataset(batches: Callable[[], Iterator], count: int) -> tf.data.Dataset:
         nonlocal stream
         if index == 0:
             stream = batches()
-        return keras.tree.flatten(next(stream))
+        try:
+            return keras.tree.flatten(next(stream))
+        except UserError as error:
+            failures.append(error)
+            raise
 
     def load(index: tf.Tensor) -> object:
         tensors = tf.numpy_function(read, [index], [tf.as_dtype(array.dtype) for array in flat])

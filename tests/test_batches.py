@@ -1,18 +1,23 @@
 """Tests of batch files: atomicity, round trips, refusal of damaged files, and the meaning of their arrays."""
 
 import json
+import math
+import os
+import resource
 import subprocess
 import sys
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.scripts import ROOT, environment, full_disk, snapshot
+from helpers.scripts import ROOT, environment, full_disk, limit, snapshot
 
 import config
 from pipeline import batches
+from pipeline.array_file import OPEN_FILES
 from pipeline.batches import claim_batch, find_batches, open_batch, open_batches, write_batch
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, check_same
@@ -138,14 +143,64 @@ def test_plain_numpy_reads_the_arrays() -> None:
 
 
 def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
-    size = 60 * 50 * 64 * 64 * 3
+    size = math.prod((60, 50, *config.FRAME_SHAPE))
     frame = np.zeros((50, *config.FRAME_SHAPE), np.uint8)
     row = {name: np.zeros((50, *shape), dtype) for name, (dtype, _, shape) in batches.KINDS["obs"].items()}
     tracemalloc.start()
     write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), {})
-    assert open_batch("obs", 0)["obs_data"].nbytes == size
+    assert open_batch("obs", 0)["obs_data"].shape == (60, 50, *config.FRAME_SHAPE)
     assert tracemalloc.get_traced_memory()[1] < size / 10
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        0,
+        np.int32(2),
+        (1, 3),
+        (np.int64(2), np.int32(0)),
+        slice(None),
+        slice(1, 3),
+        [0, 2],
+        (1, slice(2, 4)),
+        (slice(1), 0),
+    ],
+)
+def test_a_part_of_an_array_is_what_numpy_reads(index: object) -> None:
+    for kind in batches.KINDS:
+        write(0, kind=kind)
+        for file in open_batch(kind, 0).arrays.values():
+            part, expected = file[index], np.load(file.path)[index]
+            assert part.dtype == expected.dtype
+            np.testing.assert_array_equal(part, expected)
+    with pytest.raises((IndexError, ValueError)):
+        file[3, 0]
+
+
+def test_open_batches_hold_few_files() -> None:
+    """However many batches there are. A limit that is hit is called by its name."""
+    for b in range(OPEN_FILES + 5):
+        write(b, 1)
+    before = len(os.listdir("/proc/self/fd"))
+    opened = open_batches("obs")
+    rows = [batch[name][0] for batch in opened for name in batch.arrays] + [batch["done_data"][:] for batch in opened]
+    assert len(os.listdir("/proc/self/fd")) <= before + OPEN_FILES
+    assert len(rows) == 5 * len(opened)
+    with limit(resource.RLIMIT_NOFILE, 3):
+        for read in (lambda: open_batch("obs", 0), lambda: opened[0]["obs_data"][0, 0]):
+            with pytest.raises(UserError, match=r"data/\S+( is not readable json)?: Too many open files .*ulimit -n"):
+                read()
+
+
+def test_an_array_that_is_replaced_while_it_is_in_use_is_refused() -> None:
+    write(0)
+    batch = open_batch("obs", 0)
+    time.sleep(0.01)  # a file system counts time in steps
+    write(0, seed=1)
+    for index in ((0, 0), slice(None)):
+        with pytest.raises(UserError, match=r"data/obs_data_0.npy was changed while it was in use"):
+            batch["obs_data"][index]
 
 
 def test_hashes_distinguish_batches() -> None:

@@ -32,11 +32,11 @@ def draw_frames(batches: list[Batch], path: Path) -> None:
 def draw_actions(batches: list[Batch], path: Path) -> None:
     """Histograms of each action and of the sum of rewards per episode."""
     figure, all_axes = new_figure(12, 3, 1, config.ACTION_DIM + 1)
-    recorded = [batch["action_data"][~batch["done_data"]] for batch in batches]  # no action follows the end
+    recorded = [batch["action_data"][~batch["done_data"][:]] for batch in batches]  # no action follows the end
     actions = np.concatenate(recorded)[::7]
     for axes, name, values in zip(all_axes, config.ACTIONS, actions.T, strict=False):
         axes.hist(values, bins=40, log=True)
         axes.set(title=name, ylabel="frames (every seventh)")
-    all_axes[-1].hist(np.concatenate([batch["reward_data"].sum(axis=1) for batch in batches]), bins=40)
+    all_axes[-1].hist(np.concatenate([batch["reward_data"][:].sum(axis=1) for batch in batches]), bins=40)
     all_axes[-1].set(title="sum of the rewards", ylabel="episodes")
     save_figure(figure, path)

@@ -20,7 +20,7 @@ def some_frames(batches: list[Batch], count: int) -> np.ndarray:
     """A fixed sample of real frames from all batches, uint8 (count, 64, 64, 3)."""
     stream, frames = rng("figure", 0), []
     for batch in batches:
-        episode, step = np.nonzero(real_steps(batch["done_data"]))
+        episode, step = np.nonzero(real_steps(batch["done_data"][:]))
         for i in np.sort(stream.choice(len(step), -(-count // len(batches)))):
             frames.append(batch["obs_data"][episode[i], step[i]])
     return np.stack(frames)[np.linspace(0, len(frames) - 1, count).astype(int)]
