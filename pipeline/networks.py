@@ -54,11 +54,25 @@ def _quick_import() -> Iterator[None]:
             del sys.modules["matplotlib"]
 
 
+@contextmanager
+def _default_settings() -> Iterator[None]:
+    """Import Keras without the keras.json of other work, and without writing one."""
+    os.environ["KERAS_HOME"] = os.devnull  # not a folder, so nothing is found in it
+    try:
+        yield
+    finally:
+        del os.environ["KERAS_HOME"]
+
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-with _silent_stderr(), _quick_import():
+os.environ["KERAS_BACKEND"] = "tensorflow"
+with _silent_stderr(), _quick_import(), _default_settings():
     import keras
     import tensorflow as tf
+keras.config.set_dtype_policy("float32")  # in case that Keras was imported, and set up otherwise, before this module
+keras.config.set_floatx("float32")
+keras.config.set_image_data_format("channels_last")
+keras.config.set_epsilon(1e-7)
 
 
 def use_one_cpu_thread() -> None:

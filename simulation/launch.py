@@ -13,13 +13,9 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 
-# Ranks share the cores, one each. Results depend on it: a matrix product on two threads rounds differently.
-ONE_THREAD = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "TF_NUM_INTRAOP_THREADS": "1",
-    "TF_NUM_INTEROP_THREADS": "1",
-}
+# Ranks share the cores, one each. Results depend on it: a matrix product on two threads rounds differently. TensorFlow
+# takes its number of threads from pipeline.networks.use_one_cpu_thread.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Unbuffered output, so that log lines appear as they are printed. Open MPI by default refuses to run as root (as in
 # containers) and to start more ranks than cores.
 LAUNCH_DEFAULTS = {
@@ -40,18 +36,17 @@ def launch(num_ranks: int) -> None:
     """Restart this command as `num_ranks` single-threaded processes, if it does not run as such already.
 
     Call it once, after argument parsing and before slow imports: libraries read the thread count when they load, hence
-    the restart. Under mpirun or another launcher the number of processes is the launcher's. A variable of ONE_THREAD
-    that is set already keeps its value; results then depend on it.
+    the restart. Under mpirun or another launcher the number of processes is the launcher's.
     """
     command = [sys.executable, *sys.orig_argv[1:]]
     if under_launcher():
         exit_on_signals()
     elif num_ranks > 1:
         mpirun = [_find_mpirun(), "-np", str(num_ranks)]
-        sys.exit(_supervise(mpirun + command, ONE_THREAD | LAUNCH_DEFAULTS | os.environ))
-    if not ONE_THREAD.keys() <= os.environ.keys():
+        sys.exit(_supervise(mpirun + command, LAUNCH_DEFAULTS | os.environ | ONE_THREAD))
+    if not ONE_THREAD.items() <= os.environ.items():
         sys.stdout.flush()
-        os.execve(sys.executable, command, ONE_THREAD | os.environ)
+        os.execve(sys.executable, command, os.environ | ONE_THREAD)
     if under_launcher():
         _watch_rank()
 

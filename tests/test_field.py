@@ -1,14 +1,20 @@
 """Tests of faults that users of such programs met: each number of descriptors, setting, path, locale or signal."""
 
+import json
 import resource
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.scripts import limit, run_script
+from helpers.scripts import STAGES, limit, run_script, snapshot
 from test_batches import write
+
+from pipeline.files import file_hash
 
 GENERATE, VAE, SERIES = "01_generate_data.py", "02_train_vae.py", "03_generate_rnn_data.py"
 RNN, CONTROLLER, MODEL = "04_train_rnn.py", "05_train_controller.py", "model.py"
+RANDOM = "experiments/baselines/random_car_racing.py"
+Copy = Callable[..., Path]
 
 
 def test_any_number_of_batches_fits_into_128_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -19,3 +25,49 @@ def test_any_number_of_batches_fits_into_128_descriptors(tmp_path: Path, monkeyp
         run_script(tmp_path, VAE, "--new_model --steps 1 --batch_size 20")
         run_script(tmp_path, SERIES)
         run_script(tmp_path, RNN, "--new_model --steps 1 --batch_size 4")
+
+
+# Each variable that docs/determinism.md lists, with a value that changes numbers or stops a script if it is obeyed.
+HOSTILE = {
+    **{"KERAS_BACKEND": "jax", "KERAS_MAX_EPOCHS": "1", "KERAS_MAX_STEPS_PER_EPOCH": "1", "KERAS_NNX_ENABLED": "1"},
+    **{
+        "TF_ENABLE_ONEDNN_OPTS": "0",
+        "TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit",
+        "TF2_BEHAVIOR": "0",
+    },
+    **{"TF_NUM_INTRAOP_THREADS": "5", "TF_NUM_INTEROP_THREADS": "1", "TF_SET_ONEDNN_FPMATH_MODE": "BF16"},
+    **{"ONEDNN_DEFAULT_FPMATH_MODE": "BF16", "DNNL_MAX_CPU_ISA": "SSE41", "TF_DETERMINISTIC_OPS": "0"},
+    **{
+        "XLA_FLAGS": "--no_such_flag",
+        "OMP_NUM_THREADS": "3",
+        "OPENBLAS_NUM_THREADS": "3",
+        "OPENBLAS_CORETYPE": "Prescott",
+    },
+    **{"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX2 FMA3", "OPENCV_IPP": "disabled", "OPENCV_CPU_DISABLE": "AVX2,FP16"},
+    **{"MPLBACKEND": "module://matplotlib_inline.backend_inline", "TF_USE_LEGACY_KERAS": "1"},
+    **{"PYTHONHASHSEED": "3", "PYTHONWARNINGS": "error"},
+}
+KERAS_JSON = {"image_data_format": "channels_first", "epsilon": 0.1, "backend": "torch"}
+
+
+def test_settings_of_other_work_change_no_number(finished: Path, copy_of: Copy) -> None:
+    """Not those of keras.json and matplotlibrc either, in a home or in the folder of the run."""
+    folder = copy_of("data")
+    (folder / ".keras").mkdir()
+    (folder / ".keras" / "keras.json").write_text(json.dumps(KERAS_JSON | {"floatx": "float16"}))
+    run_script(folder, VAE, STAGES[VAE], HOME=str(folder), **HOSTILE)
+    assert file_hash(folder / "vae" / "weights.h5") == file_hash(finished / "vae" / "weights.h5")
+
+    for name in ("ours", "theirs"):
+        (folder / name).mkdir()
+    (folder / "keras.json").write_text(json.dumps(KERAS_JSON | {"floatx": "float64"}))
+    (folder / "theirs" / "matplotlibrc").write_text("text.usetex: True\nfigure.facecolor: red\nsavefig.dpi: 30\n")
+    hostile = HOSTILE | {"KERAS_HOME": str(folder), "MATPLOTLIBRC": str(folder / "theirs")}
+    for name, arguments in (
+        (MODEL, "--final_mode --num_episode 1 --max_length 60"),
+        (RANDOM, "--num_episode 1 --max_length 60"),
+    ):
+        ours = run_script(folder / "ours", name, arguments)
+        assert run_script(folder / "theirs", name, arguments, **hostile).stdout == ours.stdout
+    (folder / "theirs" / "matplotlibrc").unlink()
+    assert snapshot(folder / "theirs") == snapshot(folder / "ours")

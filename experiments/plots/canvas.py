@@ -14,8 +14,10 @@ def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, height_ratios: tuple[int, ...] | None = None
 ) -> tuple[object, object]:
     """A figure of width x height inches that needs no display, and its axes (an array where there are several)."""
+    import matplotlib
     from matplotlib.figure import Figure
 
+    matplotlib.rcdefaults()  # whatever a matplotlibrc says, such as text.usetex without LaTeX
     figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(rows, columns, height_ratios=height_ratios)
 
