@@ -13,7 +13,7 @@ V and M, from the folder that holds its controller/ folder.
 import argparse
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 try:
@@ -25,7 +25,7 @@ import numpy as np
 
 import config
 from display.window import open_window
-from pipeline.batches import batch_bytes, claim_batch, read_record, record_path, write_batch
+from pipeline.batches import ObsSettings, batch_bytes, claim_batch, read_record, record_path, write_batch
 from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
 from simulation import environments, workers
@@ -41,8 +41,7 @@ class Job:
     """One batch to record."""
 
     batch: int
-    episodes: int
-    settings: dict
+    settings: ObsSettings
     render: bool
     controller: Path | None
 
@@ -84,20 +83,27 @@ def parse_args() -> argparse.Namespace:
 
 def plan(args: argparse.Namespace) -> list[Job]:
     """The jobs of a command line, one per batch."""
-    jobs, agent = [], {}
-    if args.controller:
-        folder = folder_of(args.controller)
-        networks = {"vae": folder / config.VAE_DIR / "weights.h5", "rnn": folder / config.RNN_DIR / "weights.h5"}
-        agent = {name: file_hash(path) for name, path in ({"controller": args.controller} | networks).items()}
-        agent["exploration"] = args.exploration
+    jobs: list[Job] = []
     for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):
-        settings = {"env": name, "seed": args.seed, "action_refresh_rate": args.action_refresh_rate} | agent
-        settings["time_steps"] = args.time_steps
         for first in range(0, args.total_episodes, args.batch_size):
-            episodes = min(args.batch_size, args.total_episodes - first)
-            batch = args.start_batch + len(jobs)
-            jobs.append(Job(batch, episodes, settings | {"episodes": episodes}, bool(args.render), args.controller))
-    return jobs
+            settings = ObsSettings(
+                env=name,
+                seed=args.seed,
+                action_refresh_rate=args.action_refresh_rate,
+                time_steps=args.time_steps,
+                episodes=min(args.batch_size, args.total_episodes - first),
+            )
+            jobs.append(Job(args.start_batch + len(jobs), settings, bool(args.render), args.controller))
+    if not args.controller:
+        return jobs
+    folder = folder_of(args.controller)
+    agent = {
+        "controller": file_hash(args.controller),
+        "vae_hash": file_hash(folder / config.VAE_DIR / "weights.h5"),
+        "rnn_hash": file_hash(folder / config.RNN_DIR / "weights.h5"),
+        "exploration": args.exploration,
+    }
+    return [replace(job, settings=replace(job.settings, **agent)) for job in jobs]
 
 
 def is_complete(job: Job) -> bool:
@@ -106,22 +112,22 @@ def is_complete(job: Job) -> bool:
     if record is None:
         return False
     remedy = f"use another --start_batch, or delete {record_path('obs', job.batch)} to make it again"
-    check_same(f"batch {job.batch}", record["settings"], job.settings, remedy)
+    check_same(f"batch {job.batch}", asdict(record.settings), asdict(job.settings), remedy)
     return True
 
 
 def record_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
     """Record and yield the episodes of a batch."""
-    env_seeds = env_seed_range("explore", job.settings["seed"], job.batch * EPISODES_PER_BATCH, job.episodes)
+    env_seeds = env_seed_range("explore", job.settings.seed, job.batch * EPISODES_PER_BATCH, job.settings.episodes)
     if job.controller:
-        for episode in record_agent_episodes(job.controller, env_seeds, job.settings):
+        for episode in record_agent_episodes(job.controller, env_seeds, asdict(job.settings)):
             yield episode
             workers.tick()
         return
-    env = environments.make_env(job.settings["env"], render_mode="rgb_array" if job.render else None)
+    env = environments.make_env(job.settings.env, render_mode="rgb_array" if job.render else None)
     with open_window("--render 1", 600, 400) if job.render else nullcontext() as show:
         for env_seed in env_seeds:
-            yield record_exploration(env, env_seed, job.settings, show)
+            yield record_exploration(env, env_seed, asdict(job.settings), show)
             workers.tick()
     env.close()
 
@@ -133,7 +139,8 @@ def make_batch(job: Job) -> str:
             return f"batch {job.batch}: skipped, another process is making it"
         if is_complete(job):
             return f"batch {job.batch}: was completed by another process"
-        write_batch("obs", job.batch, job.episodes, job.settings["time_steps"], record_batch(job), job.settings)
+        settings = job.settings
+        write_batch("obs", job.batch, settings.episodes, settings.time_steps, record_batch(job), settings)
         return ""
 
 
@@ -141,7 +148,7 @@ def make_batch(job: Job) -> str:
 def main() -> None:
     args = parse_args()
     jobs = args.jobs
-    for name in {job.settings["env"] for job in jobs}:
+    for name in {job.settings.env for job in jobs}:
         environments.try_env(name)  # fail here, once, before any worker starts
     todo = [job for job in jobs if not is_complete(job)]
     if len(todo) < len(jobs):
@@ -150,9 +157,9 @@ def main() -> None:
         with open_window("--render 1", 600, 400):  # without a display, fail here, before any work
             pass
     if todo:
-        time_steps = jobs[0].settings["time_steps"]
-        check_disk(config.DATA_DIR, sum(batch_bytes("obs", job.episodes, time_steps) for job in todo))
-        episodes = sum(job.episodes for job in todo)
+        time_steps = jobs[0].settings.time_steps
+        check_disk(config.DATA_DIR, sum(batch_bytes("obs", job.settings.episodes, time_steps) for job in todo))
+        episodes = sum(job.settings.episodes for job in todo)
         workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
     missing = [str(job.batch) for job in jobs if not is_complete(job)]
     if missing:

@@ -23,6 +23,7 @@ import numpy as np
 import config
 from pipeline.batches import Batch, combined_hash, open_batches, real_steps, split_episodes
 from pipeline.errors import UserError
+from pipeline.weights import TrainingSettings
 
 WEIGHTS = config.VAE_DIR / "weights.h5"
 PATIENCE = 5  # epochs without a better validation loss
@@ -82,13 +83,13 @@ def main() -> None:
     init_weights = args.init_weights and vae.load(args.init_weights)
     trainer = VAETrainer(vae, args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
-    settings = {
-        "data": combined_hash(batches),
-        "N": args.N,
-        "batch_size": args.batch_size,
-        "seed": args.seed,
-        "init_weights": init_weights,
-    }
+    settings = TrainingSettings(
+        data=combined_hash(batches),
+        N=args.N,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        init_weights=init_weights,
+    )
     read = partial(read_frames, batches)
     print(f"{len(train)} training frames of {len(train_episodes)} episodes, {len(held_out)} validation frames")
     training.fit(

@@ -22,6 +22,7 @@ from tqdm import tqdm
 import config
 from pipeline.batches import (
     Batch,
+    RNNSettings,
     claim_batch,
     find_batches,
     open_batch,
@@ -59,11 +60,11 @@ def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.n
         bar.update(len(frames))
 
 
-def is_complete(number: int, settings: dict) -> bool:
+def is_complete(number: int, settings: RNNSettings) -> bool:
     """Whether the rnn batch of these settings exists; prints why a batch of other settings is encoded again."""
     record = read_record("rnn", number)
-    if record is not None and record["settings"] != settings:
-        what = "by another VAE" if record["settings"].get("vae") != settings["vae"] else "from other frames"
+    if record is not None and record.settings != settings:
+        what = "from other frames" if record.settings.vae_hash == settings.vae_hash else "by another VAE"
         tqdm.write(f"batch {number} was encoded {what}: encoding it again")
         return False
     return record is not None
@@ -75,11 +76,12 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
         if not locked:
             raise UserError(f"batch {number} is being encoded by another process")
         batch = open_batch("obs", number)
-        lengths = real_steps(batch["done_data"][:]).sum(axis=1).tolist()  # without padding
-        settings = {"vae": vae_hash, "obs": batch.hash, "env": batch.record["settings"].get("env"), "lengths": lengths}
+        lengths = tuple(real_steps(batch["done_data"][:]).sum(axis=1).tolist())  # without padding
+        env = batch.record.settings.env
+        settings = RNNSettings(env=env, vae_hash=vae_hash, obs=batch.hash, lengths=lengths)
         if is_complete(number, settings):
             return False
-        time_steps = batch.record["time_steps"]
+        time_steps = batch.record.time_steps
         with cli.progress(batch.episodes * time_steps, "frame", f"batch {number}") as bar:
             write_batch("rnn", number, batch.episodes, time_steps, encode_batch(vae, batch, bar), settings)
         return True
@@ -87,8 +89,9 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
 
 def write_initial_z(vae_hash: str) -> None:
     """Write the initial states of dreams: mu and log_var of the first frame of every episode encoded by this VAE."""
-    numbers = find_batches("rnn")
-    series = [open_batch("rnn", b) for b in numbers if read_record("rnn", b)["settings"].get("vae") == vae_hash]
+    records = {number: read_record("rnn", number) for number in find_batches("rnn")}
+    of_this_vae = [number for number, record in records.items() if record and record.settings.vae_hash == vae_hash]
+    series = [open_batch("rnn", number) for number in of_this_vae]
     mu = np.concatenate([batch["rnn_input"][:, 0, : config.Z_DIM] for batch in series])
     log_var = np.concatenate([batch["rnn_log_var"][:, 0] for batch in series])
     with atomic_write(config.DATA_DIR / "initial_z.npz") as part:

@@ -23,7 +23,7 @@ import numpy as np
 import config
 from pipeline.batches import Batch, check_vae, combined_hash, open_batches, split_episodes
 from pipeline.errors import UserError
-from pipeline.weights import vae_hash
+from pipeline.weights import TrainingSettings, find_vae_hash
 
 WEIGHTS = config.RNN_DIR / "weights.h5"
 PATIENCE = 40  # epochs without a better validation loss
@@ -41,7 +41,7 @@ def parse_args() -> argparse.Namespace:
 
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
     """Read n episodes, counted across all batches, as the input of RNNTrainer.losses_of."""
-    ends, shape = np.cumsum([batch.episodes for batch in batches]), (len(episodes), batches[0].record["time_steps"])
+    ends, shape = np.cumsum([batch.episodes for batch in batches]), (len(episodes), batches[0].record.time_steps)
     mu, log_var = np.empty((2, *shape, config.Z_DIM), np.float32)
     action = np.empty((len(episodes), shape[1] - 1, config.ACTION_DIM), np.float32)
     reward, real = np.empty(shape, np.float32), np.empty((len(episodes), shape[1] - 1), bool)
@@ -54,7 +54,7 @@ def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndar
         mu[row, 0], mu[row, 1:] = inputs[0, z], outputs[:, z]
         reward[row, 0], reward[row, 1:] = inputs[0, -1], outputs[:, -1]
         action[row], log_var[row] = inputs[:, a], batch["rnn_log_var"][episode]
-        real[row] = np.arange(1, shape[1]) < batch.record["settings"]["lengths"][episode]
+        real[row] = np.arange(1, shape[1]) < batch.lengths[episode]
     return {"mu": mu, "log_var": log_var, "action": action, "reward": reward, "real": real}
 
 
@@ -62,8 +62,8 @@ def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndar
 def main() -> None:
     args = parse_args()
     batches = open_batches("rnn", args.start_batch, args.max_batch, args.N)
-    vae = vae_hash()
-    check_vae(batches, vae)
+    vae_hash = find_vae_hash()
+    check_vae(batches, vae_hash)
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train, held_out = split_episodes(int(episodes), args.seed)
     if len(train) < args.batch_size:
@@ -78,14 +78,14 @@ def main() -> None:
     init_weights = args.init_weights and rnn.load(args.init_weights)
     trainer = RNNTrainer(rnn, args.seed)
     trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
-    settings = {
-        "data": combined_hash(batches),
-        "vae": vae,
-        "N": args.N,
-        "batch_size": args.batch_size,
-        "seed": args.seed,
-        "init_weights": init_weights,
-    }
+    settings = TrainingSettings(
+        data=combined_hash(batches),
+        vae_hash=vae_hash,
+        N=args.N,
+        batch_size=args.batch_size,
+        seed=args.seed,
+        init_weights=init_weights,
+    )
     read = partial(read_series, batches)
     print(f"{len(train)} training episodes, {len(held_out)} validation episodes")
     training.fit(

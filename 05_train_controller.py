@@ -18,6 +18,7 @@ NAME.dream_best.json the best in the latter. Real scores do not influence the se
 
 import argparse
 import time
+from dataclasses import fields
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -34,8 +35,8 @@ from controller.arch import FEATURES
 from controller.files import search_name, weights_path
 from controller.generation import Evaluate, evaluate_mean, run_generation
 from controller.resume import start_or_resume
-from controller.schedule import phase_begins
 from controller.search import ROW, ControllerSearch
+from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.files import check_folder, file_hash, only_one
 from simulation.agent import Agent
@@ -112,15 +113,20 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> dict:
-    """The settings that determine a search's results; a resumed search must share all but the versions."""
-    excluded = ("num_worker", "num_worker_trial", "generations", "new_model", "seed_start")
-    settings = {name: value for name, value in vars(args).items() if name not in excluded} | hashes
-    settings["seed"], settings["population"] = args.seed_start, args.num_worker * args.num_worker_trial
-    settings["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
-    settings["initial_z"] = initial_states_hash(hashes["vae"]) if args.dream_mode else None
-    settings["versions"] = {"numpy": np.__version__, "cma": version("cma")}
-    return settings
+def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> SearchSettings:
+    """The settings of a command line, with the hashes of V and M."""
+    names = {field.name for field in fields(SearchSettings)}
+    flags = {name: value for name, value in vars(args).items() if name in names}
+    flags["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
+    return SearchSettings(
+        **flags,
+        vae_hash=hashes["vae"],
+        rnn_hash=hashes["rnn"],
+        seed=args.seed_start,
+        population=args.num_worker * args.num_worker_trial,
+        initial_z=initial_states_hash(hashes["vae"]) if args.dream_mode else None,
+        versions={"numpy": np.__version__, "cma": version("cma")},
+    )
 
 
 def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate) -> None:
@@ -132,7 +138,7 @@ def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate
             evaluate_mean(search, evaluate)
         if search.generation >= (args.generations or np.inf):
             return
-        if phase_begins(search.settings, search.generation):
+        if search.schedule.phase_begins(search.generation):
             print(f"from generation {search.generation + 1} on: weights of {search.actions[0]} only")
         generation, seconds, *row = run_generation(search, evaluate, start_time)
         print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))

@@ -7,6 +7,7 @@ import numpy as np
 
 import config
 from controller.arch import FEATURES, NUM_WEIGHTS, is_weight_of, without_h
+from controller.settings import SearchSettings
 from pipeline.batches import check_vae, open_batches_of
 
 HiddenStates = Callable[[np.ndarray], np.ndarray]  # M: series (n, T, 36) -> h after each step (n, T, 256)
@@ -66,19 +67,19 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
 SUBSPACE_EPISODES = 200  # enough to estimate the covariance of [z, h]
 
 
-def new_coordinates(settings: dict, hidden_states: HiddenStates, w0: np.ndarray) -> Coordinates:
+def new_coordinates(settings: SearchSettings, hidden_states: HiddenStates, w0: np.ndarray) -> Coordinates:
     """The coordinates of a new search by its settings `subspace` and `z_only`; w0 (867,) are the weights at u = 0."""
-    if settings["subspace"] == 0:
+    if settings.subspace == 0:
         return all_weights(w0)
-    features = real_features(hidden_states, settings["env_name"], settings["vae"])
-    components = settings["subspace"]
-    if settings["z_only"]:
+    features = real_features(hidden_states, settings.env_name, settings.vae_hash)
+    components = settings.subspace
+    if settings.z_only:
         features[:, config.Z_DIM :], components = 0, min(components, config.Z_DIM)
         w0 = without_h(w0)
     return principal_subspace(w0, features, components)
 
 
-def real_features(hidden_states: HiddenStates, env_name: str, vae: str) -> np.ndarray:
+def real_features(hidden_states: HiddenStates, env_name: str, vae_hash: str) -> np.ndarray:
     """[z, h] along the latent series of stage 03: float32 (n, 288).
 
     Every batch of the environment contributes the same number of episodes, since batches may come from different
@@ -86,18 +87,18 @@ def real_features(hidden_states: HiddenStates, env_name: str, vae: str) -> np.nd
 
     Args:
         hidden_states: M as a function of series, (n, T, 36) -> h after each step (n, T, 256).
-        vae: hash of the VAE that must have encoded the series.
+        vae_hash: the VAE that must have encoded the series.
 
     Raises:
         UserError: there is no batch, or another VAE encoded one.
     """
     batches = list(open_batches_of(env_name, "rnn"))
-    check_vae(batches, vae)
+    check_vae(batches, vae_hash)
     episodes_per_batch = max(1, SUBSPACE_EPISODES // len(batches))
     features = []
     for batch in batches:
         h = hidden_states(batch["rnn_input"][:episodes_per_batch])
         z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
-        lengths = np.array(batch.record["settings"]["lengths"])[: len(h), None]
+        lengths = np.array(batch.lengths)[: len(h), None]
         features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
     return np.concatenate(features)

@@ -7,6 +7,7 @@ import numpy as np
 
 import config
 from controller.arch import FEATURES, NUM_WEIGHTS
+from controller.settings import SearchSettings
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
 
@@ -67,10 +68,10 @@ def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
-def search_name(settings: dict) -> str:
+def search_name(settings: SearchSettings) -> str:
     """The name of a search, env.optimizer.num_episode.population; in dreams env ends in "_dream"."""
-    env_name = settings["env_name"] + ("_dream" if settings["dream_mode"] else "")
-    return f"{env_name}.{settings['optimizer']}.{settings['num_episode']}.{settings['population']}"
+    env_name = settings.env_name + ("_dream" if settings.dream_mode else "")
+    return f"{env_name}.{settings.optimizer}.{settings.num_episode}.{settings.population}"
 
 
 def state_path(name: str) -> Path:

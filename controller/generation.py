@@ -7,7 +7,6 @@ import numpy as np
 
 from controller.search import ROW, ControllerSearch
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range
 
 MEAN_STEPS = ROW.index("mean steps")
 
@@ -27,11 +26,9 @@ def run_generation(search: ControllerSearch, evaluate: Evaluate, start_time: flo
     Args:
         start_time: time.monotonic() at the start of the search, from which its seconds count.
     """
-    settings = search.settings
-    max_length = settings["max_length"]
-    if settings["cap_time"] and search.generation:
-        max_length = min(max_length, 2 * int(search.rows[-1, MEAN_STEPS]))
-    scores, steps = evaluate(search.ask(), search.next_env_seeds(), max_length, bool(settings["dream_mode"]))
+    mean_steps = search.rows[-1, MEAN_STEPS] if search.generation else 0
+    max_length = search.schedule.max_length(search.generation, mean_steps)
+    scores, steps = evaluate(search.ask(), search.next_env_seeds(), max_length, bool(search.settings.dream_mode))
     row = search.tell(scores, steps, time.monotonic() - start_time)
     search.save()
     return row
@@ -43,14 +40,13 @@ def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
     The mean of a search in dreams is scored in unseen dreams as well.
     """
     settings = search.settings
-    first = search.generation * settings["eval_episode"]
-    env_seeds = env_seed_range("evaluate", settings["seed"], first, settings["eval_episode"])
+    env_seeds = search.schedule.evaluation_seeds(search.generation)
 
     def score(dream: bool) -> np.ndarray:
-        return evaluate(search.mean_weights[None], env_seeds, settings["max_length"], dream)[0][0]
+        return evaluate(search.mean_weights[None], env_seeds, settings.max_length, dream)[0][0]
 
     scores = score(dream=False)
-    dream_scores = score(dream=True) if settings["dream_mode"] else None
+    dream_scores = score(dream=True) if settings.dream_mode else None
     mark = ", the best so far" if search.record_evaluation(scores, dream_scores) else ""
     search.record_hard_tracks(env_seeds, scores)
     search.save()

@@ -1,5 +1,6 @@
 """The start of a search: resumed from its file, or new from zeros or from the best mean of an earlier search."""
 
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,14 @@ from controller.arch import NUM_WEIGHTS
 from controller.coordinates import HiddenStates, new_coordinates
 from controller.files import state_path
 from controller.search import ControllerSearch
+from controller.settings import SearchSettings
 from pipeline.errors import UserError
 from pipeline.files import check_same
 from pipeline.weights import training_settings
 
 
 def start_or_resume(
-    name: str, settings: dict, hidden_states: HiddenStates, new_model: bool, init_opt: Path | None
+    name: str, settings: SearchSettings, hidden_states: HiddenStates, new_model: bool, init_opt: Path | None
 ) -> ControllerSearch:
     """Resume the saved search `name`, or start a new one if there is none or with `new_model`.
 
@@ -40,14 +42,14 @@ def start_or_resume(
     return ControllerSearch(name, settings, new_coordinates(settings, hidden_states, w0))
 
 
-def check_settings(search: ControllerSearch, settings: dict) -> None:
+def check_settings(search: ControllerSearch, settings: SearchSettings) -> None:
     """Check that a search resumes under its own settings; UserError names the first that differs."""
     remedy = "give the earlier settings, or --new_model to start over"
-    current = {key: value for key, value in settings.items() if key != "versions"}
-    check_same(str(state_path(search.name)), search.settings, current, remedy)
+    current = replace(settings, versions=search.settings.versions)
+    check_same(str(state_path(search.name)), asdict(search.settings), asdict(current), remedy)
 
 
-def initial_weights(path: Path, name: str, settings: dict) -> np.ndarray:
+def initial_weights(path: Path, name: str, settings: SearchSettings) -> np.ndarray:
     """The best mean (867,) of the saved search at `path`, as the start of the new search `name`.
 
     The V and M of the saved search may be those of `settings` or those from which they were trained on
@@ -59,8 +61,12 @@ def initial_weights(path: Path, name: str, settings: dict) -> np.ndarray:
     if path.resolve() == state_path(name).resolve():
         raise UserError(f"--init_opt {path} would be overwritten by this search: copy it to another name")
     earlier = ControllerSearch.load(path)
-    folders = {"vae": config.VAE_DIR, "rnn": config.RNN_DIR}
-    parents = {key: training_settings(folder / "weights.h5").get("init_weights") for key, folder in folders.items()}
-    required = {key: settings[key] for key in folders if earlier.settings[key] != parents[key]}
-    check_same(str(path), earlier.settings, required, "its weights do not fit these networks")
+    trainings = {
+        "vae_hash": training_settings(config.VAE_DIR / "weights.h5"),
+        "rnn_hash": training_settings(config.RNN_DIR / "weights.h5"),
+    }
+    saved, current = asdict(earlier.settings), asdict(settings)
+    for name, training in trainings.items():
+        if training is None or saved[name] != training.init_weights:
+            check_same(str(path), saved, {name: current[name]}, "its weights do not fit these networks")
     return earlier.best_weights

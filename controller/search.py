@@ -5,6 +5,7 @@ settings, the coordinates of the search, all rows, and the fitness of every gene
 Replaying this fitness rebuilds the optimizer.
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,15 @@ from controller.coordinates import Coordinates
 from controller.evaluations import EVALUATION, Evaluations
 from controller.files import state_path, weights_path
 from controller.saved_search import load_search, save_search
-from controller.schedule import actions_at, initial_sigma, phase_begins
+from controller.schedule import HARD_TRACKS, Schedule
+from controller.settings import SearchSettings
 from es import Optimizer, replay
 from pipeline.errors import UserError, first_line
 from pipeline.files import write_json
-from pipeline.seeds import env_seed_range, rng
+from pipeline.seeds import rng
+from pipeline.settings import read_settings
 
 ROW = ("generation", "seconds", "mean", "min", "max", "std", "sigma", "mean steps", "max steps", "episodes")
-RENAMED_SETTINGS = {"patience": "max_steps_without_progress"}  # names of version 0.1.0 -> names of today
-HARD_TRACKS = 8  # tracks that an evaluation contributes to the hard-example replay
 
 
 class ControllerSearch:
@@ -40,22 +41,24 @@ class ControllerSearch:
             is restarted at every block-coordinate phase, and by --retrain.
     """
 
-    def __init__(self, name: str, settings: dict, coordinates: Coordinates) -> None:
+    def __init__(self, name: str, settings: SearchSettings, coordinates: Coordinates) -> None:
         """A new search from u = 0; a resumed search must share its `settings`."""
         self.name, self.settings, self.coordinates = name, settings, coordinates
+        self.schedule = Schedule(settings)
         dimensions = coordinates.T.shape[1]
-        self.fitness = np.zeros((0, settings["population"]))
+        self.fitness = np.zeros((0, settings.population))
         self.rows = np.zeros((0, len(ROW)))
         self.real, self.dream = Evaluations(dimensions), Evaluations(dimensions)
         self.hard_tracks = np.zeros(0, np.int64)
-        self.start_generation, self.start_u, self.start_sigma = 0, np.zeros(dimensions), initial_sigma(settings, 0)
+        self.start_generation, self.start_u = 0, np.zeros(dimensions)
+        self.start_sigma = self.schedule.initial_sigma(0)
         self.optimizer = self._rebuild_optimizer()
 
     @classmethod
     def load(cls, path: Path) -> "ControllerSearch":
         """Load a saved search; UserError if the file is damaged, or if its replay gives another mean."""
         saved = load_search(path)
-        settings = {RENAMED_SETTINGS.get(key, key): value for key, value in saved.settings.items()}
+        settings = read_settings(SearchSettings, saved.settings, str(path), "--new_model starts over")
         arrays = saved.coordinates
         try:
             _check_shapes(arrays, len(saved.fitness))
@@ -70,10 +73,10 @@ class ControllerSearch:
             search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
-            if not settings["sigma_decay"] > 0:  # a phase does not use it, so the optimizer would not notice
+            if not settings.sigma_decay > 0:  # a phase does not use it, so the optimizer would not notice
                 raise ValueError("its sigma_decay is not above 0")
-            sigma = initial_sigma(settings, search.start_generation)
-            if search.start_sigma != sigma and not (settings["retrain"] and search.start_generation):
+            sigma = search.schedule.initial_sigma(search.start_generation)
+            if search.start_sigma != sigma and not (settings.retrain and search.start_generation):
                 raise ValueError(f"its start_sigma is {search.start_sigma}, not {sigma}")
             search.optimizer = search._rebuild_optimizer()
             same = np.allclose(search.mean_u, arrays["mean_u"], rtol=1e-9, atol=1e-12)
@@ -81,7 +84,7 @@ class ControllerSearch:
             what = f"{path} is not a saved controller search, or of an incompatible version ({first_line(error)})"
             raise UserError(f"{what}: --new_model starts over") from None
         if not same:
-            what = f"{path}, saved with {settings.get('versions')}, does not replay to the same mean here"
+            what = f"{path}, saved with {settings.versions}, does not replay to the same mean here"
             raise UserError(f"{what}: resume it with those versions, or start over with --new_model")
         return search
 
@@ -98,13 +101,20 @@ class ControllerSearch:
             "mean_u": self.mean_u,
         }
         arrays |= self.real.arrays("") | self.dream.arrays("dream_")
-        save_search(state_path(self.name), self.settings, arrays, self.fitness)
+        save_search(state_path(self.name), asdict(self.settings), arrays, self.fitness)
         self.write_reports()
 
     def write_reports(self) -> None:
         """Write the files derived from the state: controllers, history, evaluations and settings."""
-        names = ("vae", "rnn", "seed", "max_length", "sample_z", "previous_action")
-        metadata = {key: self.settings[key] for key in names}
+        settings = self.settings
+        metadata = {
+            "vae": settings.vae_hash,
+            "rnn": settings.rnn_hash,
+            "seed": settings.seed,
+            "max_length": settings.max_length,
+            "sample_z": settings.sample_z,
+            "previous_action": settings.previous_action,
+        }
         if self.generation:
             current = metadata | {"generation": self.generation, "score_is": "mean of the population"}
             controller_files.save(weights_path(self.name, "current"), self.mean_weights, self.rows[-1, 2], current)
@@ -112,9 +122,9 @@ class ControllerSearch:
         self._write_best("dream_best", self.dream, metadata | {"score_is": "mean over unseen dreams"})
         write_json(config.LOG_DIR / f"{self.name}.hist.json", _table(ROW, self.rows))
         write_json(config.LOG_DIR / f"{self.name}.log.json", _table(EVALUATION, self.real.rows))
-        if self.settings["dream_mode"]:
+        if settings.dream_mode:
             write_json(config.LOG_DIR / f"{self.name}.dream_log.json", _table(EVALUATION, self.dream.rows))
-        write_json(config.LOG_DIR / f"{self.name}.json", self.settings)
+        write_json(config.LOG_DIR / f"{self.name}.json", asdict(settings))
 
     def _write_best(self, which: str, evaluations: Evaluations, metadata: dict) -> None:
         path = weights_path(self.name, which)
@@ -134,12 +144,12 @@ class ControllerSearch:
     def evaluation_due(self) -> bool:
         """Whether the mean is to be evaluated after this generation, and has not been."""
         evaluated = self.generation in self.real.rows[:, 0]
-        return self.generation > 0 and self.generation % self.settings["eval_steps"] == 0 and not evaluated
+        return self.schedule.evaluation_due(self.generation) and not evaluated
 
     @property
     def actions(self) -> tuple[str, ...]:
         """The actions whose weights are searched in the next generation."""
-        return actions_at(self.settings, self.generation)
+        return self.schedule.actions(self.generation)
 
     @property
     def mean_u(self) -> np.ndarray:
@@ -159,12 +169,12 @@ class ControllerSearch:
     @property
     def _selection(self) -> Evaluations:
         """The evaluations by which the search selects weights: real scores must not influence a search in dreams."""
-        return self.dream if self.settings["dream_mode"] else self.real
+        return self.dream if self.settings.dream_mode else self.real
 
     @property
     def free(self) -> np.ndarray:
         """Mask of the coordinates that the optimizer searches, bool (k,); the others keep their values in start_u."""
-        return self.coordinates.mask_of(actions_at(self.settings, self.start_generation))
+        return self.coordinates.mask_of(self.schedule.actions(self.start_generation))
 
     def _all_coordinates(self, free: np.ndarray) -> np.ndarray:
         """All coordinates (..., k), given the free ones."""
@@ -173,18 +183,15 @@ class ControllerSearch:
         return u
 
     def next_env_seeds(self) -> list[int]:
-        """The env_seeds of the next generation: unseen ones and, with hard-example replay, up to half hard tracks."""
-        count = self.settings["num_episode"]
-        half = count // 2 if len(self.hard_tracks) else 0
-        hard = np.roll(self.hard_tracks, -self.generation * half)[:half].tolist()
-        return env_seed_range("search", self.settings["seed"], self.generation * count, count - len(hard)) + hard
+        """The env_seeds of the next generation."""
+        return self.schedule.env_seeds(self.generation, self.hard_tracks)
 
     def record_hard_tracks(self, env_seeds: list[int], scores: np.ndarray) -> None:
         """Keep the env_seeds with the lowest scores (tracks,) of an evaluation for replay.
 
         Every evaluation uses unseen tracks, so replaying tracks of an earlier one does not bias it.
         """
-        if self.settings["hard_tracks"] and not self.settings["dream_mode"]:  # see _selection
+        if self.schedule.replays_hard_tracks:
             self.hard_tracks = np.array(env_seeds, np.int64)[np.argsort(scores, kind="stable")[:HARD_TRACKS]]
 
     def ask(self) -> np.ndarray:
@@ -204,8 +211,8 @@ class ControllerSearch:
         statistics = (fitness.mean(), fitness.min(), fitness.max(), fitness.std())
         row = (self.generation + 1, seconds, *statistics, self.optimizer.sigma, steps.mean(), steps.max(), steps.size)
         self.rows = np.vstack([self.rows, row])
-        if phase_begins(self.settings, self.generation):
-            self._restart_optimizer(self.mean_u, initial_sigma(self.settings, self.generation))
+        if self.schedule.phase_begins(self.generation):
+            self._restart_optimizer(self.mean_u, self.schedule.initial_sigma(self.generation))
         return tuple(map(float, row))
 
     def record_evaluation(self, scores: np.ndarray, dream_scores: np.ndarray | None = None) -> bool:
@@ -216,7 +223,7 @@ class ControllerSearch:
         better = self.real.record(self.generation, scores, self.mean_u)
         if dream_scores is not None:
             self.dream.record(self.generation, dream_scores, self.mean_u)
-        if self.settings["retrain"] and self._selection.best < len(self._selection.rows) - 1:
+        if self.settings.retrain and self._selection.best < len(self._selection.rows) - 1:
             self._restart_optimizer(self._selection.best_u, self.optimizer.sigma)
         return better
 
@@ -228,16 +235,15 @@ class ControllerSearch:
 
     def _rebuild_optimizer(self) -> Optimizer:
         """The optimizer after the fitness history since its start."""
-        in_phase = actions_at(self.settings, self.start_generation) != config.ACTIONS
         settings = {
             "num_params": int(self.free.sum()),
             "popsize": self.fitness.shape[1],
-            "seed": rng("search", self.settings["seed"], self.start_generation),
+            "seed": rng("search", self.settings.seed, self.start_generation),
             "sigma_init": self.start_sigma,
-            "sigma_decay": 1.0 if in_phase else self.settings["sigma_decay"],  # a phase is too short for a decay
+            "sigma_decay": self.schedule.sigma_decay(self.start_generation),
             "x0": self.start_u[self.free],
         }
-        return replay(self.settings["optimizer"], settings, self.fitness)
+        return replay(self.settings.optimizer, settings, self.fitness)
 
 
 def _check_shapes(arrays: dict[str, np.ndarray], since_start: int) -> None:
@@ -253,11 +259,11 @@ def _check_shapes(arrays: dict[str, np.ndarray], since_start: int) -> None:
         raise ValueError("its hard_tracks are not env_seeds")
 
 
-def _check_phase(settings: dict, start: int, since_start: int, population: int) -> None:
+def _check_phase(settings: SearchSettings, start: int, since_start: int, population: int) -> None:
     """Raise ValueError if the fitness since `start` is of another population, or of more than one phase."""
-    if population != settings["population"]:
-        raise ValueError(f"its fitness has {population} candidates, its settings {settings['population']}")
-    if any(phase_begins(settings, generation) for generation in range(start + 1, start + since_start + 1)):
+    if population != settings.population:
+        raise ValueError(f"its fitness has {population} candidates, its settings {settings.population}")
+    if any(Schedule(settings).phase_begins(generation) for generation in range(start + 1, start + since_start + 1)):
         raise ValueError(f"its generations {start} to {start + since_start} belong to more than one phase")
 
 

@@ -9,9 +9,10 @@ import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from pipeline.array_file import ArrayFile, open_array
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, claim, file_hash, read_json, write_json
 from pipeline.seeds import rng
+from pipeline.settings import Settings, read_settings
 
 # kind -> array -> (dtype, number of steps missing from time_steps, shape of one step)
 KINDS = {
@@ -36,6 +38,39 @@ KINDS = {
     },
 }
 MAKER = {"obs": "01_generate_data.py", "rnn": "03_generate_rnn_data.py"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObsSettings(Settings):
+    """Settings of an obs batch, of stage 01: those of its command line, and hashes of the agent's files, if any."""
+
+    RENAMED: ClassVar = {"vae": "vae_hash", "rnn": "rnn_hash"}
+
+    env: str
+    seed: int
+    action_refresh_rate: int  # frames
+    time_steps: int
+    episodes: int
+    controller: str | None = None  # hash; None: the exploration policy
+    vae_hash: str | None = None
+    rnn_hash: str | None = None
+    exploration: float | None = None  # maximal share of exploration in an agent's episodes, 0..1
+
+
+@dataclass(frozen=True, kw_only=True)
+class RNNSettings(Settings):
+    """Settings of an rnn batch, of stage 03."""
+
+    RENAMED: ClassVar = {"vae": "vae_hash"}
+
+    env: str
+    vae_hash: str
+    obs: str  # hash of the obs batch
+    lengths: tuple[int, ...]  # steps of each episode, without padding
+
+
+BatchSettings = ObsSettings | RNNSettings
+SETTINGS: dict[str, type[ObsSettings] | type[RNNSettings]] = {"obs": ObsSettings, "rnn": RNNSettings}
 
 
 class ArrayWriter:
@@ -87,8 +122,18 @@ def batch_bytes(kind: str, episodes: int, time_steps: int) -> int:
     return sum(math.prod(shape) * np.dtype(KINDS[kind][name][0]).itemsize for name, shape in shapes.items())
 
 
+@dataclass(frozen=True)
+class Record:
+    """The json record of a batch; `sha256` holds the hash of each array's file."""
+
+    settings: BatchSettings
+    episodes: int
+    time_steps: int
+    sha256: dict[str, str]
+
+
 def write_batch(
-    kind: str, b: int, episodes: int, time_steps: int, rows: Iterable[dict[str, np.ndarray]], settings: dict
+    kind: str, b: int, episodes: int, time_steps: int, rows: Iterable[dict[str, np.ndarray]], settings: BatchSettings
 ) -> None:
     """Write batch `b` from an iterator over its episodes, then its record.
 
@@ -120,8 +165,7 @@ def write_batch(
         # Without a record there is no batch, so a kill during the renames cannot mix old and new arrays
         # (test_a_batch_killed_between_two_renames_is_old_new_or_missing).
         record_path(kind, b).unlink(missing_ok=True)
-    record = {"settings": settings, "episodes": episodes, "time_steps": time_steps, "sha256": hashes}
-    write_json(record_path(kind, b), record)
+    write_json(record_path(kind, b), asdict(Record(settings, episodes, time_steps, hashes)))
 
 
 @dataclass(frozen=True)
@@ -129,7 +173,7 @@ class Batch:
     """A batch on disk: number, record, and arrays that are read in parts."""
 
     number: int
-    record: dict
+    record: Record
     arrays: dict[str, ArrayFile]
 
     def __getitem__(self, name: str) -> ArrayFile:
@@ -137,17 +181,23 @@ class Batch:
 
     @property
     def episodes(self) -> int:
-        return self.record["episodes"]
+        return self.record.episodes
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Steps of each episode of an rnn batch, without padding."""
+        assert isinstance(self.record.settings, RNNSettings)
+        return self.record.settings.lengths
 
     @property
     def hash(self) -> str:
         """One hash of all arrays, 16 hex digits."""
-        return hashlib.sha256("".join(sorted(self.record["sha256"].values())).encode()).hexdigest()[:16]
+        return hashlib.sha256("".join(sorted(self.record.sha256.values())).encode()).hexdigest()[:16]
 
 
-def read_record(kind: str, b: int) -> dict | None:
+def read_record(kind: str, b: int) -> Record | None:
     """Return the record of a batch, or None if the batch does not exist; UserError for a malformed record."""
-    path = record_path(kind, b)
+    path, remedy = record_path(kind, b), f"delete {record_path(kind, b)} and run {MAKER[kind]} again"
     if not path.exists():
         return None
     record = read_json(path)
@@ -155,8 +205,9 @@ def read_record(kind: str, b: int) -> dict | None:
     valid = isinstance(record, dict) and all(type(record.get(key)) is expected for key, expected in types.items())
     valid = valid and record["episodes"] >= 1 and record["time_steps"] >= 2
     if not valid or dict.fromkeys(KINDS[kind], str) != {key: type(value) for key, value in record["sha256"].items()}:
-        raise UserError(f"{path} is not a batch record: delete it and run {MAKER[kind]} again")
-    return record
+        raise UserError(f"{path} is not a batch record: {remedy}")
+    settings = read_settings(SETTINGS[kind], record["settings"], str(path), remedy)
+    return Record(settings, record["episodes"], record["time_steps"], record["sha256"])
 
 
 def open_batch(kind: str, b: int) -> Batch:
@@ -171,12 +222,12 @@ def open_batch(kind: str, b: int) -> Batch:
     arrays = {}
     for name, (dtype, _, _) in KINDS[kind].items():
         path = array_path(name, b)
-        arrays[name] = open_array(path, dtype, array_shape(kind, name, record["episodes"], record["time_steps"]))
-        if file_hash(path) != record["sha256"].get(name):
+        arrays[name] = open_array(path, dtype, array_shape(kind, name, record.episodes, record.time_steps))
+        if file_hash(path) != record.sha256[name]:
             remedy = f"delete {record_path(kind, b)} and run {MAKER[kind]} again"
             raise UserError(f"{path} was changed after it was written: {remedy}")
         floats = arrays[name].dtype.kind == "f"
-        if floats and not all(is_finite(arrays[name][episode]) for episode in range(record["episodes"])):
+        if floats and not all(is_finite(arrays[name][episode]) for episode in range(record.episodes)):
             remedy = f"delete {record_path(kind, b)}, fix the cause and run {MAKER[kind]} again"
             raise UserError(f"{path} contains values that are not finite: {remedy}")
     return Batch(b, record, arrays)
@@ -210,8 +261,8 @@ def open_batches(
     for b in find_batches(kind, start_batch, max_batch):
         batches.append(open_batch(kind, b))
         total += batches[-1].episodes
-        if batches[-1].record["time_steps"] != batches[0].record["time_steps"]:
-            first, last = (batch.record["time_steps"] for batch in (batches[0], batches[-1]))
+        if batches[-1].record.time_steps != batches[0].record.time_steps:
+            first, last = (batch.record.time_steps for batch in (batches[0], batches[-1]))
             raise UserError(f"batches {batches[0].number} and {b} have {first} and {last} time steps per episode")
         if episodes is not None and total >= episodes:
             break
@@ -220,7 +271,8 @@ def open_batches(
 
 def find_batches_of(env_name: str, kind: str) -> list[int]:
     """Return the numbers of the batches recorded in one environment; UserError if there is none."""
-    numbers = [b for b in find_batches(kind) if read_record(kind, b)["settings"].get("env") == env_name]
+    records = {b: read_record(kind, b) for b in find_batches(kind)}
+    numbers = [b for b, record in records.items() if record is not None and record.settings.env == env_name]
     if not numbers:
         raise UserError(f"no {kind} batch of environment '{env_name}' in {config.DATA_DIR}/: run {MAKER[kind]} first")
     return numbers
@@ -236,19 +288,18 @@ def combined_hash(batches: list[Batch]) -> str:
     return hashlib.sha256("".join(batch.hash for batch in batches).encode()).hexdigest()[:16]
 
 
-def check_vae(batches: list[Batch], vae: str) -> None:
-    """Check that the VAE with hash `vae` encoded these rnn batches: the latents of two VAEs are not interchangeable.
+def check_vae(batches: list[Batch], vae_hash: str) -> None:
+    """Check that the VAE with this hash encoded these rnn batches: the latents of two VAEs are not interchangeable.
 
     Raises:
         UserError: another VAE encoded a batch, or its record lacks valid episode lengths.
     """
     for batch in batches:
-        encoder, lengths = (batch.record["settings"].get(key) for key in ("vae", "lengths"))
-        if encoder != vae:
-            what = f"batch {batch.number} was encoded by VAE {encoder}, {config.VAE_DIR}/ holds {vae}"
+        encoder, lengths = batch.record.settings.vae_hash, batch.lengths
+        if encoder != vae_hash:
+            what = f"batch {batch.number} was encoded by VAE {encoder}, {config.VAE_DIR}/ holds {vae_hash}"
             raise UserError(f"{what}: run {MAKER['rnn']} again")
-        valid = isinstance(lengths, list) and [type(length) for length in lengths] == [int] * batch.episodes
-        if not valid or not 1 <= min(lengths) <= max(lengths) <= batch.record["time_steps"]:
+        if len(lengths) != batch.episodes or not 1 <= min(lengths) <= max(lengths) <= batch.record.time_steps:
             raise UserError(f"{record_path('rnn', batch.number)} lacks the episodes' lengths: run {MAKER['rnn']} again")
 
 

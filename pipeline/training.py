@@ -9,7 +9,7 @@ with more steps, it starts a new epoch.
 import csv
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -20,7 +20,9 @@ from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
 from pipeline.seeds import rng
+from pipeline.settings import read_settings
 from pipeline.training_state import check_arrays, read_state, restore, write_state
+from pipeline.weights import TrainingSettings
 
 
 class Trainer(keras.Model):
@@ -77,7 +79,7 @@ class Progress:
         best_weights: the weights after that epoch.
     """
 
-    settings: dict
+    settings: TrainingSettings
     history: list[dict]
     best: dict | None = None
     best_weights: list[np.ndarray] = field(default_factory=list)
@@ -89,7 +91,7 @@ class Progress:
 
 def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
     """Write everything that resuming needs: last weights, optimizer state, progress and best weights."""
-    metadata = {"settings": progress.settings, "history": progress.history, "best": progress.best}
+    metadata = {"settings": asdict(progress.settings), "history": progress.history, "best": progress.best}
     write_state(path, metadata, _state_variables(model) | {"best": progress.best_weights})
 
 
@@ -104,11 +106,14 @@ def load_state(path: Path, model: keras.Model, remedy: str) -> Progress:
     """
     metadata, groups = read_state(path, remedy)
     try:
-        progress = Progress(metadata["settings"], metadata["history"], metadata["best"], groups.pop("best"))
-        progress.settings.items(), progress.history.copy().append(None)  # raise unless a dict and a list
+        settings = read_settings(TrainingSettings, metadata["settings"], str(path), remedy)
+        progress = Progress(settings, metadata["history"], metadata["best"], groups.pop("best"))
+        progress.history.copy().append(None)  # raises unless a list
         losses = [row["val_loss"] for row in progress.history]
         if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
             raise ValueError("its losses are inconsistent")
+    except UserError:
+        raise
     except Exception as error:  # metadata of any other structure counts as damage
         raise UserError(f"{path} is not a training state ({first_line(error)}): {remedy}") from None
     variables = _state_variables(model)
@@ -151,7 +156,12 @@ class Checkpoint(keras.callbacks.Callback):
         progress = self.progress
         progress.history.append(row)
         if row["val_loss"] < progress.best_loss:
-            metadata = {"settings": progress.settings, "epochs": epoch + 1, "losses": row, "versions": versions()}
+            metadata = {
+                "settings": asdict(progress.settings),
+                "epochs": epoch + 1,
+                "losses": row,
+                "versions": versions(),
+            }
             progress.best, progress.best_weights = metadata, self.trainer.network.get_weights()
         save_state(self.folder / "state.h5", self.trainer, progress)
         self.write_results()
@@ -213,7 +223,7 @@ class Schedule:
 def fit(
     trainer: Trainer,
     folder: Path,
-    settings: dict,
+    settings: TrainingSettings,
     schedule: Schedule,
     new_model: bool,
     training: Callable[[int], Iterator],
@@ -273,7 +283,9 @@ def fit(
             print(f"no better validation loss for {patience} epochs: stopped early")
 
 
-def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: bool, patience: int) -> Checkpoint:
+def _start_or_resume(
+    trainer: Trainer, folder: Path, settings: TrainingSettings, new_model: bool, patience: int
+) -> Checkpoint:
     """The checkpoint of a new training, or that of the saved one, whose state is restored into `trainer`."""
     state, weights = folder / "state.h5", folder / "weights.h5"
     if not (new_model or state.exists()):
@@ -283,7 +295,8 @@ def _start_or_resume(trainer: Trainer, folder: Path, settings: dict, new_model: 
     if new_model or not state.exists():
         return Checkpoint(folder, trainer, Progress(settings, []), patience)
     progress = load_state(state, trainer, "--new_model starts over")
-    check_same(str(state), progress.settings, settings, "give the earlier settings, or --new_model to start over")
+    remedy = "give the earlier settings, or --new_model to start over"
+    check_same(str(state), asdict(progress.settings), asdict(settings), remedy)
     checkpoint = Checkpoint(folder, trainer, progress, patience)
     checkpoint.write_results()  # the last run may have been killed between the state and these files
     print(f"resuming {state} after {len(progress.history)} epochs")

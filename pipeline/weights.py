@@ -1,14 +1,31 @@
 """Hashes and training metadata of weight files, readable without TensorFlow."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import config
 from pipeline.errors import UserError
 from pipeline.files import file_hash, read_json
+from pipeline.settings import Settings, read_settings
 
 
-def vae_hash() -> str:
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """Settings of stage 02 or 04, which a resumed training must share."""
+
+    RENAMED: ClassVar = {"vae": "vae_hash"}
+
+    data: str  # hash of the batches
+    vae_hash: str | None = None  # of 04: the VAE that encoded the series
+    N: int | None  # episodes at most
+    batch_size: int
+    seed: int
+    init_weights: str | None  # hash
+
+
+def find_vae_hash() -> str:
     """The hash of the VAE weights of stage 02; UserError if there are none."""
     path = config.VAE_DIR / "weights.h5"
     if not path.exists():
@@ -16,16 +33,19 @@ def vae_hash() -> str:
     return file_hash(path)
 
 
-def training_settings(path: Path) -> dict:
-    """The training settings in the metadata file (.json) beside a weight file; {} without a metadata file.
+def training_settings(path: Path) -> TrainingSettings | None:
+    """The training settings in the metadata file (.json) beside a weight file; None where there are none.
 
     Raises:
-        UserError: the metadata are of other weights, because one of the two files was damaged or replaced.
+        UserError: the metadata are of other weights, because one of the two files was damaged or replaced, or they
+            hold other settings.
     """
     metadata_path = path.with_suffix(".json")
     if not os.path.lexists(metadata_path):  # unlike exists(), true for a dangling link, which is damage
-        return {}
+        return None
     metadata = read_json(metadata_path)
     if not isinstance(metadata, dict) or metadata.get("weights_sha256") != file_hash(path):
         raise UserError(f"{metadata_path} does not belong to {path}: restore the matching file, or train again")
-    return metadata["settings"] if isinstance(metadata.get("settings"), dict) else {}
+    if not metadata.get("settings"):  # initial weights, which no stage has trained
+        return None
+    return read_settings(TrainingSettings, metadata["settings"], str(metadata_path), "train again")

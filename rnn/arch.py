@@ -118,20 +118,20 @@ class RNN:
     def save(self, path: Path, metadata: dict) -> None:
         save_weights(self.model, path, metadata)
 
-    def load(self, path: Path, vae: str | None = None) -> str:
+    def load(self, path: Path, vae_hash: str | None = None) -> str:
         """Load weights and return their hash.
 
         Args:
-            vae: hash of the VAE whose latents the weights must have been trained on. None accepts any VAE: a training
+            vae_hash: the VAE whose latents the weights must have been trained on. None accepts any VAE: a training
                 that starts from earlier weights may use a new one.
 
         Raises:
             UserError: the weights are missing, damaged, of another architecture, or were trained on another VAE.
         """
         digest = load_weights(self.model, path, MAKER)
-        trained_on = training_settings(path).get("vae", vae)
-        if vae is not None and trained_on != vae:
-            what = f"{path.parent}/ was trained on VAE {trained_on}, {config.VAE_DIR}/ holds {vae}"
+        settings = training_settings(path)
+        if settings is not None and vae_hash not in (None, settings.vae_hash):
+            what = f"{path.parent}/ was trained on VAE {settings.vae_hash}, {config.VAE_DIR}/ holds {vae_hash}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER} --new_model")
         return digest
 

@@ -35,12 +35,12 @@ import controller.arch as controller
 from controller import files as controller_files
 from controller.evaluations import EVALUATION
 from controller.search import ROW, ControllerSearch
-from experiments.plots.controller import read_rows, read_settings
+from experiments.plots.controller import read_rows, read_search_settings
 from pipeline import training, training_state
 from pipeline.batches import KINDS, check_vae, open_batches
 from pipeline.errors import UserError
 from pipeline.networks import keras
-from pipeline.weights import vae_hash
+from pipeline.weights import find_vae_hash
 from rnn.arch import RNN, RNNTrainer
 from simulation.agent import Agent
 from vae.arch import VAE, VAETrainer
@@ -92,13 +92,13 @@ def open_file(agent: Agent, trainers: dict[str, training.Trainer]) -> OpenFile:
         if path.parent.name == "data":
             batches = open_batches(kind, 0, 1)
             if kind == "rnn":
-                check_vae(batches, vae_hash())
+                check_vae(batches, find_vae_hash())
         elif path.name == "state.h5":
             training.load_state(path, trainers[path.parent.name], "add --new_model to start")
         elif name in HISTORY:
             read_rows(path, HISTORY[name])
         elif name == SETTINGS:
-            read_settings(path)
+            read_search_settings(path)
         elif name == CONTROLLER:
             controller_files.load(path)
         elif name == STATE:
@@ -226,7 +226,7 @@ def test_an_invalid_record(open_file: OpenFile, kind: str) -> None:
         assert_refused(open_file, f"data/{kind}_0.json", damage, names="data/")
 
 
-SERIES: dict[str, object] = {"vae": (None, "another", 3, [])}
+SERIES: dict[str, object] = {"vae_hash": (None, "another", 3, [])}
 SERIES["lengths"] = (None, [], "all", [40, 40], [40, 40, 41], [40, 40, 0], [40, 40, -1], [40, 40, 39.0], [40, 40, True])
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.scripts import ROOT, environment, full_disk, limit, snapshot
+from helpers.settings import batch_settings, obs_settings, rnn_settings
 
 import config
 from pipeline import batches
@@ -41,7 +42,9 @@ def episodes(kind: str, count: int, time_steps: int = 5, seed: int = 0) -> Itera
 
 
 def write(b: int, count: int = 3, time_steps: int = 5, kind: str = "obs", seed: int = 0) -> None:
-    write_batch(kind, b, count, time_steps, episodes(kind, count, time_steps, seed), {"seed": seed})
+    write_batch(
+        kind, b, count, time_steps, episodes(kind, count, time_steps, seed), batch_settings(kind, env=f"env{seed}")
+    )
 
 
 # --- atomicity -----------------------------------------------------------------------------------------------------
@@ -91,7 +94,7 @@ def test_an_exception_between_episodes_leaves_no_batch(here: Path) -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_batch("obs", 0, 3, 5, broken(), {})
+        write_batch("obs", 0, 3, 5, broken(), obs_settings())
     assert snapshot(here) == {}
 
 
@@ -121,7 +124,7 @@ def test_a_batch_killed_between_two_renames_is_old_new_or_missing(here: Path, re
     if renames < 5:
         assert batches.read_record("obs", 0) is None
         write(0, seed=1)  # the files left by the killed process do not interfere
-    assert open_batch("obs", 0).record["settings"] == {"seed": 1}
+    assert open_batch("obs", 0).record.settings == obs_settings(env="env1")
     assert len(snapshot(here)) == 5
 
 
@@ -129,7 +132,7 @@ def test_a_batch_round_trip() -> None:
     for kind in batches.KINDS:
         write(7, kind=kind)
         batch = open_batch(kind, 7)
-        assert (batch.number, batch.episodes, batch.record["time_steps"]) == (7, 3, 5)
+        assert (batch.number, batch.episodes, batch.record.time_steps) == (7, 3, 5)
         for i, episode in enumerate(episodes(kind, 3)):
             for name, array in episode.items():
                 np.testing.assert_array_equal(batch[name][i], array)
@@ -147,7 +150,7 @@ def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
     frame = np.zeros((50, *config.FRAME_SHAPE), np.uint8)
     row = {name: np.zeros((50, *shape), dtype) for name, (dtype, _, shape) in batches.KINDS["obs"].items()}
     tracemalloc.start()
-    write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), {})
+    write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), obs_settings())
     assert open_batch("obs", 0)["obs_data"].shape == (60, 50, *config.FRAME_SHAPE)
     assert tracemalloc.get_traced_memory()[1] < size / 10
     tracemalloc.stop()
@@ -305,11 +308,11 @@ def test_open_batches_opens_no_more_batches_than_the_episodes_need() -> None:
 
 
 def test_series_of_another_vae_are_refused() -> None:
-    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here", "lengths": [5]})
+    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), rnn_settings(vae_hash="here", lengths=[5]))
     batches.check_vae(open_batches("rnn"), "here")
     with pytest.raises(UserError, match=r"by VAE here, vae/ holds there: run 03"):
         batches.check_vae(open_batches("rnn"), "there")
-    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), {"vae": "here", "lengths": [5, 5]})
+    write_batch("rnn", 0, 1, 5, episodes("rnn", 1), rnn_settings(vae_hash="here", lengths=[5, 5]))
     with pytest.raises(UserError, match=r"rnn_0.json lacks the episodes' lengths: run 03"):
         batches.check_vae(open_batches("rnn"), "here")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.scripts import ROOT, STAGES, command, environment, snapshot
+from helpers.settings import obs_settings, rnn_settings
 
 import config
-from pipeline.batches import KINDS, array_shape, write_batch
+from pipeline.batches import KINDS, BatchSettings, array_shape, write_batch
 from pipeline.errors import UserError
 from pipeline.files import file_hash
 
@@ -44,7 +45,7 @@ def peak_of(folder: Path, name: str, *arguments: object) -> float:
     return peak
 
 
-def make_batches(kind: str, settings: dict) -> None:
+def make_batches(kind: str, settings: BatchSettings) -> None:
     """Write BATCHES batches of random data into the working directory."""
     rng = np.random.default_rng(0)
     episodes, time_steps = SIZES[kind]
@@ -72,7 +73,8 @@ def test_twenty_batches_need_no_more_memory_than_two(
 ) -> None:
     monkeypatch.chdir(copy_of("vae/weights.h5"))
     lengths = [SIZES[kind][1]] * SIZES[kind][0]
-    make_batches(kind, {"vae": file_hash("vae/weights.h5"), "lengths": lengths} if kind == "rnn" else {})
+    rnn = rnn_settings(vae_hash=file_hash("vae/weights.h5"), lengths=lengths)
+    make_batches(kind, rnn if kind == "rnn" else obs_settings())
     two, twenty = (peak_of(Path.cwd(), name, arguments, f"--max_batch {last}") for last in (1, BATCHES - 1))
     print(f"{name}: {two:.0f} MB with 2 batches, {twenty:.0f} MB with {BATCHES}")
     assert twenty < 1.1 * two

@@ -5,6 +5,7 @@ tests/fixtures/v0.1.0 holds one small file of each kind; the weights and states 
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -60,11 +61,11 @@ def test_training_states_resume(here: Path, stage: str, sizes: str, network: str
 def test_a_search_resumes_and_settings_that_were_renamed_keep_their_values() -> None:
     search = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
     assert search.generation == 2
-    assert search.settings["max_steps_without_progress"] == 100
-    assert "patience" not in search.settings
-    check_settings(search, {"max_steps_without_progress": 100, "hard_tracks": True, "z_only": False})
+    assert search.settings.max_steps_without_progress == 100
+    assert (search.settings.hard_tracks, search.settings.z_only) == (True, False)
+    check_settings(search, replace(search.settings, max_steps_without_progress=100))
     with pytest.raises(UserError, match="max_steps_without_progress = 100, now it is 7"):
-        check_settings(search, {"max_steps_without_progress": 7})
+        check_settings(search, replace(search.settings, max_steps_without_progress=7))
 
 
 def test_a_controller_without_a_layout_is_read_in_its_own_order() -> None:

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.scripts import snapshot
+from helpers.settings import search_settings, write_training_metadata
 from test_controller import some_features
 
 import config
@@ -17,9 +19,9 @@ from controller.files import name_of, search_name, state_path, weights_path
 from controller.generation import evaluate_mean, run_generation
 from controller.resume import check_settings, initial_weights, start_or_resume
 from controller.search import ControllerSearch
+from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.errors import UserError
-from pipeline.files import file_hash, write_json
 from simulation.rollout import Result, Task, evaluator
 
 NAME = "car_racing.cma.2.8"
@@ -35,20 +37,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def new_search(**changes: object) -> ControllerSearch:
-    settings = {"vae": "v", "rnn": "r", "seed": 1, "max_length": 9, "population": 8, "optimizer": "cma"}
-    settings |= {
-        "sigma_init": 0.1,
-        "sigma_decay": 1.0,
-        "retrain": 0,
-        "num_episode": 3,
-        "joint_steps": 100,
-        "turn_steps": 2,
-        "turn_sigma": 0.05,
-    }
-    settings |= {"subspace": 0, "z_only": 0, "sample_z": 0, "previous_action": 0, "dream_mode": 0, "cap_time": 0}
-    settings |= {"eval_episode": 5, "hard_tracks": 0} | changes
     w0 = np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
-    return ControllerSearch(NAME, settings, principal_subspace(w0, some_features(100), 4))
+    return ControllerSearch(NAME, search_settings(**changes), principal_subspace(w0, some_features(100), 4))
 
 
 def scores_of(weights: np.ndarray, env_seed: int) -> np.ndarray:
@@ -142,9 +132,9 @@ def test_the_search_improves_the_score() -> None:
 
 def test_changed_settings_are_refused_and_changed_versions_are_not() -> None:
     search = new_search(versions={"numpy": "2"})
-    check_settings(search, search.settings | {"versions": {"numpy": "3"}})
+    check_settings(search, replace(search.settings, versions={"numpy": "3"}))
     with pytest.raises(UserError, match="made with seed = 1, now it is 2"):
-        check_settings(search, search.settings | {"seed": 2})
+        check_settings(search, replace(search.settings, seed=2))
 
 
 def _change(key: str, new: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict], dict]:
@@ -227,14 +217,14 @@ def test_the_hard_tracks_are_the_worst_of_the_last_evaluation(here: Path, change
 def test_z_only_searches_weights_of_z_only(monkeypatch: pytest.MonkeyPatch) -> None:
     z_columns = np.tile(np.arange(arch.FEATURES) < config.Z_DIM, config.ACTION_DIM)
     monkeypatch.setattr("controller.coordinates.real_features", lambda *_: some_features(500).astype(np.float32))
-    settings = {"subspace": 48, "z_only": 1, "env_name": "car_racing", "vae": "v"}
+    settings = search_settings(subspace=48, z_only=True)
     T = new_coordinates(settings, None, np.zeros(arch.NUM_WEIGHTS)).T
     assert T.shape == (867, 99)
     assert not T[:864][~z_columns].any()
     assert np.linalg.matrix_rank(T) == 99
     w0 = new_coordinates(settings, None, np.ones(arch.NUM_WEIGHTS)).w0  # --init_opt may start from weights of h
     np.testing.assert_array_equal(w0, [*z_columns, 1, 1, 1])
-    assert new_coordinates(settings | {"z_only": 0}, None, np.zeros(arch.NUM_WEIGHTS)).T[:864][~z_columns].any()
+    assert new_coordinates(replace(settings, z_only=False), None, np.zeros(arch.NUM_WEIGHTS)).T[:864][~z_columns].any()
 
 
 def test_all_candidates_share_the_tracks_and_no_track_is_used_twice() -> None:
@@ -308,16 +298,16 @@ def test_init_opt_starts_from_the_mean_of_a_search_without_evaluations() -> None
     run_generation_with_scores(other)
     other.save()
 
-    def start(settings: dict) -> ControllerSearch:
-        name = search_name(settings | {"env_name": "car_racing", "num_episode": 9})
+    def start(settings: SearchSettings) -> ControllerSearch:
+        name = search_name(replace(settings, num_episode=9))
         return start_or_resume(name, settings, hidden_states=None, new_model=False, init_opt=state_path(NAME))
 
     started = start(other.settings)
     assert (started.generation, started.name) == (0, "car_racing.cma.9.8")
     np.testing.assert_array_equal(started.mean_weights, other.mean_weights)
     assert started.coordinates.T.shape == (867, 867)
-    with pytest.raises(UserError, match=r"was made with rnn = .*, now it is another"):
-        start(other.settings | {"rnn": "another"})
+    with pytest.raises(UserError, match=r"was made with rnn_hash = .*, now it is another"):
+        start(replace(other.settings, rnn_hash="another"))
 
 
 @pytest.mark.parametrize(("dream_mode", "best"), [(0, 1), (1, 2)])
@@ -336,13 +326,12 @@ def test_init_opt_may_be_of_the_networks_that_these_were_trained_on_from() -> No
     other = new_search()
     run_generation_with_scores(other)
     other.save()
-    settings = other.settings | {"vae": "v2", "rnn": "r2"}
+    settings = replace(other.settings, vae_hash="v2", rnn_hash="r2")
     for network, earlier in {"vae": "v", "rnn": "r"}.items():
-        with pytest.raises(UserError, match=f"was made with {network} = "):
+        with pytest.raises(UserError, match=f"was made with {network}_hash = "):
             initial_weights(state_path(NAME), "another", settings)
         weights = Path(network) / "weights.h5"
         weights.parent.mkdir()
         weights.write_bytes(b"weights")
-        metadata = {"settings": {"init_weights": earlier}, "weights_sha256": file_hash(weights)}
-        write_json(weights.with_suffix(".json"), metadata)
+        write_training_metadata(weights, init_weights=earlier)
     np.testing.assert_array_equal(initial_weights(state_path(NAME), "another", settings), other.mean_weights)

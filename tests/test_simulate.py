@@ -1,10 +1,11 @@
 """Tests of the simulator: the order of events against a plain loop, and independence of a score from other slots."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.settings import training_settings
 
 import config
 import controller.arch as controller
@@ -237,6 +238,6 @@ def test_watch_receives_every_step_of_the_first_slot(agent: Agent) -> None:
 def test_rnn_of_another_vae_is_refused(agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     agent.vae.save(Path("vae/weights.h5"), {})
-    agent.rnn.save(Path("rnn/weights.h5"), {"settings": {"vae": "another"}})
+    agent.rnn.save(Path("rnn/weights.h5"), {"settings": asdict(training_settings(vae_hash="another"))})
     with pytest.raises(UserError, match=r"rnn/ was trained on VAE another, vae/ holds \w+: run 03"):
         Agent().load()

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from helpers.damage import edit
 from helpers.scripts import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
+from helpers.settings import rnn_settings
 
 from pipeline.batches import real_steps, write_batch
 from pipeline.files import file_hash
@@ -100,7 +101,7 @@ def test_the_latent_series(finished: Path) -> None:
     np.testing.assert_array_equal(outputs[:, :, 32], load["reward_data"][:, 1:] > 0)
     record = json.loads((finished / "data" / "rnn_1.json").read_text())
     assert record["settings"]["lengths"] == real_steps(load["done_data"]).sum(axis=1).tolist()
-    assert record["settings"]["vae"] == file_hash(finished / "vae" / "weights.h5")
+    assert record["settings"]["vae_hash"] == file_hash(finished / "vae" / "weights.h5")
     with np.load(finished / "data" / "initial_z.npz") as initial:
         assert initial["mu"].shape == initial["log_var"].shape == (6, 32)
         np.testing.assert_array_equal(initial["mu"][3:], inputs[:, 0, :32])
@@ -266,7 +267,7 @@ def test_04_starts_from_init_weights(finished: Path, copy_of: Copy, trained_on: 
     folder = copy_of("data", "vae/weights.h5")
     shutil.copytree(finished / "rnn", folder / "earlier")
     if trained_on != "the same VAE":
-        edit(folder / "earlier" / "weights.json", vae=trained_on)
+        edit(folder / "earlier" / "weights.json", vae_hash=trained_on)
     run_script(folder, RNN, STAGES[RNN], "--epochs 1 --init_weights earlier/weights.h5")
     [warm], scratch = log_of(folder, "rnn"), log_of(finished, "rnn")
     assert warm["val_z_loss"] < scratch[-1]["val_z_loss"]
@@ -279,7 +280,7 @@ def test_04_saves_its_state_at_least_every_100_steps(copy_of: Copy, monkeypatch:
     monkeypatch.chdir(folder)
     shapes = {"rnn_input": (2, 36), "rnn_output": (2, 33), "rnn_log_var": (3, 32)}
     rows = ({name: np.zeros(shape, np.float32) for name, shape in shapes.items()} for _ in range(episodes))
-    settings = {"vae": file_hash(folder / "vae" / "weights.h5"), "lengths": [3] * episodes}
+    settings = rnn_settings(vae_hash=file_hash(folder / "vae" / "weights.h5"), lengths=[3] * episodes)
     write_batch("rnn", 0, episodes, 3, rows, settings)
     run_script(folder, RNN, "--new_model --batch_size 1 --steps 101")
     assert len(log_of(folder, "rnn")) == 2

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.settings import training_settings
 
 from pipeline.networks import keras, tf
 from pipeline.training import Checkpoint, Progress, Trainer, load_state
@@ -34,7 +35,7 @@ def line_trainer(weight: float) -> LineTrainer:
 
 def test_the_best_weights_survive_a_worse_epoch_and_are_restored_from_the_state(tmp_path: Path) -> None:
     trainer, results = line_trainer(1), [tmp_path / name for name in ("weights.h5", "weights.json", "log.csv")]
-    checkpoint = Checkpoint(tmp_path, trainer, Progress({"seed": 0}, []), patience=5)
+    checkpoint = Checkpoint(tmp_path, trainer, Progress(training_settings(), []), patience=5)
     checkpoint.on_epoch_end(0, {"loss": 1.0, "val_loss": 1.0})
     best = results[0].read_bytes()
     trainer.network.set_weights([np.full((1, 1), 2), np.zeros(1)])
@@ -57,6 +58,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from pipeline import networks, training
+from pipeline.weights import TrainingSettings
 {imports}
 
 counts = []
@@ -72,8 +74,9 @@ STEPS = 16
 networks.seed_everything(0)
 trainer = {trainer}
 trainer.compile(optimizer=networks.keras.optimizers.Adam())
+settings = TrainingSettings(data="", N=None, batch_size=1, seed=0, init_weights=None)
 schedule = training.Schedule(STEPS, 1, None)
-training.fit(trainer, Path("network"), {{}}, schedule, True, batches, lambda: batches(1), 5)
+training.fit(trainer, Path("network"), settings, schedule, True, batches, lambda: batches(1), 5)
 last = counts[-8:]  # after the first steps, which allocate TensorFlow's buffers
 print((last[-1] - last[0]) / (len(last) - 1))
 """

@@ -138,8 +138,8 @@ def generations(agent: Agent) -> np.ndarray:
     """Agent-steps/s of each generation of stage 05 on two ranks: ask, rollouts, tell and save."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        agent.vae.save(folder / config.VAE_DIR / "weights.h5", {"settings": {}})
-        agent.rnn.save(folder / config.RNN_DIR / "weights.h5", {"settings": {}})
+        agent.vae.save(folder / config.VAE_DIR / "weights.h5", {})
+        agent.rnn.save(folder / config.RNN_DIR / "weights.h5", {})
         command = f"05_train_controller.py car_racing -n 2 -t {POPULATION // 2} -e {TRACKS}"
         command += f" --subspace 0 --generations {GENERATIONS} --eval_steps {GENERATIONS + 1}"
         script, *arguments = command.split()

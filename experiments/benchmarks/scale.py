@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 try:
@@ -28,6 +29,7 @@ import numpy as np
 import config
 import controller.arch as controller
 from controller.coordinates import principal_subspace
+from controller.files import name_of
 from experiments import ROOT
 from experiments.benchmarks import measure
 from pipeline.files import read_json
@@ -47,8 +49,8 @@ def prepare(folder: Path) -> None:
     from vae.arch import VAE
 
     use_one_cpu_thread()
-    VAE().save(folder / config.VAE_DIR / "weights.h5", {"settings": {}})
-    RNN().save(folder / config.RNN_DIR / "weights.h5", {"settings": {}})
+    VAE().save(folder / config.VAE_DIR / "weights.h5", {})
+    RNN().save(folder / config.RNN_DIR / "weights.h5", {})
 
 
 def measured(folder: Path, ranks: int) -> float:
@@ -98,11 +100,11 @@ def lock_step_costs() -> tuple[float, float, float, np.ndarray]:
 def rank_0_seconds(folder: Path, population: int) -> float:
     """Seconds of ask, tell and save of one generation in the default's 147 coordinates."""
     from controller.search import ControllerSearch
+    from experiments.plots.controller import read_search_settings
 
     os.chdir(folder)
-    settings = {"vae": "", "rnn": "", "seed": 1, "max_length": 1000, "population": population, "optimizer": "cma"}
-    settings |= {"sigma_init": 0.1, "sigma_decay": 1.0, "retrain": 0, "num_episode": TRACKS, "joint_steps": 30}
-    settings |= {"sample_z": 0, "previous_action": 0, "dream_mode": 0, "hard_tracks": 0}
+    shipped = read_search_settings(config.PRETRAINED_DIR / config.LOG_DIR / f"{name_of(Path(config.PRETRAINED))}.json")
+    settings = replace(shipped, population=population, num_episode=TRACKS, joint_steps=30, hard_tracks=False)
     features = np.random.default_rng(0).normal(size=(1000, controller.FEATURES))
     zeros = np.zeros(controller.NUM_WEIGHTS)
     search = ControllerSearch("scale", settings, principal_subspace(zeros, features, 48))

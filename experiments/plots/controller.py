@@ -6,9 +6,11 @@ import numpy as np
 
 import config
 import controller.arch as controller
+from controller.settings import SearchSettings
 from experiments.plots.canvas import new_figure, save_figure
 from pipeline.errors import UserError
 from pipeline.files import read_json
+from pipeline.settings import read_settings
 
 
 def draw_weights(weights: np.ndarray, path: Path) -> None:
@@ -110,9 +112,6 @@ def read_rows(path: Path, names: tuple[str, ...]) -> list[dict]:
     return rows
 
 
-def read_settings(path: Path) -> dict:
+def read_search_settings(path: Path) -> SearchSettings:
     """Read the settings of a search; UserError when the file is missing, broken, or holds something else."""
-    settings = read_json(path)
-    if not isinstance(settings, dict) or type(settings.get("env_name")) is not str:
-        raise UserError(f"{path} does not hold the settings of a search: env_name is missing")
-    return settings
+    return read_settings(SearchSettings, read_json(path), str(path), "resume the search, which writes it again")

@@ -17,7 +17,7 @@ def draw_frames(batches: list[Batch], path: Path) -> None:
     figure, all_axes = new_figure(1.3 * FRAMES, 1.75 * EPISODES, EPISODES)
     for row, (axes, batch) in enumerate(zip(all_axes, chosen, strict=True)):
         episode = row * 7 % batch.episodes
-        steps = np.linspace(0, batch.record["settings"]["time_steps"] - 1, FRAMES).astype(int)
+        steps = np.linspace(0, batch.record.time_steps - 1, FRAMES).astype(int)
         captions = []
         for step in steps:
             steer, gas, brake = batch["action_data"][episode, step]

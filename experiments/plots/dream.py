@@ -1,5 +1,6 @@
 """Figures of the dream: a real episode above the dream that continues it, and the error by horizon."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,7 @@ def choose(batch: Batch, count: int) -> tuple[np.ndarray, int, int]:
     Raises:
         UserError: no episode of the batch has four steps.
     """
-    lengths = np.array(batch.record["settings"]["lengths"])
+    lengths = np.array(batch.lengths)
     steps = min(PRIME + HORIZON, lengths.max() - 1)
     prime = min(PRIME, steps // 3)
     if prime < 1:
@@ -68,10 +69,10 @@ def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def draw_errors(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
+def draw_errors(rnn: RNN, env_name: str, vae_hash: str, path: Path) -> None:
     """Curves of `errors`, of z on the left and of the reward on the right."""
     figure, (left, right) = new_figure(11, 4, 1, 2)
-    for name, (z_error, reward_error) in errors(last_series(env_name, vae), rnn).items():
+    for name, (z_error, reward_error) in errors(last_series(env_name, vae_hash), rnn).items():
         left.plot(range(1, len(z_error) + 1), z_error, label=name)
         window = min(SMOOTH, len(reward_error))
         smooth = np.convolve(reward_error, np.ones(window) / window, mode="valid")
@@ -82,14 +83,14 @@ def draw_errors(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_dream(vae: VAE, rnn: RNN, env_name: str, digest: str, path: Path, video: Path) -> None:
-    """One episode, real above dreamt: some frames in a figure, all of them in a video; `digest` is V's hash."""
-    batch = last_series(env_name, digest)
+def draw_dream(vae: VAE, rnn: RNN, env_name: str, vae_hash: str, path: Path, video: Path) -> None:
+    """One episode, real above dreamt: some frames in a figure, all of them in a video."""
+    batch = last_series(env_name, vae_hash)
     episode, prime, horizon = choose(batch, 1)
     observed = open_batch("obs", batch.number)
     check_same(
         f"rnn batch {batch.number}",
-        batch.record["settings"],
+        asdict(batch.record.settings),
         {"obs": observed.hash},
         "run 03_generate_rnn_data.py again",
     )

@@ -15,10 +15,10 @@ LATENTS = 4
 
 
 @cache  # opening a batch hashes it
-def last_series(env_name: str, vae: str) -> Batch:
-    """The last batch of latent series of an environment; `vae` is the hash of the VAE that must have encoded it."""
+def last_series(env_name: str, vae_hash: str) -> Batch:
+    """The last batch of latent series of an environment; `vae_hash` is that of the VAE that must have encoded it."""
     batch = open_batch("rnn", find_batches_of(env_name, "rnn")[-1])
-    check_vae([batch], vae)
+    check_vae([batch], vae_hash)
     return batch
 
 
@@ -35,10 +35,10 @@ def predicted(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return mean, np.sqrt(variance), tf.sigmoid(logit).numpy(), pi
 
 
-def draw_predictions(rnn: RNN, env_name: str, vae: str, path: Path) -> None:
+def draw_predictions(rnn: RNN, env_name: str, vae_hash: str, path: Path) -> None:
     """One-step predictions of the latents that vary most and of the reward; and the weights of one mixture."""
-    batch = last_series(env_name, vae)
-    length = batch.record["settings"]["lengths"][0] - 1
+    batch = last_series(env_name, vae_hash)
+    length = batch.lengths[0] - 1
     inputs, outputs = batch["rnn_input"][0, :length], batch["rnn_output"][0, :length]
     mean, std, reward, pi = predicted(rnn, inputs)
     latents = np.argsort(-outputs[:, : config.Z_DIM].var(axis=0))[:LATENTS]

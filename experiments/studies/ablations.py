@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
 import config
 import controller.arch as controller
 from experiments.studies import study
-from pipeline.files import atomic_write, file_hash
+from pipeline.files import atomic_write
 
 UNTRAINED = "z, and h of an untrained M"
 AGENTS = {  # name -> flags of stage 05
@@ -47,7 +47,7 @@ def write_untrained_rnn(folder: Path) -> None:
     if not weights.exists():
         use_one_cpu_thread()  # as agents do later in this process; TensorFlow takes the number once
         seed_everything(0)
-        RNN().save(weights, {"settings": {"vae": file_hash(folder / config.VAE_DIR / "weights.h5")}})
+        RNN().save(weights, {})
 
 
 def study_agent(name: str, args: argparse.Namespace) -> study.Outcome:

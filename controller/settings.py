@@ -1,0 +1,42 @@
+"""The settings of a search: what determines its results, stored with it, and shared by the run that resumes it."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(Settings):
+    """Settings of stage 05, which a resumed search must share, all but the versions; its --help says what they do."""
+
+    RENAMED: ClassVar = {"patience": "max_steps_without_progress", "vae": "vae_hash", "rnn": "rnn_hash"}
+
+    env_name: str
+    num_episode: int  # tracks per generation
+    max_length: int  # steps
+    max_steps_without_progress: int
+    cap_time: int  # 0 or 1
+    optimizer: str
+    subspace: int
+    sigma_init: float
+    sigma_decay: float
+    joint_steps: int  # generations
+    turn_steps: int  # generations
+    turn_sigma: float
+    hard_tracks: bool
+    retrain: int  # 0 or 1
+    eval_steps: int  # generations
+    eval_episode: int  # tracks
+    dream_mode: int  # 0 or 1
+    temperature: float
+    z_only: bool
+    sample_z: bool
+    previous_action: bool
+    init_opt: str | None  # hash of the saved search that it started from
+    vae_hash: str
+    rnn_hash: str
+    seed: int
+    population: int
+    initial_z: str | None  # hash of the initial states of dreams, of a search in dreams
+    versions: dict[str, str]  # of libraries
