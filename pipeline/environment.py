@@ -19,6 +19,9 @@ def drop_settings() -> None:
     for name in list(os.environ):
         if name.startswith(DROPPED) and not name.startswith(KEPT):
             del os.environ[name]
+    # HDF5 locks each file that it opens. On NFS without a lock daemon the lock fails, and with it the opening. That two
+    # processes write the same file is prevented by pipeline.files.only_one.
+    os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
     if any(option.startswith("e") for option in sys.warnoptions):  # PYTHONWARNINGS=error or python -W error
         warnings.resetwarnings()  # TensorFlow and Box2D warn as they load
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):

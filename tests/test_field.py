@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from helpers.scripts import STAGES, limit, run_script, snapshot
+from helpers.scripts import ROOT, SEARCH, STAGES, limit, run_script, snapshot
 from test_batches import write
 
 from pipeline.files import file_hash
@@ -71,3 +71,13 @@ def test_settings_of_other_work_change_no_number(finished: Path, copy_of: Copy) 
         assert run_script(folder / "theirs", name, arguments, **hostile).stdout == ours.stdout
     (folder / "theirs" / "matplotlibrc").unlink()
     assert snapshot(folder / "theirs") == snapshot(folder / "ours")
+
+
+def test_a_file_system_without_locks(finished: Path, copy_of: Copy) -> None:
+    """V is written by 02, and read by model.py with M."""
+    folder = copy_of("data", "rnn/weights.h5", "controller")
+    without_locks = "tests/helpers/without_locks.py"
+    assert "best weights in vae/weights.h5" in run_script(folder, without_locks, ROOT / VAE, STAGES[VAE]).stdout
+    best = f"car_racing --filename controller/{SEARCH}.best.json"
+    assert "in 5 steps" in run_script(folder, without_locks, ROOT / MODEL, best, "--max_length 5").stdout
+    assert file_hash(folder / "vae" / "weights.h5") == file_hash(finished / "vae" / "weights.h5")
