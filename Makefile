@@ -2,6 +2,7 @@
 PYTHON ?= python3
 SEED ?= 0
 export SEED
+unexport PYTHONOPTIMIZE PYTHONSAFEPATH # tests are asserts, and import what lies beside them
 VENV = .venv
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip install --disable-pip-version-check --quiet

@@ -13,6 +13,21 @@ from tempfile import NamedTemporaryFile
 from pipeline.errors import UserError, first_line
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, unless they exist.
+
+    Raises:
+        OSError: it cannot be made. Its message names the target of a link that leads nowhere, as after an unmount.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        links = [path for path in (folder, *folder.parents) if path.is_symlink() and not path.exists()]
+        if links:
+            raise OSError(f"{links[0]} is a link to {os.readlink(links[0])}, which is not there") from None
+        raise
+
+
 @contextmanager
 def atomic_write(path: Path | str) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which is renamed to `path` on success; on failure `path` is unchanged.
@@ -23,7 +38,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
     path = Path(path)
     part = path.with_name(f".part-{path.name}")  # keeps the suffix, which NumPy and Keras check
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         yield part
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
@@ -38,7 +53,7 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
 def check_folder(folder: Path) -> None:
     """Check before hours of work that files can be written into a folder; UserError if not."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         with NamedTemporaryFile(prefix=".part-", dir=folder):
             pass
     except OSError as error:
@@ -87,7 +102,7 @@ def claim(path: Path) -> Iterator[bool]:
     The lock is released when the process ends, even if it is killed.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         file = open(path, "w")
     except OSError as error:
         raise UserError(f"cannot write into {path.parent}/: {first_line(error)}") from None

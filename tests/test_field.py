@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 from helpers.scripts import ROOT, SEARCH, STAGES, limit, run_script, snapshot
 from test_batches import write
 
-from pipeline.files import file_hash
+from pipeline.errors import UserError
+from pipeline.files import check_folder, file_hash, write_json
 
 GENERATE, VAE, SERIES = "01_generate_data.py", "02_train_vae.py", "03_generate_rnn_data.py"
 RNN, CONTROLLER, MODEL = "04_train_rnn.py", "05_train_controller.py", "model.py"
@@ -81,3 +83,24 @@ def test_a_file_system_without_locks(finished: Path, copy_of: Copy) -> None:
     best = f"car_racing --filename controller/{SEARCH}.best.json"
     assert "in 5 steps" in run_script(folder, without_locks, ROOT / MODEL, best, "--max_length 5").stdout
     assert file_hash(folder / "vae" / "weights.h5") == file_hash(finished / "vae" / "weights.h5")
+
+
+def test_links_that_lead_nowhere(tmp_path: Path) -> None:
+    """As after an unmount. The message names the link and its target."""
+    for name in ("data", "vae", "log"):
+        (tmp_path / name).symlink_to(f"/gone/{name}")
+    done = run_script(tmp_path, GENERATE, STAGES[GENERATE], ok=False)
+    assert done.returncode == 2
+    assert "error: cannot write into data/: data is a link to /gone/data, which is not there" in done.stderr
+    for write_into in (lambda path: check_folder(path.parent), lambda path: write_json(path, {})):
+        with pytest.raises(UserError, match=r"is a link to /gone/\w+, which is not there"):
+            write_into(tmp_path / "vae" / "inner" / "weights.json")
+
+
+def test_paths_with_a_space(finished: Path, tmp_path: Path) -> None:
+    """Of the project and of the run, through mpirun too; with PYTHONSAFEPATH, which hides the folder of a script."""
+    (tmp_path / "a project").symlink_to(ROOT)
+    shutil.copytree(finished, tmp_path / "a run")
+    arguments = STAGES[CONTROLLER].replace("--generations 3", "--generations 4")
+    project = {"root": tmp_path / "a project", "PYTHONSAFEPATH": "1"}
+    assert "resuming" in run_script(tmp_path / "a run", CONTROLLER, arguments, **project).stdout

@@ -39,14 +39,15 @@ for folder in ("vae", "rnn", "controller"):
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """Recipes and Makefile in a folder of their own, whose .venv has the stand-in for Python."""
-    shutil.copytree(ROOT / "recipes", tmp_path / "recipes")
-    shutil.copy(ROOT / "Makefile", tmp_path)
-    python = tmp_path / ".venv" / "bin" / "python"
+    """Recipes and Makefile in a folder whose path has a space, and whose .venv has the stand-in for Python."""
+    project = tmp_path / "a project"
+    shutil.copytree(ROOT / "recipes", project / "recipes")
+    shutil.copy(ROOT / "Makefile", project)
+    python = project / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
     python.write_text(STAND_IN)
     python.chmod(0o755)
-    return tmp_path
+    return project
 
 
 def run(project: Path, recipe: str, *, ok: bool = True, **environment: str) -> subprocess.CompletedProcess:

@@ -16,7 +16,7 @@ from experiments.plots.controller import read_rows
 from experiments.results import score_controller
 from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.files import file_hash, read_json, write_json
+from pipeline.files import check_folder, file_hash, read_json, write_json
 from pipeline.scores import mean_std
 
 
@@ -52,7 +52,7 @@ def link(folder: Path, source: Path, *names: Path) -> None:
     for name in names:
         if not (source / name).exists():
             raise UserError(f"{source / name} is not there: run the stages 01 to 04 in {source} first")
-        folder.mkdir(parents=True, exist_ok=True)
+        check_folder(folder)
         (folder / name).unlink(missing_ok=True)  # it may point into a folder that was moved since
         (folder / name).symlink_to((source / name).resolve())
 
