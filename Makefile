@@ -27,8 +27,8 @@ drive: setup ## watch the pretrained agent, in a window or, without a display, i
 	$(PY) model.py --seed $(SEED) $(if $(DISPLAY),--render_mode,--record_video) --filename $(wildcard pretrained/controller/*.best.json)
 compare: setup ## score all existing agents on the same 100 tracks
 	$(PY) experiments/studies/compare.py --folder train/seed$(SEED) --seed $(SEED)
-check: setup ## style, import rule and unit tests, without training: two minutes
-	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
+check: setup ## style, import rule, types and unit tests, without training: two minutes
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(VENV)/bin/tach check && $(PY) -m mypy && $(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow"
 test: setup ## all tests but the longest
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20 -m "not long"
 test-all: setup ## all tests, the longest too
@@ -38,7 +38,7 @@ bench: setup ## measure speeds and compare them with other implementations: docs
 faults: setup ## kill every stage a hundred times, resume it, and check that nothing is lost
 	$(PY) tests/faults/harness.py --kills 100
 clean: ## remove caches and reports; data, weights and controllers stay
-	rm -rf .pytest_cache .ruff_cache report build *.egg-info && find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf .pytest_cache .ruff_cache .mypy_cache report build *.egg-info && find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 clean-demo: ## list what demo/ holds; with CONFIRM=1, remove it
 	@sh recipes/clean.sh demo
 clean-train: ## list what train/ holds; with CONFIRM=1, remove it

@@ -13,6 +13,8 @@ bit-identical for the same machine, library versions and number of BLAS threads.
 Symbols: mu is the mean of the search distribution, sigma its standard deviation, eps a perturbation sampled from it.
 """
 
+from typing import Any
+
 import numpy as np
 
 Seed = int | np.random.Generator  # a generator must be new: a search is rebuilt from its beginning
@@ -34,6 +36,8 @@ class Optimizer:
 
     default_sigma_decay = 0.999
     sigma_limit = 0.01
+    _mu: np.ndarray
+    _sigma: float | np.ndarray  # one for all coordinates, or one for each
 
     def __init__(
         self,
@@ -153,7 +157,7 @@ class CMAES(Optimizer):
             "verbose": -10,  # no output, and no reading of a cma_signals.in in the working directory
             "verb_log": 0,  # no log files
         }
-        self._strategy = cma.CMAEvolutionStrategy(self.x0, self.sigma_init, options)
+        self._strategy: Any = cma.CMAEvolutionStrategy(self.x0, self.sigma_init, options)
 
     def _sample(self) -> np.ndarray:
         return np.array(self._strategy.ask())
@@ -214,7 +218,8 @@ class PEPG(Optimizer):
     def _sample(self) -> np.ndarray:
         self._eps = self._sigma * self._normal(self.popsize // 2)
         zero = np.zeros((self.popsize % 2, self.num_params))
-        return self._mu + np.concatenate([self._eps, -self._eps, zero])
+        solutions: np.ndarray = self._mu + np.concatenate([self._eps, -self._eps, zero])
+        return solutions
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
         pairs = self.popsize // 2
@@ -257,7 +262,8 @@ class SimpleGA(Optimizer):
     def _sample(self) -> np.ndarray:
         mother, father = self._elites[self.rng.integers(len(self._elites), size=(2, self.popsize))]
         from_mother = self.rng.random((self.popsize, self.num_params)) < 0.5
-        return np.where(from_mother, mother, father) + self._sigma * self._normal(self.popsize)
+        children: np.ndarray = np.where(from_mother, mother, father) + self._sigma * self._normal(self.popsize)
+        return children
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
         self._elites = _elite(solutions, fitness, self.elite_ratio)
@@ -282,7 +288,7 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 # --- replay of a history -----------------------------------------------------------------------------------------
 
 
-def replay(name: str, settings: dict, fitness: np.ndarray) -> Optimizer:
+def replay(name: str, settings: dict[str, Any], fitness: np.ndarray) -> Optimizer:
     """An optimizer after the generations of `fitness` (generations, popsize); `settings` are its arguments."""
     return replay_into(OPTIMIZERS[name](**settings), fitness)
 

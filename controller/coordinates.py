@@ -22,11 +22,13 @@ class Coordinates:
 
     def weights(self, u: np.ndarray) -> np.ndarray:
         """Weights (..., 867) of coordinates u (..., k)."""
-        return self.w0 + (self.T @ u[..., None])[..., 0]
+        weights: np.ndarray = self.w0 + (self.T @ u[..., None])[..., 0]
+        return weights
 
     def mask_of(self, actions: tuple[str, ...]) -> np.ndarray:
         """Mask of the coordinates that affect the weights of any of these actions: bool (k,)."""
-        return np.any([(self.T[is_weight_of(action)] != 0).any(axis=0) for action in actions], axis=0)
+        mask: np.ndarray = np.any([(self.T[is_weight_of(action)] != 0).any(axis=0) for action in actions], axis=0)
+        return mask
 
 
 def all_weights(w0: np.ndarray) -> Coordinates:
@@ -57,7 +59,7 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
     one_action[:FEATURES, :components] = directions
     one_action[FEATURES, :components] = -mean @ directions
     one_action[FEATURES, components] = 1
-    T = np.zeros((config.ACTION_DIM, FEATURES + 1, config.ACTION_DIM, components + 1))
+    T: np.ndarray = np.zeros((config.ACTION_DIM, FEATURES + 1, config.ACTION_DIM, components + 1))
     for a in range(config.ACTION_DIM):
         T[a, :, a] = one_action
     T = T.reshape(config.ACTION_DIM, FEATURES + 1, -1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,12 +31,12 @@ def in_tutorial_order(weights: np.ndarray) -> np.ndarray:
     return np.concatenate([weights[:split].reshape(A, FEATURES).T.ravel(), weights[split:]])
 
 
-def save(path: Path, weights: np.ndarray, score: float, metadata: dict) -> None:
+def save(path: Path, weights: np.ndarray, score: float, metadata: dict[str, Any]) -> None:
     """Write [867 weights, score, metadata] as json, in the tutorial's order; `metadata` gets the layout as well."""
     write_json(path, [in_tutorial_order(weights).tolist(), score, metadata | {"layout": LAYOUT}])
 
 
-def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict]:
+def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict[str, Any]]:
     """Read a controller file of this project (any version), of the tutorial or of estool.
 
     Args:
@@ -61,7 +62,7 @@ def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict
     if layout is None and metadata is None:
         print(f"{path} has no metadata: read in the tutorial's layout, W ({FEATURES}, {A}) row by row, then b ({A})")
         layout = LAYOUT
-    layout = layout or metadata.get("layout", OLD_LAYOUT)
+    layout = layout or (metadata or {}).get("layout", OLD_LAYOUT)
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise UserError(f"{path} has the unknown layout {layout!r}: use one of {', '.join(LAYOUTS)}")
     return LAYOUTS[layout](weights), score, metadata or {}

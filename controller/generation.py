@@ -20,7 +20,7 @@ class Evaluate(Protocol):
         """Score candidates (n, 867), with `dream` in dreams; returns scores and steps, (n, seeds) each."""
 
 
-def run_generation(search: ControllerSearch, evaluate: Evaluate, start_time: float) -> tuple:
+def run_generation(search: ControllerSearch, evaluate: Evaluate, start_time: float) -> tuple[float, ...]:
     """Ask, evaluate, tell and save; returns the row of the generation, see ROW.
 
     Args:
@@ -43,7 +43,8 @@ def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
     env_seeds = search.schedule.evaluation_seeds(search.generation)
 
     def score(dream: bool) -> np.ndarray:
-        return evaluate(search.mean_weights[None], env_seeds, settings.max_length, dream)[0][0]
+        scores, _ = evaluate(search.mean_weights[None], env_seeds, settings.max_length, dream)
+        return np.ravel(scores)
 
     scores = score(dream=False)
     dream_scores = score(dream=True) if settings.dream_mode else None

@@ -4,6 +4,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +18,18 @@ COORDINATE = "coordinates/"  # prefix, in the file, of the arrays that only the 
 class Search:
     """The content of a saved search: settings, the caller's arrays, and the fitness (generations, popsize)."""
 
-    settings: dict
+    settings: dict[str, Any]
     coordinates: dict[str, np.ndarray]
     fitness: np.ndarray
 
 
-def save_search(path: Path | str, settings: dict, coordinates: dict[str, np.ndarray], fitness: np.ndarray) -> None:
+def save_search(
+    path: Path | str, settings: dict[str, Any], coordinates: dict[str, np.ndarray], fitness: np.ndarray
+) -> None:
     """Write a search as .npz; json must be able to hold `settings`, and `fitness` is (generations, popsize)."""
     fitness = np.asarray(fitness, np.float64)
     _check_history(path, coordinates, fitness)
-    arrays = {COORDINATE + name: array for name, array in coordinates.items()}
+    arrays: dict[str, Any] = {COORDINATE + name: array for name, array in coordinates.items()}
     with atomic_write(path) as part, open(part, "wb") as file:
         np.savez(file, settings=json.dumps(settings, allow_nan=False), fitness=fitness, **arrays)
 
@@ -55,6 +58,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it is a single array")
     with archive:
+        assert archive.zip is not None  # as long as it is open
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.zip.infolist()):
             raise ValueError("it is compressed, but saved searches are not")
         return dict(archive)

@@ -64,7 +64,7 @@ class Schedule:
         """
         count = self.settings.num_episode
         half = count // 2 if len(hard_tracks) else 0
-        hard = np.roll(hard_tracks, -generation * half)[:half].tolist()
+        hard: list[int] = np.roll(hard_tracks, -generation * half)[:half].tolist()
         return env_seed_range("search", self.settings.seed, generation * count, count - len(hard)) + hard
 
     @property

@@ -7,6 +7,7 @@ Replaying this fitness rebuilds the optimizer.
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -126,7 +127,7 @@ class ControllerSearch:
             write_json(config.LOG_DIR / f"{self.name}.dream_log.json", _table(EVALUATION, self.dream.rows))
         write_json(config.LOG_DIR / f"{self.name}.json", asdict(settings))
 
-    def _write_best(self, which: str, evaluations: Evaluations, metadata: dict) -> None:
+    def _write_best(self, which: str, evaluations: Evaluations, metadata: dict[str, Any]) -> None:
         path = weights_path(self.name, which)
         if not len(evaluations.rows):
             return path.unlink(missing_ok=True)  # the file of a search that --new_model replaces
@@ -198,7 +199,7 @@ class ControllerSearch:
         """The weights of the candidates of the next generation, (population, 867)."""
         return self.coordinates.weights(self._all_coordinates(self.optimizer.ask()))
 
-    def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple:
+    def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple[float, ...]:
         """Update the search with the scores and steps of the candidates of `ask`; returns the row, see ROW.
 
         Args:
@@ -267,6 +268,6 @@ def _check_phase(settings: SearchSettings, start: int, since_start: int, populat
         raise ValueError(f"its generations {start} to {start + since_start} belong to more than one phase")
 
 
-def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict]:
+def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict[str, float]]:
     table = [dict(zip(names, row, strict=True)) for row in rows.tolist()]
     return [row | {"generation": int(row["generation"])} for row in table]

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pipeline.errors import UserError, first_line
 
@@ -32,7 +34,7 @@ class ArrayFile:
     offset: int
     stamp: tuple[int, int]
 
-    def __getitem__(self, index: object) -> np.ndarray:
+    def __getitem__(self, index: Any) -> np.ndarray:
         """Read a part into an array of its own. An index means what it means to NumPy; integers alone count from 0.
 
         Raises:
@@ -53,7 +55,7 @@ class ArrayFile:
             if not 0 <= i < size:
                 raise IndexError(f"{self.path} of shape {self.shape} has no {integers}")
             number = number * size + int(i)
-        position, rest = self.offset + number * block.nbytes, block.reshape(-1).view(np.uint8)
+        position, rest = self.offset + number * block.nbytes, block.reshape(-1).view(np.uint8).data
         while len(rest):  # more than once only beyond 2 GB, the most that one call reads
             count = os.preadv(file.fileno(), [rest], position)
             if not count:
@@ -74,7 +76,7 @@ def _stamp_of(status: os.stat_result) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> ArrayFile:
+def open_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> ArrayFile:
     """Open a .npy file for reading; UserError unless its dtype and shape are the expected ones."""
     try:
         stamp = _stamp_of(os.stat(path))

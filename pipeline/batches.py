@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 import config
 from pipeline.array_file import ArrayFile, open_array
@@ -24,7 +25,7 @@ from pipeline.seeds import rng
 from pipeline.settings import Settings, read_settings
 
 # kind -> array -> (dtype, number of steps missing from time_steps, shape of one step)
-KINDS = {
+KINDS: dict[str, dict[str, tuple[type[np.generic], int, tuple[int, ...]]]] = {
     "obs": {
         "obs_data": (np.uint8, 0, config.FRAME_SHAPE),
         "action_data": (np.float32, 0, (config.ACTION_DIM,)),
@@ -79,7 +80,7 @@ class ArrayWriter:
     A memory map would stay flat too, but a full disk then kills the process with a bus error.
     """
 
-    def __init__(self, path: Path, dtype: np.dtype, shape: tuple[int, ...]):
+    def __init__(self, path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...]):
         self.dtype, self.shape, self.rows = np.dtype(dtype), shape, 0
         self.file = open(path, "wb")
         descr = np.lib.format.dtype_to_descr(self.dtype)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -93,12 +94,12 @@ def parser(doc: str) -> argparse.ArgumentParser:
             return action.help if action.default is None else super()._get_help_string(action)
 
     class Parser(argparse.ArgumentParser):
-        def parse_args(self, *args: object) -> argparse.Namespace:
+        def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:
             """Refuse `--N=--`, which argparse parses as an empty list without calling the flag's type."""
-            values = super().parse_args(*args)
+            values, rest = super().parse_known_args(args, namespace)
             for name in (name for name, value in vars(values).items() if value == []):
                 self.error(f"argument --{name}: '--' is no value")
-            return values
+            return values, rest
 
     return Parser(description=summary, epilog=rest, formatter_class=Help, allow_abbrev=False)
 
@@ -110,7 +111,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def progress(total: int, unit: str, desc: str | None = None) -> tqdm:
+def progress(total: int, unit: str, desc: str | None = None) -> "tqdm[Any]":
     """A progress bar with ETA; without a terminal, one line every half minute."""
     interval = 0.1 if sys.stderr.isatty() else 30
     return tqdm(total=total, unit=unit, desc=desc, unit_scale=total > 10_000, smoothing=0.05, mininterval=interval)

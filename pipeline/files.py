@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+from typing import Any
 
 from pipeline.errors import UserError, first_line
 
@@ -76,8 +77,8 @@ def write_json(path: Path | str, content: object) -> None:
         part.write_text(json.dumps(content, indent=1) + "\n")
 
 
-def read_json(path: Path | str) -> object:
-    """Read a json file; UserError if it is missing or malformed."""
+def read_json(path: Path | str) -> Any:
+    """Read a json file, whose content the caller checks; UserError if it is missing or malformed."""
     try:
         return json.loads(Path(path).read_text())
     except FileNotFoundError:
@@ -126,7 +127,7 @@ def only_one(path: Path, doing: str) -> Iterator[None]:
         yield
 
 
-def check_same(what: str, saved: dict, current: dict, remedy: str) -> None:
+def check_same(what: str, saved: dict[str, Any], current: dict[str, Any], remedy: str) -> None:
     """Check that a run resumes under the settings that `what` was made with.
 
     Raises:

@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, file_hash, read_json, write_json
 from pipeline.weights import training_settings
+
+__all__ = ("keras", "tf")  # exported from here besides what this module defines
 
 
 @contextmanager
@@ -42,7 +45,7 @@ def _quick_import() -> Iterator[None]:
     """
     hidden = "matplotlib" not in sys.modules
     if hidden:
-        sys.modules["matplotlib"] = None
+        sys.modules.update({"matplotlib": None})  # type: ignore[dict-item]  # what the import system accepts
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -97,7 +100,7 @@ def versions() -> dict[str, str]:
 HDF5_OVERHEAD = 2**20  # bytes that a weight file may need in addition to the weights
 
 
-def save_weights(model: keras.Model, path: Path, metadata: dict) -> None:
+def save_weights(model: keras.Model, path: Path, metadata: dict[str, Any]) -> None:
     """Write the weights of an uncompiled model to `path` (HDF5) and their metadata to the .json beside it.
 
     Raises:
@@ -121,10 +124,10 @@ def save_weights(model: keras.Model, path: Path, metadata: dict) -> None:
     write_json(metadata_path, metadata | {"weights_sha256": file_hash(path)})
 
 
-def are_saved(path: Path, metadata: dict) -> bool:
+def are_saved(path: Path, metadata: dict[str, Any]) -> bool:
     """Whether `save_weights(…, path, metadata)` has finished and neither of its files has changed since."""
     try:
-        return read_json(path.with_suffix(".json")) == metadata | {"weights_sha256": file_hash(path)}
+        return bool(read_json(path.with_suffix(".json")) == metadata | {"weights_sha256": file_hash(path)})
     except UserError:
         return False
 

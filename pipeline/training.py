@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,10 +41,10 @@ class Trainer(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name) for name in self.parts}
 
     @property
-    def metrics(self) -> list:
+    def metrics(self) -> list[Any]:
         return list(self.trackers.values())
 
-    def losses_of(self, data: object, step: tf.Tensor) -> dict[str, tf.Tensor]:
+    def losses_of(self, data: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
         raise NotImplementedError
 
     def noise_like(self, tensor: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
@@ -80,8 +81,8 @@ class Progress:
     """
 
     settings: TrainingSettings
-    history: list[dict]
-    best: dict | None = None
+    history: list[dict[str, float]]
+    best: dict[str, Any] | None = None
     best_weights: list[np.ndarray] = field(default_factory=list)
 
     @property
@@ -108,7 +109,8 @@ def load_state(path: Path, model: keras.Model, remedy: str) -> Progress:
     try:
         settings = read_settings(TrainingSettings, metadata["settings"], str(path), remedy)
         progress = Progress(settings, metadata["history"], metadata["best"], groups.pop("best"))
-        progress.history.copy().append(None)  # raises unless a list
+        if not isinstance(progress.history, list):
+            raise TypeError("its history is no list")
         losses = [row["val_loss"] for row in progress.history]
         if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
             raise ValueError("its losses are inconsistent")
@@ -122,7 +124,7 @@ def load_state(path: Path, model: keras.Model, remedy: str) -> Progress:
     return progress
 
 
-def _state_variables(model: keras.Model) -> dict[str, list]:
+def _state_variables(model: keras.Model) -> dict[str, list[Any]]:
     if not model.optimizer.built:
         model.optimizer.build(model.network.trainable_variables)
     return {"model": model.network.weights, "optimizer": model.optimizer.variables}
@@ -142,7 +144,8 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.trainer, self.progress, self.patience = folder, trainer, progress, patience
 
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
         self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.progress.history) + 1}")
 
     def check(self, loss: float, where: str) -> None:
@@ -150,7 +153,8 @@ class Checkpoint(keras.callbacks.Callback):
         if not np.isfinite(loss):
             raise UserError(f"the loss is {loss} at {where}: training stopped; the last finite weights are kept")
 
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        assert logs is not None
         row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
         self.check(row["val_loss"], f"the validation of epoch {epoch + 1}")
         progress = self.progress
@@ -226,8 +230,8 @@ def fit(
     settings: TrainingSettings,
     schedule: Schedule,
     new_model: bool,
-    training: Callable[[int], Iterator],
-    validation: Callable[[], Iterator],
+    training: Callable[[int], Iterator[Any]],
+    validation: Callable[[], Iterator[Any]],
     patience: int,
 ) -> None:
     """Train a compiled `trainer` from scratch or from its saved state, with Keras' own `fit`.
@@ -303,12 +307,12 @@ def _start_or_resume(
     return checkpoint
 
 
-def _chain(training: Callable[[int], Iterator], first: int, stop: int, steps: int) -> Iterator:
+def _chain(training: Callable[[int], Iterator[Any]], first: int, stop: int, steps: int) -> Iterator[Any]:
     for epoch in range(first, stop):
         yield from islice(training(epoch), steps)
 
 
-def _dataset(batches: Callable[[], Iterator], count: int, failures: list[UserError]) -> tf.data.Dataset:
+def _dataset(batches: Callable[[], Iterator[Any]], count: int, failures: list[UserError]) -> tf.data.Dataset:
     """A tf.data stream, read ahead in the background, of the `count` batches that `batches()` yields.
 
     A UserError of `batches()` is appended to `failures`: TensorFlow raises another error in its place.
@@ -318,14 +322,15 @@ def _dataset(batches: Callable[[], Iterator], count: int, failures: list[UserErr
     """
     example = next(batches())
     flat = keras.tree.flatten(example)
-    stream: Iterator = iter(())
+    stream: Iterator[Any] = iter(())
 
     def read(index: np.ndarray) -> list[np.ndarray]:
         nonlocal stream
         if index == 0:
             stream = batches()
         try:
-            return keras.tree.flatten(next(stream))
+            arrays: list[np.ndarray] = keras.tree.flatten(next(stream))
+            return arrays
         except UserError as error:
             failures.append(error)
             raise

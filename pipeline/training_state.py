@@ -5,6 +5,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,7 +16,7 @@ from pipeline.files import atomic_write
 DIGEST = hashlib.sha256().digest_size
 
 
-def write_state(path: Path, metadata: dict, groups: Mapping[str, Sequence]) -> None:
+def write_state(path: Path, metadata: dict[str, Any], groups: Mapping[str, Sequence[Any]]) -> None:
     """Write `metadata`, which json must be able to hold, and named lists of arrays or variables."""
     content = io.BytesIO()  # in memory: HDF5 crashes on a full disk
     with h5py.File(content, "w") as file:
@@ -29,7 +30,7 @@ def write_state(path: Path, metadata: dict, groups: Mapping[str, Sequence]) -> N
         file.write(hashlib.sha256(content.getbuffer()).digest())  # after the end, which HDF5 ignores
 
 
-def read_state(path: Path, remedy: str) -> tuple[dict, dict[str, list[np.ndarray]]]:
+def read_state(path: Path, remedy: str) -> tuple[dict[str, Any], dict[str, list[np.ndarray]]]:
     """Read a file of `write_state`; returns its metadata and its groups of arrays.
 
     Args:
@@ -49,7 +50,7 @@ def read_state(path: Path, remedy: str) -> tuple[dict, dict[str, list[np.ndarray
         raise UserError(f"{path} is not a training state ({first_line(error)}): {remedy}") from None
 
 
-def check_arrays(path: Path, expected: Sequence, found: Sequence[np.ndarray], remedy: str) -> None:
+def check_arrays(path: Path, expected: Sequence[Any], found: Sequence[np.ndarray], remedy: str) -> None:
     """Check that the arrays found in `path` have the shapes of `expected` (arrays or variables) and finite values.
 
     Raises:
@@ -61,7 +62,7 @@ def check_arrays(path: Path, expected: Sequence, found: Sequence[np.ndarray], re
         raise UserError(f"{path} contains values that are not finite: {remedy}")
 
 
-def restore(path: Path, variables: dict[str, list], groups: dict[str, list], remedy: str) -> None:
+def restore(path: Path, variables: dict[str, list[Any]], groups: dict[str, list[np.ndarray]], remedy: str) -> None:
     """Assign the arrays of a saved state to `variables`, all or none; UserError if the shapes do not match."""
     for name in variables:
         check_arrays(path, variables[name], groups.get(name, []), remedy)

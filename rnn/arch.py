@@ -79,8 +79,8 @@ class RNN:
         All arrays are float32. B should be the same in every call (pad if necessary): kernels round differently at
         another batch size.
         """
-        h, c = self._step(tf.constant(x), tf.constant(h), tf.constant(c))
-        return h.numpy(), c.numpy()
+        next_h, next_c = self._step(tf.constant(x), tf.constant(h), tf.constant(c))
+        return next_h.numpy(), next_c.numpy()
 
     def dream(
         self, x: np.ndarray, h: np.ndarray, c: np.ndarray, noise: np.ndarray, temperature: float

@@ -84,6 +84,16 @@ def test_a_forbidden_import_is_found(copied: Path, how: str) -> None:
     assert name in done.stdout + done.stderr
 
 
+IGNORE = "# type:" + " ignore"
+
+
+def test_every_ignored_type_error_has_a_code_and_a_reason() -> None:
+    lines = [line for name in git_files("*.py") for line in (ROOT / name).read_text().splitlines()]
+    ignores = [line.partition(IGNORE)[2] for line in lines if IGNORE in line]
+    assert [rest for rest in ignores if not re.match(r"\[[a-z-]+\]  # \w", rest)] == []
+    assert len(ignores) <= 3
+
+
 # --- texts ------------------------------------------------------------------------------------------------------------
 
 

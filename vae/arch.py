@@ -29,7 +29,7 @@ def kl_divergence(mu: tf.Tensor, log_var: tf.Tensor) -> tf.Tensor:
     return -0.5 * tf.reduce_sum(1 + log_var - tf.square(mu) - tf.exp(log_var), axis=1)
 
 
-class Sampling(layers.Layer):
+class Sampling(keras.layers.Layer):
     """z = mu + sigma * epsilon, epsilon ~ N(0, 1)."""
 
     def __init__(self, **kwargs: object):

@@ -4,8 +4,6 @@ from collections.abc import Callable
 
 from pipeline.networks import keras, tf
 
-layers = keras.layers
-
 
 @tf.custom_gradient
 def subpixel_transposed_conv(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable]:
@@ -30,7 +28,7 @@ def subpixel_transposed_conv(x: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor
     return y, gradient
 
 
-class Conv2DTranspose(layers.Conv2DTranspose):
+class Conv2DTranspose(keras.layers.Conv2DTranspose):
     """Keras' layer with faster algorithms for stride 2; the results agree up to rounding."""
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
