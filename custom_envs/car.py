@@ -10,11 +10,20 @@ from math import copysign, sqrt
 import Box2D
 from gymnasium.envs.box2d.car_dynamics import ENGINE_POWER, FRICTION_LIMIT, SIZE, WHEEL_MOMENT_OF_INERTIA, Car
 
-AHEAD = Box2D.b2Vec2(0, 1)
 GRASS_LIMIT = FRICTION_LIMIT * 0.6
 STIFFNESS = 205000 * SIZE * SIZE  # force per unit of slip speed; removes most slip within a few steps
 BRAKE_FORCE = 15  # radians per second
 STEERING_SPEED = 3.0  # radians per second at most
+
+
+def watch(car: Car) -> None:
+    """Give the hull and each wheel `place`, `turn` and `velocity`: views of its position, rotation and velocity.
+
+    Box2D returns references to a body's own numbers, so a view always shows the present ones. Call it once for a new
+    car, before `drive`: to ask Box2D at every step would make five objects per wheel.
+    """
+    for body in car.drawlist:
+        body.place, body.turn, body.velocity = body.position, body.transform.q, body.linearVelocity
 
 
 def drive(car: Car, steer: float, gas: float, brake: float, dt: float) -> None:
@@ -49,14 +58,13 @@ def roll(wheel: Box2D.b2Body, dt: float) -> None:
         omega -= copysign(min(BRAKE_FORCE * wheel.brake, abs(omega)), omega)
     wheel.phase += omega * dt
 
-    ahead_x, ahead_y = wheel.GetWorldVector(AHEAD)
-    side_x, side_y = ahead_y, -ahead_x
-    vx, vy = wheel.linearVelocity
-    along = (omega * wheel.wheel_rad - (ahead_x * vx + ahead_y * vy)) * STIFFNESS
-    across = -(side_x * vx + side_y * vy) * STIFFNESS
+    cosine, sine = wheel.turn.c, wheel.turn.s  # the wheel points to (-sine, cosine); its right is (cosine, sine)
+    vx, vy = wheel.velocity.x, wheel.velocity.y
+    along = (omega * wheel.wheel_rad - (cosine * vy - sine * vx)) * STIFFNESS
+    across = -(cosine * vx + sine * vy) * STIFFNESS
     force = sqrt(along * along + across * across)
-    limit = max([GRASS_LIMIT, *[FRICTION_LIMIT * tile.road_friction for tile in wheel.tiles]])
+    limit = FRICTION_LIMIT if wheel.tiles else GRASS_LIMIT
     if force > limit:
         along, across = along / force * limit, across / force * limit
     wheel.omega = omega - dt * along * wheel.wheel_rad / WHEEL_MOMENT_OF_INERTIA
-    wheel.ApplyForceToCenter((across * side_x + along * ahead_x, across * side_y + along * ahead_y), True)
+    wheel.ApplyForceToCenter((across * cosine - along * sine, across * sine + along * cosine), True)

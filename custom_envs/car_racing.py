@@ -21,7 +21,7 @@ from gymnasium import spaces
 from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
-from custom_envs.car import drive
+from custom_envs.car import drive, watch
 from custom_envs.raster import MAX_ZOOM, Raster
 
 DT = 1 / gym_car_racing.FPS  # seconds per frame
@@ -69,6 +69,8 @@ class CarRacing(gym_car_racing.CarRacing):
         Raises:
             ValueError: the action is not 3 finite numbers.
         """
+        if action is None:
+            watch(self.car)
         steer, gas, brake = (0.0, 0.0, 0.0) if action is None else self._checked(action)
         if self.render_mode is None:
             drive(self.car, -steer, gas, brake, DT)
@@ -84,15 +86,14 @@ class CarRacing(gym_car_racing.CarRacing):
             return self.state, 0.0, False, False, {}
         self.reward -= 0.1  # the contact listener has added the rewards of visited tiles
         reward, self.prev_reward = self.reward - self.prev_reward, self.reward
-        x, y = self.car.hull.position
-        if abs(x) > PLAYFIELD or abs(y) > PLAYFIELD:
+        if abs(self.car.hull.place.x) > PLAYFIELD or abs(self.car.hull.place.y) > PLAYFIELD:
             return self.state, -100.0, True, False, {"lap_finished": False}
         lap_finished = self.tile_visited_count == len(self.track)
         return self.state, reward, lap_finished, False, {"lap_finished": True} if lap_finished else {}
 
     def _checked(self, action: NDArray[np.floating]) -> list[float]:
         """The action clipped to its bounds; raises ValueError, because in v0 a NaN action earns a perfect score."""
-        action = np.asarray(action, np.float64)
+        action = np.asarray(action)
         if action.shape != (3,):
             raise ValueError(f"an action is 3 numbers (steering, gas, brake), not an array of shape {action.shape}")
         steer, gas, brake = values = action.tolist()
@@ -122,7 +123,7 @@ class CarRacing(gym_car_racing.CarRacing):
         """The rasterized observation; for `render()` the inherited off-screen image."""
         if mode != "state_pixels":
             return super()._render(mode)
-        vx, vy = self.car.hull.linearVelocity
+        vx, vy = self.car.hull.velocity.x, self.car.hull.velocity.y
         speed = math.hypot(vx, vy)
         angle = math.atan2(vx, vy) if speed > 0.5 else -self.car.hull.angle
         # v0 zooms in during the first second.

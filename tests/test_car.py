@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium.envs.box2d.car_racing import CarRacing as GymnasiumCarRacing
 
-from custom_envs.car import drive
+from custom_envs.car import drive, watch
 from custom_envs.car_racing import DT, CarRacing
 
 
@@ -34,6 +34,7 @@ def controls(seed: int) -> list[list[float]]:
 @pytest.mark.parametrize("seed", [1, 2])
 def test_motion_equals_gymnasiums(seed: int) -> None:
     ours, theirs = make_env(seed), make_env(seed)
+    watch(ours.car)
     on_road = skidded = 0
     for steer, gas, brake in controls(seed):
         drive(ours.car, -steer, gas, brake, DT)
