@@ -1,6 +1,7 @@
 """CarRacing-v0 on current Gymnasium: the rules and pixels of v0, rasterized without a display.
 
-Track, bodies and contacts are inherited from Gymnasium's CarRacing-v3, and the car's physics equal its own (car.py).
+Gymnasium's own CarRacing-v3 generates the track and makes the car (track.py), and the car's physics equal its own
+(car.py).
 The differences are those between v0 and v3:
 
 * a lap ends when *every* tile has been visited, not 95 % of them;
@@ -15,6 +16,7 @@ import math
 from typing import Any, ClassVar
 
 import Box2D
+import gymnasium as gym
 import gymnasium.envs.box2d.car_racing as gym_car_racing
 import numpy as np
 from gymnasium import spaces
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 
 from custom_envs.car import drive, watch
 from custom_envs.raster import MAX_ZOOM, Raster
+from custom_envs.track import Contacts, build, generate, track_of
 
 DT = 1 / gym_car_racing.FPS  # seconds per frame
 PLAYFIELD = gym_car_racing.PLAYFIELD  # world units from its center to its edge
@@ -49,6 +52,7 @@ class CarRacing(gym_car_racing.CarRacing):
             raise ValueError(f"render_mode {render_mode!r} is none of {self.metadata['render_modes']}")
         # The inherited rule ends a lap at a share of visited tiles above this one; 1.0 disables it, `step` ends laps.
         super().__init__(render_mode=render_mode, lap_complete_percent=1.0)
+        self.world = self.contactListener_keepref = None  # its listener would keep this environment in memory
         EzPickle.__init__(self, render_mode=render_mode, size=size)
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self._raster = Raster(size)
@@ -58,19 +62,25 @@ class CarRacing(gym_car_racing.CarRacing):
 
         Each episode has a Box2D world of its own: the order in which a world reports contacts depends on its history.
         """
-        self._destroy()
-        self.road = None
+        gym.Env.reset(self, seed=seed)
+        track = generate(self.np_random) if seed is None else track_of(seed)
+        self.np_random.bit_generator.state = track.rng_state
+        rows = self._raster.begin(track.texture, track.colors)
+        self.track, self.road_poly = track.points, list(zip(track.polygons, rows, strict=True))
         self.world = Box2D.b2World((0, 0))
-        return super().reset(seed=seed, options=options)
+        self.road, self.car = build(self.world, track, rows)
+        watch(self.car)
+        self.world.contactListener = self._contacts = Contacts(self.road, self.car)  # the world does not keep it alive
+        self._shared_track = track  # other environments share it while one keeps it
+        self.reward, self.t = 0.0, 0.0
+        return self.step(None)[0], {}
 
     def step(self, action: NDArray[np.floating] | None) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
-        """Advance one frame, 1/50 s. Gymnasium's reset calls it with None for the first frame.
+        """Advance one frame, 1/50 s. `reset` calls it with None for the first frame.
 
         Raises:
             ValueError: the action is not 3 finite numbers.
         """
-        if action is None:
-            watch(self.car)
         steer, gas, brake = (0.0, 0.0, 0.0) if action is None else self._checked(action)
         if self.render_mode is None:
             drive(self.car, -steer, gas, brake, DT)
@@ -84,11 +94,12 @@ class CarRacing(gym_car_racing.CarRacing):
         self.state = self._render("state_pixels")
         if action is None:
             return self.state, 0.0, False, False, {}
-        self.reward -= 0.1  # the contact listener has added the rewards of visited tiles
-        reward, self.prev_reward = self.reward - self.prev_reward, self.reward
+        contacts = self._contacts
+        contacts.reward -= 0.1
+        reward, self.reward = contacts.reward - self.reward, contacts.reward
         if abs(self.car.hull.place.x) > PLAYFIELD or abs(self.car.hull.place.y) > PLAYFIELD:
             return self.state, -100.0, True, False, {"lap_finished": False}
-        lap_finished = self.tile_visited_count == len(self.track)
+        lap_finished = contacts.visited == len(self.road)
         return self.state, reward, lap_finished, False, {"lap_finished": True} if lap_finished else {}
 
     def _checked(self, action: NDArray[np.floating]) -> list[float]:
@@ -102,22 +113,6 @@ class CarRacing(gym_car_racing.CarRacing):
         if not np.isfinite(action).all():
             raise ValueError(f"an action must be finite, not {values}")
         return action.clip((-1, 0, 0), 1).tolist()
-
-    def _create_track(self) -> bool:
-        """Generate Gymnasium's track and paint it; returns False after a failed attempt, which reset repeats."""
-        if not super()._create_track():
-            return False
-        polygons, colors = zip(*self.road_poly, strict=True)
-        rows = self._raster.paint_track(np.array(polygons), np.array(colors))
-        self.road_poly = list(zip(polygons, rows, strict=True))
-        # Make each tile's color a view of its palette row. The inherited contact listener recolors a visited tile by
-        # writing to `tile.color` in place, which so changes the frame; the tile is found by the identity of the color
-        # array that road_poly and the tile share. Guarded by tests/test_car_racing.py::test_visited_tile_is_recolored.
-        tile_of = {id(tile.color): tile for tile in self.road}
-        for color, row in zip(colors, rows, strict=True):
-            if id(color) in tile_of:
-                tile_of[id(color)].color = row
-        return True
 
     def _render(self, mode: str) -> Frame:
         """The rasterized observation; for `render()` the inherited off-screen image."""

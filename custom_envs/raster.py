@@ -74,7 +74,6 @@ class Raster:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.texture = np.zeros((TEXELS, TEXELS), np.uint16)
         self._palette = np.zeros((1, 2**16), np.int32)  # cv2.LUT needs a signed type; the bytes are R, G, B, 0
         # Window offset from the anchor to the center of pixel (column, row): corner + right * column + down * row.
         self._right, self._down = WINDOW_W / size, -1j * WINDOW_H / size
@@ -82,20 +81,18 @@ class Raster:
         self._near_index, self._near_pixels = self._pixels_near_anchor()
         self._bar_top = size - first_center(size, 5)
 
-    def paint_track(self, polygons: NDArray[np.floating], colors: NDArray[np.floating]) -> NDArray[np.uint8]:
-        """Paint the grass and then the polygons in order.
+    def begin(self, texture: NDArray[np.uint16], colors: NDArray[np.floating]) -> NDArray[np.uint8]:
+        """Show a track from now on.
 
         Args:
-            polygons: (n, 4, 2) corners of convex quadrilaterals, world units.
-            colors: (n, 3) RGB, 0 to 255.
+            texture: of `paint`; it is not changed.
+            colors: (n, 3) of its polygons, RGB, 0 to 255.
 
         Returns:
             (n, 3) uint8, a view of the polygons' palette rows: writing to a row recolors its polygon.
         """
-        np.copyto(self.texture, grass_texture())
-        owners = np.arange(FIRST_POLYGON, FIRST_POLYGON + len(polygons), dtype=np.uint16)
-        fill_quads(self.texture, (polygons + PLAYFIELD) * TEXELS_PER_UNIT, owners)
-        rgb = self._palette.view(np.uint8).reshape(-1, 4)[: FIRST_POLYGON + len(polygons), :3]
+        self.texture = texture
+        rgb = self._palette.view(np.uint8).reshape(-1, 4)[: FIRST_POLYGON + len(colors), :3]
         rgb[:FIRST_POLYGON] = FIXED_COLORS
         rgb[FIRST_POLYGON:] = np.rint(colors)
         return rgb[FIRST_POLYGON:]
@@ -222,6 +219,19 @@ def grass_texture() -> NDArray[np.uint16]:
     cells = np.full((CELLS, CELLS), FIELD, np.uint16)
     cells[::2, ::2] = GRASS
     texture = cells.repeat(TEXELS_PER_CELL, axis=0).repeat(TEXELS_PER_CELL, axis=1)
+    texture.flags.writeable = False
+    return texture
+
+
+def paint(polygons: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """The texture (TEXELS, TEXELS), read-only, of the grass and then of the polygons in order.
+
+    Args:
+        polygons: (n, 4, 2) corners of convex quadrilaterals, world units.
+    """
+    texture = grass_texture().copy()
+    owners = np.arange(FIRST_POLYGON, FIRST_POLYGON + len(polygons), dtype=np.uint16)
+    fill_quads(texture, (polygons + PLAYFIELD) * TEXELS_PER_UNIT, owners)
     texture.flags.writeable = False
     return texture
 

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -90,6 +91,40 @@ def test_same_seed_same_episode_in_another_process() -> None:
     assert done.stdout.strip() == play(CarRacing(), 3)
 
 
+def test_environments_that_share_a_track_do_not_affect_each_other() -> None:
+    """One environment visits tiles while the other one starts; the track exists once, and no longer than needed."""
+    env, other = CarRacing(), CarRacing()
+    alone = play(env, 3)
+    assert other.reset(seed=3)[0].tobytes() == env.reset(seed=3)[0].tobytes()
+    assert other._raster.texture is env._raster.texture
+    for action in random_actions(60, 4):
+        other.step(action)
+    assert play(env, 3) == alone
+    texture = weakref.ref(env._raster.texture)
+    env.reset(seed=4)
+    assert texture() is not None
+    other.reset(seed=5)
+    assert texture() is None
+
+
+def test_unseeded_reset_continues_the_random_numbers_of_the_seed() -> None:
+    """Also where the seed's track is not drawn again but shared."""
+    tracks = []
+    for env in (CarRacing(), CarRacing()):
+        env.reset(seed=3)
+        env.reset()
+        tracks.append(env.track)
+    assert tracks[0] == tracks[1]
+
+
+def test_nothing_of_an_episode_stays_in_memory(env: CarRacing) -> None:
+    """Box2D's Python interface neither frees a shape that was assigned nor releases the user data of a world."""
+    objects = [weakref.ref(thing) for thing in (env.road[0], env.car.wheels[0], env._contacts)]
+    assert all(tile.shape.thisown for tile in env.road)
+    env.reset(seed=4)
+    assert [thing() for thing in objects] == [None] * 3
+
+
 def test_other_seed_other_track() -> None:
     env = CarRacing()
     tracks = {tuple(env.track[100]) for seed in range(5) if env.reset(seed=seed)}
@@ -149,7 +184,7 @@ def overlap(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def test_reward_counts_tiles_under_the_wheels(env: CarRacing) -> None:
-    tiles = [np.array(tile.fixtures[0].shape.vertices) for tile in env.road]
+    tiles = [np.array(tile.shape.vertices) for tile in env.road]
     visited, total = set(), 0.0  # the first step also pays for the tiles under the wheels at the start
     expected, found = [], []
     for action in random_actions(150, 2) * np.float32([0.2, 1, 1]):
@@ -171,7 +206,7 @@ def test_lap_ends_with_the_last_tile(env: CarRacing) -> None:
     env.step(COAST)
     for tile in env.road:
         tile.road_visited = False
-    env.tile_visited_count = 0
+    env._contacts.visited = 0
     order = [*range(4, len(env.track) - 6), 0, 1, 2, 3, *range(len(env.track) - 6, len(env.track))]
     total, steps, ends = 0.0, 0, []
     for i in order:
@@ -263,7 +298,7 @@ def test_visited_tile_is_recolored(env: CarRacing) -> None:
     frame, _, _, _, _ = env.step(COAST)
     seen = set()
     for i, tile in enumerate(env.road[:25]):
-        center = np.mean(tile.fixtures[0].shape.vertices, axis=0)
+        center = np.mean(tile.shape.vertices, axis=0)
         ahead = env.car.hull.GetLocalPoint(center)[1]
         if not -3 < ahead < 6 and 0 <= (row := pixel(env, center)[0]) < 56:
             gray = 102 if ahead < 0 else round(102 + 2.55 * (i % 3))
