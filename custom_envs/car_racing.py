@@ -24,7 +24,8 @@ from gymnasium.utils import EzPickle
 from numpy.typing import NDArray
 
 from custom_envs.car import drive, watch
-from custom_envs.raster import MAX_ZOOM, Raster
+from custom_envs.car_pixels import MAX_ZOOM
+from custom_envs.raster import Raster
 from custom_envs.track import Contacts, build, generate, track_of
 
 DT = 1 / gym_car_racing.FPS  # seconds per frame

@@ -16,7 +16,7 @@ from gymnasium.envs.box2d.car_dynamics import Car
 from gymnasium.utils import seeding
 from numpy.typing import NDArray
 
-from custom_envs.raster import paint
+from custom_envs.texture import paint
 
 VISITED_COLOR = 102
 
@@ -31,7 +31,7 @@ class Track:
         colors: (n, 3) of the polygons before any visit, RGB 0 to 255.
         tiles: positions of the road's tiles among the polygons.
         shapes: of the tiles.
-        texture: the painted playfield (raster.py), read-only.
+        texture: the painted playfield (texture.py), read-only.
         rng_state: of the random generator after the track.
     """
 

@@ -21,8 +21,9 @@ from gymnasium.envs.box2d.car_racing import PLAYFIELD, TRACK_WIDTH
 from gymnasium.utils.env_checker import check_env
 from helpers import slow_raster
 
+from custom_envs.car_pixels import MAX_ZOOM, hull_pixels
 from custom_envs.car_racing import CarRacing
-from custom_envs.raster import TEXELS_PER_UNIT
+from custom_envs.texture import TEXELS_PER_UNIT
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "tests" / "golden" / "frames.npz"
@@ -283,6 +284,14 @@ def test_pixels_of_an_episode(env: CarRacing) -> None:
         frame = env.step(action)[0]
         if t % 40 == 0:
             assert check_pixels(env, frame) >= 0.99
+
+
+@pytest.mark.parametrize("size", [64, 96])
+def test_table_of_the_hulls_pixels_is_exact(size: int) -> None:
+    """It is read at full zoom only; a hair below the pixels are computed."""
+    hair_below = np.nextafter(MAX_ZOOM, 0)
+    for angle in np.random.default_rng(size).uniform(-9, 9, 20_000).tolist():
+        assert np.array_equal(hull_pixels(size, angle, MAX_ZOOM), hull_pixels(size, angle, hair_below)), angle
 
 
 def pixel(env: CarRacing, point: tuple[float, float], size: int = 64) -> tuple[int, int]:
