@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from custom_envs.texture import paint
 
 VISITED_COLOR = 102
+WHEELS_ONLY = Box2D.b2Filter(categoryBits=0x0001, maskBits=0x0020)  # Gymnasium gives wheels the category 0x0020
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ class Contacts(Box2D.b2ContactListener):
         if not tile.touched:
             tile.touched = True
             tile.color[:] = VISITED_COLOR
+            contact.fixtureA.filterData = WHEELS_ONLY  # further contacts with the hull would change nothing
         if wheel is None:
             return
         self.wheels[wheel].tiles.add(tile)
