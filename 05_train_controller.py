@@ -151,12 +151,12 @@ def main() -> None:
         agent = Agent(args.sample_z, args.previous_action)
         hashes = agent.load()
         real = Simulator(agent, args.env_name, args.max_steps_without_progress)
-        dreams = None
+        dreams: DreamSimulator | None = None
         if args.dream_mode:
             dreams = DreamSimulator(agent.rnn, hashes["vae"], args.temperature, args.max_steps_without_progress)
 
         def roll_out(tasks: list[Task]) -> list[Result]:
-            return (dreams if tasks and tasks[0].dream else real).run(tasks)
+            return dreams.run(tasks) if dreams and tasks and tasks[0].dream else real.run(tasks)
 
         if ranks.rank > 0:
             return ranks.serve(roll_out)

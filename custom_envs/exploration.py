@@ -22,6 +22,7 @@ def explore_car_racing(t: int, action: np.ndarray, rng: np.random.Generator, ref
     if t % refresh_rate:
         return action
     kind, strength = rng.integers(10), rng.random()
+    new: tuple[float, float, float]
     if kind == 0:
         new = (0, 0, 0)  # coast
     elif kind <= 4:

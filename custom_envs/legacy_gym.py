@@ -29,12 +29,11 @@ class LegacyEnv(gym.Env):
     }  # gym reads it from the class
 
     def __init__(self, gymnasium_id: str, render_mode: str | None = None, **kwargs: Any) -> None:
-        made = gymnasium.make(gymnasium_id, render_mode=render_mode, disable_env_checker=True, **kwargs)
+        made: Any = gymnasium.make(gymnasium_id, render_mode=render_mode, disable_env_checker=True, **kwargs)
         self._env, self.render_mode = made.unwrapped, render_mode
-        self.observation_space, self.action_space = (
-            gym.spaces.Box(space.low, space.high, space.shape, space.dtype)
-            for space in (self._env.observation_space, self._env.action_space)
-        )
+        seen, taken = self._env.observation_space, self._env.action_space
+        self.observation_space = gym.spaces.Box(seen.low, seen.high, seen.shape, seen.dtype)
+        self.action_space = gym.spaces.Box(taken.low, taken.high, taken.shape, taken.dtype)
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[Any, dict]:
         return self._env.reset(seed=seed, options=options)

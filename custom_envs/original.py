@@ -9,7 +9,6 @@ import struct
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -32,17 +31,19 @@ class OriginalCarRacing(gym.Env):
         gymnasium.error.DependencyNotInstalled: gym 0.17.2 cannot be started; the message names the remedy.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 50}
+    metadata = gym.Env.metadata | {"render_modes": ["rgb_array"], "render_fps": 50}
     observation_space = spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8)
     action_space = spaces.Box(np.array([-1, 0, 0], np.float32), np.array([1, 1, 1], np.float32))
 
     def __init__(self, render_mode: str | None = None) -> None:
-        self.render_mode, self._frame = render_mode, None
+        self.render_mode, self._frame = render_mode, np.zeros((SIZE, SIZE, 3), np.uint8)
         python = os.environ.get("ORIGINAL_GYM_PYTHON", "python-of-the-original-gym")
         try:
             self._server = subprocess.Popen([python, SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         except OSError as error:
             raise gym.error.DependencyNotInstalled(f"{python}: {error.strerror}: {REMEDY}") from None
+        assert self._server.stdin and self._server.stdout  # pipes
+        self._requests, self._responses = self._server.stdin, self._server.stdout
         self.reset(seed=0)  # a missing display shows only when it renders
 
     def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.uint8], dict]:
@@ -64,14 +65,14 @@ class OriginalCarRacing(gym.Env):
 
     def close(self) -> None:
         """End the server process; a second call does nothing."""
-        self._server.stdin.close()
+        self._requests.close()
         self._server.wait()
 
     def _request(self, message: bytes) -> tuple[float, bool]:
         with suppress(BrokenPipeError):  # the server has ended: the read below finds out
-            self._server.stdin.write(message)
-            self._server.stdin.flush()
-        response = self._server.stdout.read(RESPONSE.size)
+            self._requests.write(message)
+            self._requests.flush()
+        response = self._responses.read(RESPONSE.size)
         if len(response) < RESPONSE.size:
             raise gym.error.DependencyNotInstalled(f"the process of gym 0.17.2 has ended: {REMEDY}")
         reward, done, frame = RESPONSE.unpack(response)

@@ -101,28 +101,31 @@ def report_controller(args: argparse.Namespace) -> Figures:
 
     filename = args.filename or only_controller(args.env_name)
     agent, weights = load_agent(filename)
+    assert weights is not None  # of a controller file
     # The logs are read before the rollouts, so that a missing file is reported at once and not after minutes.
     search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
-    history, settings = read_history(log_dir, search), plots.read_search_settings(log_dir / f"{search}.json")
+    rows, evaluations = read_history(log_dir, search)
+    settings = plots.read_search_settings(log_dir / f"{search}.json")
     from_scratch = not settings.init_opt  # as the paper's search
     if args.init_opt:
         if file_hash(args.init_opt) != settings.init_opt:
             raise UserError(f"--init_opt {args.init_opt} is not the search that {search} started from")
         earlier = folder_of(args.init_opt) / config.LOG_DIR
         before = read_history(earlier, args.init_opt.name.removesuffix(".es.npz"))
-        history, from_scratch = plots.joined(before, history), True
+        rows, evaluations = plots.joined(before, [rows, evaluations])
+        from_scratch = True
     plots.draw_weights(weights, config.REPORT_DIR / "weights.png")
     scores = score_agents(args, agent, weights)
     write_json(config.REPORT_DIR / "scores.json", {"filename": str(filename), "seed": args.seed, "scores": scores})
     random_score = float(np.mean(scores["random"]))
-    plots.draw_learning_curve(search, *history, config.REPORT_DIR / "learning_curve.png", random_score)
+    plots.draw_learning_curve(search, rows, evaluations, config.REPORT_DIR / "learning_curve.png", random_score)
     table = "; ".join(f"{name}: {summary(values, 'unseen tracks')}" for name, values in scores.items())
     figures = {
         "learning_curve.png": f"Scores of the search by generation. Final scores: {table}.",
         "weights.png": "The controller's weights by input.",
     }
     if settings.env_name == "car_racing" and not settings.dream_mode and from_scratch:
-        plots.draw_beside_paper(search, *history, config.REPORT_DIR / "beside_paper.png")
+        plots.draw_beside_paper(search, rows, evaluations, config.REPORT_DIR / "beside_paper.png")
         figures["beside_paper.png"] = "The search beside the paper's."
     return figures
 

@@ -22,6 +22,7 @@ from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 try:
     from pipeline import cli
@@ -43,8 +44,8 @@ from simulation.simulator import Simulator
 RESULTS_DIR = ROOT / "docs" / "results"
 README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
 ENV_NAME = "car_racing"
-PACKAGES = ("tensorflow", "keras", "numpy", "gymnasium", "box2d", "opencv-python-headless", "cma", "mpi4py", "mpich")
-PACKAGES += ("envpool",)
+PACKAGES = ["tensorflow", "keras", "numpy", "gymnasium", "box2d", "opencv-python-headless", "cma", "mpi4py", "mpich"]
+PACKAGES += ["envpool"]
 
 # The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
 AGENTS = {
@@ -136,7 +137,7 @@ def record(
         scores: of unseen tracks; their mean, standard deviation, minimum and number are added.
         measured: further values that json can hold.
     """
-    content = {
+    content: dict[str, Any] = {
         "command": command,
         "tracks_seed": seed,
         "revision": revision(),
@@ -186,13 +187,13 @@ def run_command(command: str) -> list[float]:
 def record_score(args: argparse.Namespace) -> Path:
     """Run the command that trains a controller, score the controller, and record both."""
     minutes = timed(lambda: run_command(args.run))[1:] if args.run else None
-    scores, *scoring = timed(lambda: score_controller(args.filename, args.seed, args.num_episode))
+    scores, wall, processor = timed(lambda: score_controller(args.filename, args.seed, args.num_episode))
     filename = args.filename.resolve()
     shown = filename.relative_to(ROOT) if filename.is_relative_to(ROOT) else Path(filename.name)
     flags = f"--filename {shlex.quote(str(shown))} --num_episode {args.num_episode} --seed {args.seed}"
     command = args.run or f"python experiments/results.py score {args.name} {flags}"
     controller = {"file": str(shown), "sha256": file_hash(filename)}
-    return record(args.name, command, args.seed, *(minutes or scoring), scores=scores, controller=controller)
+    return record(args.name, command, args.seed, *(minutes or (wall, processor)), scores, controller=controller)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

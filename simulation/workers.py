@@ -8,9 +8,12 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
 
 from pipeline import cli
 from pipeline.errors import UserError
+
+Job = TypeVar("Job")
 
 # Shared by the worker processes: the count of finished units, and the event that stops all jobs.
 _done = _stop = None
@@ -28,7 +31,7 @@ def tick() -> None:
         raise Stopped
 
 
-def run(function: Callable[[object], str], jobs: Sequence[object], num_worker: int, total: int, unit: str) -> None:
+def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, total: int, unit: str) -> None:
     """Call `function(job)` for all jobs in up to `num_worker` processes; prints the messages that it returns, if any.
 
     Args:

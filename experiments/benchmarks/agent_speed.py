@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 try:
     from pipeline import cli
@@ -114,7 +115,8 @@ def tutorial_loops(agent: Agent, env: gym.Env) -> tuple[Callable[[], int], Calla
             z = agent.vae.encoder.predict(frame[None], verbose=0)
             [action] = controller.act(W, b, z, h)
             _, h, c = predict(z, action, reward > 0, h, c)
-            frame, reward, *_ = env.step(action)
+            frame, received, *_ = env.step(action)
+            reward = float(received)
         return TUTORIAL_STEPS
 
     def dream() -> int:
@@ -144,8 +146,11 @@ def generations(agent: Agent) -> np.ndarray:
         command += f" --subspace 0 --generations {GENERATIONS} --eval_steps {GENERATIONS + 1}"
         script, *arguments = command.split()
         subprocess.run(
-            [sys.executable, ROOT / script, *arguments],
-            **{"cwd": folder, "env": measure.without_thread_settings(), "check": True, "stdout": subprocess.DEVNULL},
+            [sys.executable, str(ROOT / script), *arguments],
+            cwd=folder,
+            env=measure.without_thread_settings(),
+            check=True,
+            stdout=subprocess.DEVNULL,
         )
         [history] = (folder / config.LOG_DIR).glob("*.hist.json")
         rows = read_json(history)
@@ -173,7 +178,7 @@ def main() -> None:
     )
     generation = generations(agent)
     one = np.full(len(generation), np.median(rates["one"]))
-    targets = {"required": 180, "goal": 250, "bound": ENCODER}
+    targets: dict[str, Any] = {"required": 180, "goal": 250, "bound": ENCODER}
     rows: list[Row] = [
         row("agent step, one worker", "the tutorial's loop", rates["one"], rates["tutorial"], RATE, **targets),
         row(

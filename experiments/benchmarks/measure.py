@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -152,7 +153,7 @@ class WorkerPool:
         return done / (time.perf_counter() - start)
 
 
-def _serve(prepare: Callable[[int], Callable[[], int]], number: int, pipe: object) -> None:
+def _serve(prepare: Callable[[int], Callable[[], int]], number: int, pipe: Connection) -> None:
     work = prepare(number)
     work()
     pipe.send("ready")

@@ -8,6 +8,7 @@ first layer's gradient with respect to the input. Noise, losses and the optimize
 """
 
 from collections.abc import Callable
+from typing import Any
 
 try:
     from pipeline import cli
@@ -40,7 +41,7 @@ VAE_STEP = FRAMES * (3 * (ENCODER + DECODER) - CONVOLUTIONS[0])
 RNN_STEP = EPISODES * STEPS * 3 * (LSTM + MIXTURE)
 
 
-def matrix_product(tf: object) -> dict[str, Callable[[], float]]:
+def matrix_product(tf: Any) -> dict[str, Callable[[], float]]:
     """Multiply-adds per second of products of 2000 x 2000 float32 matrices."""
     n, repeats = 2000, 6
     a = np.random.default_rng(0).random((n, n), np.float32)

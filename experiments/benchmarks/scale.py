@@ -57,10 +57,13 @@ def measured(folder: Path, ranks: int) -> float:
     """Agent-steps/s of stage 05 on a number of ranks."""
     command = f"05_train_controller.py car_racing -n {POPULATION} -t 1 -e {TRACKS} --subspace 0"
     script, *arguments = f"{command} --generations {GENERATIONS} --eval_steps 99 --new_model".split()
-    mpirun = [Path(sys.executable).with_name("mpirun"), "-np", str(ranks)]
+    mpirun = [str(Path(sys.executable).with_name("mpirun")), "-np", str(ranks)]
     subprocess.run(
-        [*mpirun, sys.executable, ROOT / script, *arguments],
-        **{"cwd": folder, "env": measure.without_thread_settings(), "check": True, "stdout": subprocess.DEVNULL},
+        [*mpirun, sys.executable, str(ROOT / script), *arguments],
+        cwd=folder,
+        env=measure.without_thread_settings(),
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
     [history] = (folder / config.LOG_DIR).glob("*.hist.json")
     rows = read_json(history)

@@ -55,10 +55,11 @@ def seconds_until(line: str, folder: Path, script: str, arguments: str) -> float
     """Seconds until a script prints a line that begins with `line`; the script then runs to its end."""
     environment = measure.without_thread_settings()
     start = time.perf_counter()
-    command = [sys.executable, "-u", ROOT / script, *arguments.split()]
+    command = [sys.executable, "-u", str(ROOT / script), *arguments.split()]
     with subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as run:
+        assert run.stdout is not None  # a pipe
         for printed in run.stdout:
             if printed.decode().startswith(line):
                 seconds = time.perf_counter() - start

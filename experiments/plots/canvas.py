@@ -1,10 +1,15 @@
 """Figures drawn without a display, and grids of small images."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.files import atomic_write
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 GAP = 2  # pixels between the images of a grid
 BACKGROUND = 255
@@ -12,7 +17,7 @@ BACKGROUND = 255
 
 def new_figure(
     width: float, height: float, rows: int = 1, columns: int = 1, height_ratios: tuple[int, ...] | None = None
-) -> tuple[object, object]:
+) -> tuple["Figure", Any]:
     """A figure of width x height inches that needs no display, and its axes (an array where there are several)."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -22,7 +27,7 @@ def new_figure(
     return figure, figure.subplots(rows, columns, height_ratios=height_ratios)
 
 
-def save_figure(figure: object, path: Path) -> None:
+def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure at 120 dots per inch, in the format of the path's suffix."""
     with atomic_write(path) as part:
         figure.savefig(part, dpi=120)
@@ -36,7 +41,7 @@ def grid(images: np.ndarray) -> np.ndarray:
     return image.reshape(rows * (height + GAP), columns * (width + GAP), 3)
 
 
-def show_grid(axes: object, images: np.ndarray, row_names: list[str], column_names: list[str]) -> None:
+def show_grid(axes: "Axes", images: np.ndarray, row_names: list[str], column_names: list[str]) -> None:
     """Draw a grid of images with named rows and columns; [] leaves the names out."""
     rows, columns, height, width, _ = images.shape
     axes.imshow(grid(images), interpolation="nearest")

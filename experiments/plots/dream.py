@@ -105,5 +105,5 @@ def draw_dream(vae: VAE, rnn: RNN, env_name: str, vae_hash: str, path: Path, vid
     axes.set_title(f"dream of M after {prime} real steps, under the recorded actions")
     save_figure(figure, path)
     with open_video(video) as show:
-        for step, images in enumerate(zip(frames, reconstructed, dreamt, strict=True)):
-            show(side_by_side(dict(zip(ROWS, images, strict=True)), f"+{step + 1}"))
+        for step, row in enumerate(zip(frames, reconstructed, dreamt, strict=True)):
+            show(side_by_side(dict(zip(ROWS, row, strict=True)), f"+{step + 1}"))

@@ -57,8 +57,8 @@ def parse_args() -> argparse.Namespace:
 
 def baseline(name: str, seed: int) -> Outcome | str:
     """The outcome of a baseline, or the command that produces it."""
-    script, commands = BASELINES[name]
-    commands = [f"python experiments/baselines/{script}.py {flags.format(seed=seed)}".rstrip() for flags in commands]
+    script, all_flags = BASELINES[name]
+    commands = [f"python experiments/baselines/{script}.py {flags.format(seed=seed)}".rstrip() for flags in all_flags]
     missing = ", then ".join(commands)
     path = records.path(script, "scores.json")
     kept = read_json(path) if path.exists() else {}
