@@ -13,7 +13,7 @@ the episode.
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any
 
 import Box2D
 import gymnasium as gym
@@ -46,7 +46,11 @@ class CarRacing(gym_car_racing.CarRacing):
         size: side of the observations, pixels.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
+    metadata = gym.Env.metadata | {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
+    car: Any  # here and below: declared as None, or more narrowly, by Gymnasium
+    road: Any
+    track: Any
+    contactListener_keepref: Any
 
     def __init__(self, render_mode: str | None = None, size: int = 64) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -76,7 +80,9 @@ class CarRacing(gym_car_racing.CarRacing):
         self.reward, self.t = 0.0, 0.0
         return self.step(None)[0], {}
 
-    def step(self, action: NDArray[np.floating] | None) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
+    def step(  # type: ignore[override]  # actions are continuous
+        self, action: NDArray[np.floating] | None
+    ) -> tuple[Frame, float, bool, bool, dict[str, Any]]:
         """Advance one frame, 1/50 s. `reset` calls it with None for the first frame.
 
         Raises:

@@ -21,6 +21,7 @@ and scales them.
 import cmath
 import math
 from functools import lru_cache
+from typing import Any
 
 import cv2
 import numpy as np
@@ -71,11 +72,12 @@ class Raster:
         self._palette = np.zeros((1, 2**16), np.int32)  # cv2.LUT needs a signed type; the bytes are R, G, B, 0
         self._corner, self._right, self._down = pixel_grid(size)
         self._offsets = pixel_offsets(size)
-        self._edges, self._bar_ends = bar_edges(size), []
+        self._edges = bar_edges(size)
+        self._bar_ends: list[int] = []
         # What every frame overwrites: the matrix of the warp, palette rows, RGBA; and views of them.
         self._warp, self._owners = np.zeros((2, 3)), np.zeros((size, size), np.uint16)
         self._rgba = np.zeros((size, size, 4), np.uint8)
-        self._warp_numbers = memoryview(self._warp)
+        self._warp_numbers: Any = self._warp.data
         self._ground, self._bar = self._owners[: -self._edges[5]], self._owners[: -self._edges[5] - 1 : -1]  # upwards
         self._flat = self._owners.reshape(-1)
         self._colors = self._rgba.view(np.int32)[..., 0]
@@ -116,7 +118,8 @@ class Raster:
         self._flat[hull_pixels(self.size, angle + car.hull.angle, zoom)] = HULL
         self._draw_bar(speed, car)
         cv2.LUT(self._owners, self._palette, self._colors)
-        return cv2.cvtColor(self._rgba, cv2.COLOR_BGRA2BGR)  # drops the fourth byte; the channel order stays RGB
+        frame: Any = cv2.cvtColor(self._rgba, cv2.COLOR_BGRA2BGR)  # drops the fourth byte; the channel order stays RGB
+        return frame
 
     def _draw_ground(self, to_world: complex, hull: complex) -> None:
         """Warp the texture by the (2, 3) matrix from (column, row, 1) to its coordinates, texel centers at integers."""

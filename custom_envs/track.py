@@ -66,6 +66,11 @@ class Tile:
 class _Generator(gym_car_racing.CarRacing):
     """Gymnasium's track generator without a world: it draws the same numbers, but makes no bodies."""
 
+    track: Any  # here and below: declared as None by Gymnasium
+    road: Any
+    world: Any
+    fd_tile: Any
+
     def __init__(self, rng: np.random.Generator) -> None:
         self.np_random, self.verbose, self.road_poly = rng, False, []
         self.fd_tile = SimpleNamespace(shape=SimpleNamespace())
@@ -89,7 +94,7 @@ def generate(rng: np.random.Generator) -> Track:
         tiles=tiles,
         shapes=[Box2D.b2PolygonShape(vertices=polygons[i]) for i in tiles],
         texture=paint(np.array(polygons)),
-        rng_state=rng.bit_generator.state,
+        rng_state=dict(rng.bit_generator.state),
     )
 
 
