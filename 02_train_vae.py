@@ -75,14 +75,15 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training frames")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
-    from pipeline.networks import keras, seed_everything
+    from pipeline.networks import seed_everything
+    from pipeline.optimizer import Adam
     from vae.arch import VAE, VAETrainer
 
     seed_everything(args.seed)
     vae = VAE()
     init_weights = args.init_weights and vae.load(args.init_weights)
     trainer = VAETrainer(vae, args.seed)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))
+    trainer.compile(optimizer=Adam(1e-3))
     settings = TrainingSettings(
         data=combined_hash(batches),
         N=args.N,

@@ -70,14 +70,15 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training episodes")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
-    from pipeline.networks import keras, seed_everything
+    from pipeline.networks import seed_everything
+    from pipeline.optimizer import Adam
     from rnn.arch import RNN, RNNTrainer
 
     seed_everything(args.seed)
     rnn = RNN()
     init_weights = args.init_weights and rnn.load(args.init_weights)
     trainer = RNNTrainer(rnn, args.seed)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
+    trainer.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))
     settings = TrainingSettings(
         data=combined_hash(batches),
         vae_hash=vae_hash,

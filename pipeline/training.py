@@ -247,6 +247,7 @@ def fit(
         UserError: the state is damaged or of other settings, a loss is not finite, or a file cannot be written.
         MemoryError: a gradient step does not fit into memory.
     """
+    trainer.optimizer.build(trainer.network.trainable_variables)  # else the first step is traced twice
     with only_one(folder / ".training.lock", f"training {folder}/"):
         checkpoint = _start_or_resume(trainer, folder, settings, new_model, patience)
         done = len(checkpoint.progress.history)

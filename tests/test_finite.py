@@ -12,6 +12,8 @@ from pipeline import training
 from pipeline.batches import positive_reward
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
+from pipeline.optimizer import Adam
+from pipeline.weights import TrainingSettings
 from rnn.arch import RNN, RNNTrainer
 from vae.arch import VAE, VAETrainer
 
@@ -23,7 +25,7 @@ EPISODES, STEPS = 4, 8
 def rnn_trainer() -> RNNTrainer:
     seed_everything(0)
     trainer = RNNTrainer(RNN(), 0)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))  # as stage 04 does
+    trainer.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))  # as stage 04 does
     return trainer
 
 
@@ -77,7 +79,7 @@ FRAMES = {
 def test_the_vae_trains_on_extreme_data(what: str) -> None:
     seed_everything(0)
     trainer = VAETrainer(VAE(), 0)
-    trainer.compile(optimizer=keras.optimizers.Adam(1e-3))  # as stage 02 does
+    trainer.compile(optimizer=Adam(1e-3))  # as stage 02 does
     history = losses(trainer, FRAMES[what], 120)
     assert np.isfinite(history).all()
     assert history[-1] < history[0] / 2
@@ -86,6 +88,7 @@ def test_the_vae_trains_on_extreme_data(what: str) -> None:
 # --- a loss that is not finite -------------------------------------------------------------------------------------
 
 OVERFLOW = series(log_var=200)  # finite values whose exponential is infinite
+SETTINGS = TrainingSettings(data="", N=None, batch_size=4, seed=0, init_weights=None)
 
 
 def fit(overflow_steps: dict[int, int], validation: list[dict], epochs: int, new_model: bool) -> training.Trainer:
@@ -97,7 +100,7 @@ def fit(overflow_steps: dict[int, int], validation: list[dict], epochs: int, new
 
     trainer = rnn_trainer()
     schedule = training.Schedule(3, epochs, None)
-    training.fit(trainer, Path("rnn"), {}, schedule, new_model, batches, lambda: iter(validation), patience=9)
+    training.fit(trainer, Path("rnn"), SETTINGS, schedule, new_model, batches, lambda: iter(validation), patience=9)
     return trainer
 
 

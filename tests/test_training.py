@@ -10,6 +10,7 @@ import pytest
 from helpers.settings import training_settings
 
 from pipeline.networks import keras, tf
+from pipeline.optimizer import Adam
 from pipeline.training import Checkpoint, Progress, Trainer, load_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -50,6 +51,23 @@ def test_the_best_weights_survive_a_worse_epoch_and_are_restored_from_the_state(
     assert resumed.network.get_weights()[0] == 2  # the last weights, not the best ones
 
 
+def test_fused_adam_equals_keras_adam() -> None:
+    """After ten steps, with clipping by the global norm; the state has the same variables in the same order."""
+    rng = np.random.default_rng(0)
+    gradients = [[tf.constant(rng.normal(0, 3, shape), tf.float32) for shape in ((4, 3), (3,))] for _ in range(10)]
+    results = []
+    for kind in (Adam, keras.optimizers.Adam):
+        variables = [keras.Variable(np.full(shape, 0.5, np.float32)) for shape in ((4, 3), (3,))]
+        optimizer = kind(1e-2, global_clipnorm=1.0)
+        optimizer.build(variables)
+        for step in gradients:
+            optimizer.apply(step, variables)
+        results.append([variable.numpy() for variable in (*variables, *optimizer.variables)])
+    for ours, keras_own in zip(*results, strict=True):
+        assert np.abs(keras_own).max() > 1e-4
+        np.testing.assert_allclose(ours, keras_own, rtol=1e-4)
+
+
 FAULTS = """
 import resource
 import ctypes
@@ -58,6 +76,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from pipeline import networks, training
+from pipeline.optimizer import Adam
 from pipeline.weights import TrainingSettings
 {imports}
 
@@ -73,7 +92,7 @@ def batches(epoch=0):
 STEPS = 16
 networks.seed_everything(0)
 trainer = {trainer}
-trainer.compile(optimizer=networks.keras.optimizers.Adam())
+trainer.compile(optimizer=Adam())
 settings = TrainingSettings(data="", N=None, batch_size=1, seed=0, init_weights=None)
 schedule = training.Schedule(STEPS, 1, None)
 training.fit(trainer, Path("network"), settings, schedule, True, batches, lambda: batches(1), 5)

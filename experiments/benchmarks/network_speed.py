@@ -63,7 +63,8 @@ def matrix_product(tf: Any) -> dict[str, Callable[[], float]]:
 
 def methods() -> dict[str, Callable[[], float]]:
     """Everything that is timed, in multiply-adds per second."""
-    from pipeline.networks import keras, tf
+    from pipeline.networks import tf
+    from pipeline.optimizer import Adam
     from rnn.arch import RNN, RNNTrainer
     from vae.arch import VAE, VAETrainer
 
@@ -71,8 +72,8 @@ def methods() -> dict[str, Callable[[], float]]:
     frames = rng.integers(0, 256, (FRAMES, *config.FRAME_SHAPE), np.uint8)
     many = np.repeat(frames, 9, axis=0)
     vae, rnn = VAETrainer(VAE(), 0), RNNTrainer(RNN(), 0)
-    vae.compile(optimizer=keras.optimizers.Adam(1e-3))
-    rnn.compile(optimizer=keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
+    vae.compile(optimizer=Adam(1e-3))
+    rnn.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))
     series = {
         "mu": rng.normal(size=(EPISODES, STEPS + 1, config.Z_DIM)).astype(np.float32),
         "log_var": np.full((EPISODES, STEPS + 1, config.Z_DIM), -2, np.float32),
