@@ -17,6 +17,7 @@ NAME.dream_best.json the best in the latter. Real scores do not influence the se
 """
 
 import argparse
+import sys
 import time
 from dataclasses import fields
 from functools import partial
@@ -101,6 +102,8 @@ def parse_args() -> argparse.Namespace:
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
     if not args.sigma_decay:
         args.sigma_decay = CMA_DECAY if args.optimizer == "cma" else OPTIMIZERS[args.optimizer].default_sigma_decay
+    if args.optimizer == "cma" and sys.flags.optimize > 1:
+        parser.error("--optimizer cma: pycma needs docstrings: start without -OO, or unset PYTHONOPTIMIZE")
     if args.subspace >= FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {FEATURES} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):

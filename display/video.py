@@ -1,5 +1,6 @@
 """Video files, encoded by ffmpeg."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,13 +23,17 @@ def open_video(path: Path) -> Iterator[Show]:
         UserError: the file cannot be written completely.
     """
     with atomic_write(path) as part:
-        writer = imageio_ffmpeg.write_frames(str(part), (WIDTH, HEIGHT), fps=FPS, codec="libx264", quality=7)
+        quiet = {"ffmpeg_log_level": "quiet"}  # what it would say is not the cause
+        writer = imageio_ffmpeg.write_frames(str(part), (WIDTH, HEIGHT), fps=FPS, codec="libx264", quality=7, **quiet)
         writer.send(None)
         sent = 0
 
         def show(image: np.ndarray) -> None:
             nonlocal sent
-            writer.send(np.ascontiguousarray(image))
+            try:
+                writer.send(np.ascontiguousarray(image))
+            except OSError:  # ffmpeg has ended
+                raise _cause(part) from None
             sent += 1
 
         try:
@@ -36,7 +41,18 @@ def open_video(path: Path) -> Iterator[Show]:
         finally:
             writer.close()
         if _count_frames(part) != sent:  # imageio_ffmpeg does not report ffmpeg's exit status
-            raise OSError("ffmpeg left it incomplete, as it does when the disk is full")
+            raise _cause(part)
+
+
+def _cause(part: Path) -> OSError:
+    """Why ffmpeg left a file incomplete: the system's error where a write fails here too."""
+    try:
+        with open(part, "ab") as file:
+            file.write(bytes(2**20))
+            os.fsync(file)
+    except OSError as error:
+        return error
+    return OSError("ffmpeg left it incomplete")
 
 
 def _count_frames(path: Path) -> int:

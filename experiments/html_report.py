@@ -5,7 +5,7 @@ import html
 from pathlib import Path
 
 import config
-from pipeline.files import atomic_write
+from pipeline.files import write_text
 
 Figures = dict[str, str]  # file names in report/ -> captions
 
@@ -37,5 +37,4 @@ def write_report(title: str, sections: dict[str, Figures], path: Path) -> None:
     body = []
     for name, figures in sections.items():
         body += [f"<h2>{name}</h2>", *(figure_element(*figure) for figure in figures.items())]
-    with atomic_write(path) as part:
-        part.write_text(TEMPLATE.format(title=html.escape(title), body="\n".join(body)))
+    write_text(path, TEMPLATE.format(title=html.escape(title), body="\n".join(body)))

@@ -35,7 +35,7 @@ import config
 from experiments import ROOT
 from experiments.benchmarks.measure import speed_section
 from pipeline.errors import UserError
-from pipeline.files import atomic_write, file_hash, read_json, write_json
+from pipeline.files import file_hash, read_json, write_json, write_text
 from pipeline.scores import mean_std
 from simulation.agent import load_agent
 from simulation.rollout import score_unseen_tracks
@@ -104,7 +104,7 @@ def revision() -> str | None:
 def processor() -> str:
     """The processor's name as Linux gives it, elsewhere as Python does."""
     with suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
@@ -250,7 +250,7 @@ def rendered(path: Path, section: str) -> str:
         UserError: the file has no such markers.
     """
     start, end = f"<!-- {section}:start -->", f"<!-- {section}:end -->"
-    before, found, rest = path.read_text().partition(start)
+    before, found, rest = path.read_text(encoding="utf-8").partition(start)
     _, also_found, after = rest.partition(end)
     if not (found and also_found):
         raise UserError(f"{path.name} lacks the lines {start} and {end}, between which the table belongs")
@@ -260,8 +260,7 @@ def rendered(path: Path, section: str) -> str:
 def render(path: Path, section: str) -> None:
     """Rewrite a section of a Markdown file from the results."""
     content = rendered(path, section)
-    with atomic_write(path) as part:
-        part.write_text(content)
+    write_text(path, content)
 
 
 def main() -> None:

@@ -88,7 +88,8 @@ class ArrayWriter:
 
     def append(self, row: np.ndarray) -> None:
         """Append one episode, an array of shape `self.shape[1:]`."""
-        assert row.shape == self.shape[1:], (row.shape, self.shape)
+        if row.shape != self.shape[1:]:
+            raise ValueError(f"an episode has shape {row.shape}, the file {self.shape}")
         self.file.write(np.ascontiguousarray(row, self.dtype).data)
         self.rows += 1
 
@@ -162,7 +163,8 @@ def write_batch(
                         raise UserError(f"{name} of batch {b}, episode {writer.rows}: a value is not finite")
                     writer.append(row[name])
         hashes = {name: file_hash(part) for name, part in parts.items()}
-        assert all(writer.rows == episodes for writer in writers.values())
+        if any(writer.rows != episodes for writer in writers.values()):
+            raise ValueError(f"{[writer.rows for writer in writers.values()]} episodes of {episodes} were written")
         # Without a record there is no batch, so a kill during the renames cannot mix old and new arrays
         # (test_a_batch_killed_between_two_renames_is_old_new_or_missing).
         record_path(kind, b).unlink(missing_ok=True)

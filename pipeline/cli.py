@@ -1,10 +1,12 @@
 """Command-line types, the shared argument parser, and the exit statuses of all scripts."""
 
 import argparse
+import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -84,9 +86,9 @@ def _int_from(text: str, minimum: int) -> int:
     return number
 
 
-def parser(doc: str) -> argparse.ArgumentParser:
+def parser(doc: str | None) -> argparse.ArgumentParser:
     """An argument parser whose --help shows the script's docstring and the default of every flag."""
-    summary, _, rest = doc.strip().partition("\n")
+    summary, _, rest = (doc or "").strip().partition("\n")  # python -OO removes docstrings
 
     class Help(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
         def _get_help_string(self, action: argparse.Action) -> str | None:
@@ -147,13 +149,54 @@ def enough_memory(remedy: str) -> Iterator[None]:
 
 
 def run(main: Callable[[], None], resumable: bool = True) -> None:
-    """Run a script without stack traces for expected ends: a UserError is one line and status 2, Ctrl-C status 130."""
+    """Run a script without stack traces for expected ends.
+
+    A UserError is one line and status 2. Ctrl-C, SIGTERM and SIGHUP (a closed terminal) are one line and status
+    128 + signal, and the end of who reads the output, as of `head`, is silent and status 128 + SIGPIPE: each unwinds
+    the program, which removes its unfinished files.
+    """
+    _open_streams()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
+            signal.signal(number, _stop)
     try:
         main()
+        sys.stdout.flush()
     except UserError as error:
-        print(f"{sys.argv[0]}: error: {error}", file=sys.stderr)
+        _say(f"{sys.argv[0]}: error: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         hint = "; run the same command (without --new_model) to resume" if resumable else ""
-        print(f"\n{sys.argv[0]}: stopped{hint}", file=sys.stderr)
-        sys.exit(130)
+        _say(f"\n{sys.argv[0]}: stopped{hint}")
+        sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+    except BrokenPipeError:
+        with open(os.devnull, "w") as null:  # for what is still buffered
+            os.dup2(null.fileno(), 1)
+            os.dup2(null.fileno(), 2)
+        sys.exit(128 + signal.SIGPIPE)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise KeyboardInterrupt(number)
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # the terminal is closed
+        print(line, file=sys.stderr, flush=True)
+
+
+def _open_streams() -> None:
+    """Connect closed streams to /dev/null, and let a stream replace the characters that it cannot encode.
+
+    In place of a closed stream the next file that is opened would get its number, and the output of libraries.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

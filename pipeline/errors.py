@@ -14,6 +14,7 @@ REMEDIES = {
     errno.ENFILE: "the machine may open no more files",
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "your share of the disk is full, see `quota`",
+    errno.EFBIG: "the file system or `ulimit -f` allows no larger file",
     errno.EROFS: "the disk is mounted for reading only",
 }
 

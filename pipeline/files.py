@@ -44,6 +44,8 @@ def atomic_write(path: Path | str) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(part, path)
+    except BrokenPipeError:  # of the terminal or of a pipe, to which progress is written: not of the file
+        raise
     except OSError as error:
         raise UserError(f"cannot write {path}: {first_line(error)}; the existing file is unchanged") from error
     finally:
@@ -71,16 +73,21 @@ def check_disk(folder: Path, needed: int) -> None:
     print(f"disk: {found}")
 
 
+def write_text(path: Path | str, text: str) -> None:
+    """Write text atomically, as UTF-8 in every locale."""
+    with atomic_write(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
 def write_json(path: Path | str, content: object) -> None:
     """Write json atomically; floats are written with full precision."""
-    with atomic_write(path) as part:
-        part.write_text(json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_json(path: Path | str) -> Any:
     """Read a json file, whose content the caller checks; UserError if it is missing or malformed."""
     try:
-        return json.loads(Path(path).read_text())
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is not there") from None
     except (OSError, ValueError, RecursionError) as error:
@@ -104,7 +111,7 @@ def claim(path: Path) -> Iterator[bool]:
     """
     try:
         make_folder(path.parent)
-        file = open(path, "w")
+        file = open(path, "wb")
     except OSError as error:
         raise UserError(f"cannot write into {path.parent}/: {first_line(error)}") from None
     with file:

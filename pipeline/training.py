@@ -180,7 +180,7 @@ class Checkpoint(keras.callbacks.Callback):
             network.set_weights(progress.best_weights)
             save_weights(network, path, progress.best)
             network.set_weights(last)
-        with atomic_write(self.folder / "log.csv") as part, open(part, "w", newline="") as file:
+        with atomic_write(self.folder / "log.csv") as part, open(part, "w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, progress.history[0])
             writer.writeheader()
             writer.writerows(progress.history)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -71,15 +72,14 @@ def _find_mpirun() -> str:
 
 
 def _supervise(command: list[str], environment: dict[str, str]) -> int:
-    """Run mpirun to its end and return its status, or 128 + signal if this process receives SIGINT or SIGTERM.
+    """Run mpirun to its end and return its status, or 128 + signal if this process receives SIGINT, SIGTERM or SIGHUP.
 
     mpirun runs in a session of its own, so a Ctrl-C in the terminal reaches this process alone, which then terminates
     mpirun: mpirun loses a signal that arrives while it starts the ranks, and its exit status then depends on how far
     they got (guarded by tests/test_mpi.py::test_signal_during_startup_is_not_lost). The ranks die with mpirun.
     """
     received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: received.append(number))
+    _handle_signals(lambda number, frame: received.append(number))
     process = subprocess.Popen(
         command,
         env=environment,
@@ -117,8 +117,7 @@ def _watch_rank() -> None:
         with suppress(ProcessLookupError):  # the child has just ended
             os.kill(child, number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    _handle_signals(pass_on)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if status < 0:
         rank = next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), "?")
@@ -144,9 +143,15 @@ def _die_with(parent: int) -> None:
 
 
 def exit_on_signals() -> None:
-    """Exit at once on SIGINT and SIGTERM, without output; mpirun then returns the usual 128 + signal.
+    """Exit at once on SIGINT, SIGTERM and SIGHUP, without output; mpirun then returns the usual 128 + signal.
 
     Finished work is on disk already, and MPI_Finalize would wait for ranks that have exited.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, frame: os._exit(128 + received))
+    _handle_signals(lambda number, frame: os._exit(128 + number))
+
+
+def _handle_signals(handler: Callable[[int, object], object]) -> None:
+    """Handle what stops a run: Ctrl-C, SIGTERM and, unless nohup ignores it, SIGHUP (a closed terminal)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)

@@ -15,12 +15,13 @@ from pipeline.errors import UserError
 
 Job = TypeVar("Job")
 
+TERMINAL = {signal.SIGINT, signal.SIGHUP}  # signals that a terminal sends to all processes of a command
 # Shared by the worker processes: the count of finished units, and the event that stops all jobs.
 _done = _stop = None
 
 
-class Stopped(Exception):
-    """Raised within a job to stop it; the job removes its unfinished files as it unwinds."""
+class Stopped(SystemExit):
+    """Raised within a worker to stop it; its job removes its unfinished files as it unwinds."""
 
 
 def tick() -> None:
@@ -42,16 +43,16 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
         UserError: a job raised one, or a worker process was killed.
     """
     context = multiprocessing.get_context("spawn")
+    # Workers, and the process that keeps their semaphores, inherit the blocked signals: they are handled here alone.
+    signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
     done, stop = context.Value("q", 0), context.Event()
     with (
         cli.progress(total, unit) as bar,
         ProcessPoolExecutor(min(num_worker, len(jobs)), context, _start_worker, (done, stop)) as pool,
     ):
-        # Workers inherit the blocked SIGINT: a Ctrl-C is handled here alone, even while they start.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         pending = {pool.submit(function, job) for job in jobs}
         try:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TERMINAL)
             while pending:
                 finished, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
                 bar.update(done.value - bar.n)
@@ -60,7 +61,7 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
         except BaseException as error:
             stop.set()  # each worker stops after its current unit; the pool waits for them
             pool.shutdown(cancel_futures=True)
-            if isinstance(error, BrokenProcessPool):
+            if isinstance(error, BrokenProcessPool | Stopped):
                 raise UserError("a worker process was killed; run the same command again to resume") from None
             raise
 
@@ -68,7 +69,12 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
 def _start_worker(done: object, stop: object) -> None:
     global _done, _stop
     _done, _stop = done, stop
+    signal.signal(signal.SIGTERM, _raise_stopped)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
+
+
+def _raise_stopped(number: int, frame: object) -> None:
+    raise Stopped
 
 
 def _exit_with_parent() -> None:

@@ -1,15 +1,24 @@
 """Tests of faults that users of such programs met: each number of descriptors, setting, path, locale or signal."""
 
 import json
+import os
 import resource
 import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from helpers.scripts import ROOT, SEARCH, STAGES, limit, run_script, snapshot
-from test_batches import write
+from helpers.scripts import LIMIT, ROOT, SEARCH, STAGES, command, environment, full_disk, limit, run_script, snapshot
+from test_batches import episodes, write
+from test_stages import wait_for
 
+from display.overlay import HEIGHT, WIDTH
+from display.video import open_video
+from pipeline.batches import write_batch
 from pipeline.errors import UserError
 from pipeline.files import check_folder, file_hash, write_json
 
@@ -104,3 +113,78 @@ def test_paths_with_a_space(finished: Path, tmp_path: Path) -> None:
     arguments = STAGES[CONTROLLER].replace("--generations 3", "--generations 4")
     project = {"root": tmp_path / "a project", "PYTHONSAFEPATH": "1"}
     assert "resuming" in run_script(tmp_path / "a run", CONTROLLER, arguments, **project).stdout
+
+
+def test_every_locale(tmp_path: Path) -> None:
+    """Files are UTF-8, and what a terminal cannot show is replaced: here everything beyond ASCII."""
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    out = run_script(tmp_path, RANDOM, "--num_episode 2 --max_length 5", **ascii_only).stdout
+    assert " ? " in out.splitlines()[-1]  # mean ± standard deviation
+    program = "from experiments.html_report import write_report\nfrom pathlib import Path\nimport locale\n"
+    program += (
+        "assert locale.getpreferredencoding() != 'UTF-8'\nwrite_report('832.9 \\xb1 148.6', {}, Path('index.html'))"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(**ascii_only), check=True)
+    assert "832.9 ± 148.6" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_without_docstrings_and_asserts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """python -OO; what guards data is no assert."""
+    run_script(tmp_path, GENERATE, STAGES[GENERATE], PYTHONOPTIMIZE="2")
+    for name in (VAE, CONTROLLER, MODEL):
+        assert "--" in run_script(tmp_path, name, "--help", PYTHONOPTIMIZE="2").stdout
+    done = run_script(tmp_path, CONTROLLER, STAGES[CONTROLLER], ok=False, PYTHONOPTIMIZE="2")
+    assert "error: --optimizer cma: pycma needs docstrings: start without -OO" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    row = next(episodes("obs", 1, 5))
+    for rows in ([row | {"reward_data": row["reward_data"][:4]}], [row, row]):
+        with pytest.raises(ValueError, match="episode"):
+            write_batch("obs", 9, 1, 5, rows, {})
+
+
+def closed(numbers: tuple[int, ...]) -> Callable[[], None]:
+    """For subprocess: closes streams before the program starts."""
+    return lambda: [os.close(number) for number in numbers]
+
+
+def test_closed_and_broken_streams(finished: Path, copy_of: Copy) -> None:
+    folder = copy_of("data")
+    arguments = command(VAE, STAGES[VAE])
+    done = subprocess.run(arguments, cwd=folder, env=environment(), preexec_fn=closed((0, 1, 2)))
+    assert done.returncode == 0
+    assert file_hash(folder / "vae" / "weights.h5") == file_hash(finished / "vae" / "weights.h5")
+    command_01 = command(
+        GENERATE, "car_racing --total_episodes 8 --batch_size 2 --time_steps 40 --num_worker 2 --start_batch 9"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)  # as of `| head` when it has ended
+    for streams in ({"stdout": writer}, {"stdout": writer, "stderr": writer}):
+        err = subprocess.run(command_01, cwd=folder, env=environment(), **{"stderr": subprocess.PIPE} | streams)
+        assert err.returncode == 128 + signal.SIGPIPE
+        assert b"Traceback" not in (err.stderr or b"")
+        assert not list(folder.rglob(".part-*"))
+    os.close(writer)
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_leaves_nothing_unfinished(tmp_path: Path, number: signal.Signals) -> None:
+    """It sends SIGHUP to all processes of a command, as a batch system sends SIGTERM."""
+    process = subprocess.Popen(
+        command(GENERATE, "car_racing --total_episodes 40 --batch_size 20 --time_steps 300 --num_worker 2"),
+        **{"cwd": tmp_path, "env": environment(), "start_new_session": True, "stderr": subprocess.PIPE},
+    )
+    wait_for(lambda: len(list(tmp_path.rglob(".part-*"))) == 8)
+    os.killpg(process.pid, number)
+    _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 128 + number
+    assert err.decode().splitlines()[-1].endswith("stopped; run the same command (without --new_model) to resume")
+    assert b"Traceback" not in err
+    assert not list(tmp_path.rglob(".part-*"))
+
+
+def test_a_video_on_a_full_disk(tmp_path: Path) -> None:
+    with full_disk(10_000), pytest.raises(UserError) as error, open_video(tmp_path / "a.mp4") as show:
+        for _ in range(500):
+            show(np.random.default_rng(0).integers(256, size=(HEIGHT, WIDTH, 3), dtype=np.uint8))
+    assert str(error.value).startswith(f"cannot write {tmp_path}/a.mp4: File too large (")
+    assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ except ModuleNotFoundError as error:
 import config
 import controller.arch as controller
 from experiments.studies import study
-from pipeline.files import atomic_write
+from pipeline.files import write_text
 
 UNTRAINED = "z, and h of an untrained M"
 AGENTS = {  # name -> flags of stage 05
@@ -64,8 +64,7 @@ def study_agent(name: str, args: argparse.Namespace) -> study.Outcome:
 def main() -> None:
     args = parse_args()
     table = study.table([study_agent(name, args) for name in AGENTS])
-    with atomic_write(args.folder / "ablations" / "ABLATIONS.md") as part:
-        part.write_text(table)
+    write_text(args.folder / "ablations" / "ABLATIONS.md", table)
     print(table)
 
 

@@ -25,7 +25,7 @@ from experiments.plots.canvas import new_figure, save_figure
 from experiments.studies import study
 from experiments.studies.study import Outcome
 from pipeline.errors import UserError
-from pipeline.files import atomic_write, read_json
+from pipeline.files import read_json, write_text
 from pipeline.seeds import rng
 
 BASELINES = {  # name -> script, and the flags of the commands that train it and score it on the tracks of a seed
@@ -131,8 +131,7 @@ def main() -> None:
     if not outcomes:
         raise UserError("there is nothing to compare yet")
     table = study.table(outcomes) + NOTES
-    with atomic_write(config.REPORT_DIR / "compare.md") as part:
-        part.write_text(table)
+    write_text(config.REPORT_DIR / "compare.md", table)
     draw(outcomes, config.REPORT_DIR / "compare.png")
     print(table)
 

@@ -20,7 +20,7 @@ import config
 import controller.arch as controller
 from es import OPTIMIZERS
 from experiments.studies import study
-from pipeline.files import atomic_write
+from pipeline.files import write_text
 
 
 def parse_args() -> argparse.Namespace:
@@ -47,8 +47,7 @@ def main() -> None:
         means = [float(np.mean(outcome.scores)) for outcome in found]
         lines.append(f"| {name} | {', '.join(f'{mean:.1f}' for mean in means)} | {np.mean(means):.1f} |")
     table = "\n".join([*lines, "", study.table([outcome for found in outcomes.values() for outcome in found])])
-    with atomic_write(args.folder / "optimizers" / "OPTIMIZERS.md") as part:
-        part.write_text(table)
+    write_text(args.folder / "optimizers" / "OPTIMIZERS.md", table)
     print(table)
 
 

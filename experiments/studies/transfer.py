@@ -23,7 +23,7 @@ from experiments.plots.canvas import new_figure, save_figure
 from experiments.plots.controller import read_rows
 from experiments.studies import study
 from pipeline.errors import UserError
-from pipeline.files import atomic_write
+from pipeline.files import write_text
 
 Curve = list[tuple[dict, dict]]  # evaluations of one generation: in dreams, in the real environment
 
@@ -84,8 +84,7 @@ def main() -> None:
     args = parse_args()
     curves = {(t, seed): search_in_dreams(t, seed, args) for t in sorted(args.temperatures) for seed in args.seeds}
     draw(curves, args.folder / "transfer" / "transfer.png")
-    with atomic_write(args.folder / "transfer" / "TRANSFER.md") as part:
-        part.write_text(table(curves))
+    write_text(args.folder / "transfer" / "TRANSFER.md", table(curves))
     print(table(curves))
 
 
