@@ -18,7 +18,7 @@ import numpy as np
 
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, file_hash, read_json, write_json
-from pipeline.weights import training_settings
+from pipeline.weights import read_metadata
 
 __all__ = ("keras", "tf")  # exported from here besides what this module defines
 
@@ -144,7 +144,7 @@ def load_weights(model: keras.Model, path: Path, maker: str) -> str:
     if not path.exists():
         raise UserError(f"{path} is not there: run {maker} first")
     digest = file_hash(path)
-    training_settings(path)
+    read_metadata(path)
     with TemporaryDirectory() as folder:
         alias = Path(folder) / "network.weights.h5"  # see save_weights
         alias.symlink_to(path.resolve())

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import config
 from pipeline.errors import UserError
@@ -33,19 +33,28 @@ def find_vae_hash() -> str:
     return file_hash(path)
 
 
-def training_settings(path: Path) -> TrainingSettings | None:
-    """The training settings in the metadata file (.json) beside a weight file; None where there are none.
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata in the file (.json) beside a weight file; {} without one.
 
     Raises:
-        UserError: the metadata are of other weights, because one of the two files was damaged or replaced, or they
-            hold other settings.
+        UserError: the metadata are of other weights, because one of the two files was damaged or replaced.
     """
     metadata_path = path.with_suffix(".json")
     if not os.path.lexists(metadata_path):  # unlike exists(), true for a dangling link, which is damage
-        return None
+        return {}
     metadata = read_json(metadata_path)
     if not isinstance(metadata, dict) or metadata.get("weights_sha256") != file_hash(path):
         raise UserError(f"{metadata_path} does not belong to {path}: restore the matching file, or train again")
-    if not metadata.get("settings"):  # initial weights, which no stage has trained
+    return metadata
+
+
+def training_settings(path: Path) -> TrainingSettings | None:
+    """The settings of the training of 02 or 04 that made a weight file; None where its metadata hold none.
+
+    Raises:
+        UserError: the metadata are of other weights, or hold other settings.
+    """
+    settings = read_metadata(path).get("settings")
+    if not settings:  # initial weights, which no stage has trained
         return None
-    return read_settings(TrainingSettings, metadata["settings"], str(metadata_path), "train again")
+    return read_settings(TrainingSettings, settings, str(path.with_suffix(".json")), "train again")
