@@ -12,8 +12,8 @@ V and M, from the folder that holds its controller/ folder.
 
 import argparse
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 try:
@@ -24,13 +24,14 @@ except ModuleNotFoundError as error:
 import numpy as np
 
 import config
+from display.play import Display, draw_environment
 from display.window import open_window
 from pipeline.batches import ObsSettings, batch_bytes, claim_batch, read_record, record_path, write_batch
 from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
 from simulation import environments, workers
-from simulation.agent import folder_of
-from simulation.collect import record_agent_episodes, record_exploration
+from simulation.agent import Agent, folder_of, load_agent
+from simulation.collect import Episode, record_agent, record_exploration
 
 MAX_BATCHES = 2**16
 EPISODES_PER_BATCH = 2**16  # environment seeds reserved for each batch, so that no two batches share a track
@@ -116,20 +117,32 @@ def is_complete(job: Job) -> bool:
     return True
 
 
-def record_batch(job: Job) -> Iterator[dict[str, np.ndarray]]:
+def record_batch(job: Job) -> Iterator[Episode]:
     """Record and yield the episodes of a batch."""
-    env_seeds = env_seed_range("explore", job.settings.seed, job.batch * EPISODES_PER_BATCH, job.settings.episodes)
+    settings = job.settings
+    env_seeds = env_seed_range("explore", settings.seed, job.batch * EPISODES_PER_BATCH, settings.episodes)
     if job.controller:
-        for episode in record_agent_episodes(job.controller, env_seeds, asdict(job.settings)):
-            yield episode
-            workers.tick()
-        return
-    env = environments.make_env(job.settings.env, render_mode="rgb_array" if job.render else None)
-    with open_window("--render 1", 600, 400) if job.render else nullcontext() as show:
-        for env_seed in env_seeds:
-            yield record_exploration(env, env_seed, asdict(job.settings), show)
-            workers.tick()
-    env.close()
+        agent, weights = load_once(job.controller)
+        yield from record_agent(agent, weights, settings, env_seeds)
+    elif job.render:
+        with open_window("--render 1", 600, 400) as show:
+            display = Display(draw_environment, [show])
+            yield from record_exploration(settings, env_seeds, [display], "rgb_array")
+    else:
+        yield from record_exploration(settings, env_seeds)
+
+
+@cache
+def load_once(controller: Path) -> tuple[Agent, np.ndarray]:
+    """The agent of a controller file; a worker process that records several batches keeps it."""
+    return load_agent(controller)
+
+
+def count(episodes: Iterator[Episode]) -> Iterator[Episode]:
+    """Yield the episodes, and count each in the progress bar once it is written."""
+    for episode in episodes:
+        yield episode
+        workers.tick()
 
 
 def make_batch(job: Job) -> str:
@@ -139,8 +152,8 @@ def make_batch(job: Job) -> str:
             return f"batch {job.batch}: skipped, another process is making it"
         if is_complete(job):
             return f"batch {job.batch}: was completed by another process"
-        settings = job.settings
-        write_batch("obs", job.batch, settings.episodes, settings.time_steps, record_batch(job), settings)
+        settings, episodes = job.settings, count(record_batch(job))
+        write_batch("obs", job.batch, settings.episodes, settings.time_steps, episodes, settings)
         return ""
 
 

@@ -19,6 +19,7 @@ NAME.dream_best.json the best in the latter. Real scores do not influence the se
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from importlib.metadata import version
@@ -41,11 +42,12 @@ from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.files import check_folder, file_hash, only_one
 from simulation.agent import Agent
-from simulation.dream import DreamSimulator, initial_states_hash
+from simulation.dream import DreamWorld, initial_states_hash, open_initial_z
 from simulation.launch import launch
+from simulation.policies import ControllerPolicy
 from simulation.ranks import Ranks
-from simulation.rollout import Result, Task, evaluator
-from simulation.simulator import Simulator
+from simulation.real_world import RealWorld
+from simulation.rollout import Result, Task, evaluator, rollout
 
 CMA_DECAY = 0.94  # noise in the fitness keeps the step size of CMA-ES large without a decay (deviation 25)
 
@@ -132,6 +134,18 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> SearchSetti
     )
 
 
+def rollouts(args: argparse.Namespace, agent: Agent) -> dict[str, Callable[[list[Task]], list[Result]]]:
+    """The functions that roll out tasks in the real world and, with --dream_mode, in dreams."""
+    limit = args.max_steps_without_progress
+    real = RealWorld(agent, args.env_name)
+    functions = {"real": partial(rollout, real, ControllerPolicy(real.rows), max_steps_without_progress=limit)}
+    if args.dream_mode:
+        dream = DreamWorld(agent.rnn, open_initial_z(agent.hashes["vae"]), args.temperature)
+        policy = ControllerPolicy(dream.rows)
+        functions["dream"] = partial(rollout, dream, policy, max_steps_without_progress=limit)
+    return functions
+
+
 def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate) -> None:
     """Run generations and evaluations until --generations."""
     start_time = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
@@ -153,23 +167,16 @@ def main() -> None:
     with Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
         agent = Agent(args.sample_z, args.previous_action)
         hashes = agent.load()
-        real = Simulator(agent, args.env_name, args.max_steps_without_progress)
-        dreams: DreamSimulator | None = None
-        if args.dream_mode:
-            dreams = DreamSimulator(agent.rnn, hashes["vae"], args.temperature, args.max_steps_without_progress)
-
-        def roll_out(tasks: list[Task]) -> list[Result]:
-            return dreams.run(tasks) if dreams and tasks and tasks[0].dream else real.run(tasks)
-
+        ranks.functions = rollouts(args, agent)
         if ranks.rank > 0:
-            return ranks.serve(roll_out)
+            return ranks.serve()
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
         settings = settings_of(args, hashes)
         name = search_name(settings)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
             search = start_or_resume(name, settings, agent.rnn.hidden_states, args.new_model, args.init_opt)
-            train(args, search, evaluator(partial(ranks.map, roll_out)))
+            train(args, search, evaluator(ranks.map))
     print(f"controller in {weights_path(name, 'best' if len(search.real.rows) else 'current')}")
 
 

@@ -9,10 +9,11 @@
 Plays one track and prints its score; --final_mode scores 100 unseen tracks. V and M are loaded from vae/weights.h5 and
 rnn/weights.h5 of the folder that holds the controller's controller/ folder. From Python:
 
-    from model import Simulator, Task, load_agent
+    from model import ControllerPolicy, RealWorld, Task, load_agent, rollout
 
     agent, weights = load_agent("controller/car_racing.cma.4.32.best.json")
-    [result] = Simulator(agent, "car_racing").run([Task(weights, env_seed=0, max_length=1000)])
+    world = RealWorld(agent, "car_racing")
+    [result] = rollout(world, ControllerPolicy(world.rows), [Task(env_seed=0, max_length=1000, weights=weights)])
     print(result.score, result.steps)
 """
 
@@ -20,24 +21,29 @@ import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 try:
     from pipeline import cli
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
-import gymnasium as gym
 import numpy as np
 
 import config
 from controller.files import LAYOUTS
-from display.overlay import compose
-from display.video import Show, open_video
+from display import play
+from display.video import open_video
 from display.window import open_window
 from pipeline.seeds import env_seed_range
-from simulation.agent import Agent, folder_of, load_agent
-from simulation.rollout import Result, Slot, Task, score_unseen_tracks
-from simulation.simulator import Simulator
+from simulation.agent import default_folder, folder_of, has_trained_agent, load_agent, load_networks
+from simulation.dream import single_dream
+from simulation.environments import exploration_policy
+from simulation.policies import ControllerPolicy, ExplorationPolicy
+from simulation.real_world import EnvironmentWorld, RealWorld
+from simulation.rollout import NO_WEIGHTS, Policy, Result, Task, World, rollout, score_unseen_tracks
+
+__all__ = ["ControllerPolicy", "RealWorld", "Result", "Task", "load_agent", "rollout"]
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -86,8 +92,7 @@ def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
 
 def pretrained_controller(parser: argparse.ArgumentParser, env_name: str) -> Path:
     """The shipped controller; an argument error where the working directory holds trained weights or controllers."""
-    weights = [folder / "weights.h5" for folder in (config.VAE_DIR, config.RNN_DIR)]
-    if any(path.exists() for path in (*weights, *config.CONTROLLER_DIR.glob("*.json"))):
+    if has_trained_agent():
         parser.error("give --filename, a controller of this folder, or --generate_data_mode")
     name = config.ENVIRONMENTS[env_name].pretrained
     if name is None:
@@ -104,10 +109,10 @@ def video_path(args: argparse.Namespace) -> Path:
 
 
 @contextmanager
-def open_outputs(args: argparse.Namespace) -> Iterator[list[Show]]:
-    """Open the window and the video of the command line; yields the functions that display or record an image."""
+def open_outputs(args: argparse.Namespace) -> Iterator[list[play.Show]]:
+    """Open the window and the video of the command line; yields the functions that show or record an image."""
     with ExitStack() as stack:
-        outputs = []
+        outputs: list[play.Show] = []
         if args.render_mode:
             outputs.append(stack.enter_context(open_window("--render_mode")))
         if args.record_video:
@@ -115,53 +120,56 @@ def open_outputs(args: argparse.Namespace) -> Iterator[list[Show]]:
         yield outputs
 
 
-def play_track(args: argparse.Namespace, agent: Agent, weights: np.ndarray | None) -> Result:
+def open_world(args: argparse.Namespace, render_mode: str | None = None) -> tuple[World, Policy[Any], np.ndarray]:
+    """The real world, the policy and the policy's weights of the command line."""
+    if args.generate_data_mode:
+        world = EnvironmentWorld(args.env_name, render_mode=render_mode)
+        return world, ExplorationPolicy(exploration_policy(args.env_name), world.rows), NO_WEIGHTS
+    agent, weights = load_agent(args.filename, args.layout)
+    world = RealWorld(agent, args.env_name, render_mode=render_mode)
+    return world, ControllerPolicy(world.rows), weights
+
+
+def play_track(args: argparse.Namespace) -> Result:
     """Play one track, with display if the command line asks for it."""
+    [env_seed] = env_seed_range("report", args.seed, 0, 1)
     with open_outputs(args) as outputs:
-
-        def watch(env: gym.Env, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
-            reconstruction = agent.vae.decode(z[None])[0]
-            image = compose(env.render(), frame, reconstruction, slot.action, slot.score, slot.steps)
-            for show in outputs:
-                show(image)
-
-        simulator = Simulator(agent, args.env_name, watch=watch if outputs else None)
-        [env_seed] = env_seed_range("report", args.seed, 0, 1)
-        [result] = simulator.run([Task(weights, env_seed, args.max_length)])
-    return result
+        world, policy, weights = open_world(args, "rgb_array" if outputs else None)
+        display = play.InteractiveDisplay(play.draw_real, outputs)
+        return play.run_episode(world, policy, Task(env_seed, args.max_length, weights), display)
 
 
-def play_dream(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> Result:
+def play_dream(args: argparse.Namespace) -> Result:
     """Play one dream, with display if the command line asks for it."""
-    from display import play
-
-    world = play.DreamWorld(agent, args.temperature, folder_of(args.filename))
     [seed] = env_seed_range("report", args.seed, 0, 1)
     with open_outputs(args) as outputs:
-
-        def show(image: np.ndarray) -> frozenset[str]:
-            keys = [output(image) or frozenset() for output in outputs]
-            return keys[0] if keys else frozenset()
-
-        return play.run_episode(world, seed, args.max_length, play.controller_policy(world, weights), show)
+        agent, weights = load_agent(args.filename, args.layout)
+        world = single_dream(agent, folder_of(args.filename), args.temperature)
+        display = play.InteractiveDisplay(play.draw_dream, outputs)
+        return play.run_episode(world, ControllerPolicy(world.rows), Task(seed, args.max_length, weights), display)
 
 
 def play_with_keyboard(args: argparse.Namespace) -> None:
     """Let a person drive, in the real environment or in a dream."""
-    from display import play
-
     with open_window("--play") as show:  # before TensorFlow is loaded: fail at once without a display
+        env_seeds = env_seed_range("report", args.seed, 0, cli.MAX_EPISODES)
         if args.dream_mode:
-            agent, _ = load_agent(args.filename, args.layout)
-            world = play.DreamWorld(agent, args.temperature, folder_of(args.filename))
+            folder = folder_of(args.filename) if args.filename else default_folder()
+            agent = load_agent(args.filename, args.layout)[0] if args.filename else load_networks(folder)
+            keyboard = play.Keyboard(play.draw_dream, [play.limit_fps(show)])
+            play.play_episodes(single_dream(agent, folder, args.temperature), env_seeds, args.max_length, keyboard)
         else:
-            world = play.RealWorld(args.env_name, load_agent(args.filename, args.layout)[0] if args.filename else None)
-        play.play_episodes(world, env_seed_range("report", args.seed, 0, cli.MAX_EPISODES), args.max_length, show)
+            keyboard = play.Keyboard(play.draw_real, [play.limit_fps(show)])
+            world = EnvironmentWorld(args.env_name, rows=1, render_mode="rgb_array")
+            if args.filename:
+                agent, _ = load_agent(args.filename, args.layout)
+                world = RealWorld(agent, args.env_name, rows=1, render_mode="rgb_array")
+            play.play_episodes(world, env_seeds, args.max_length, keyboard)
 
 
 def play_agent(args: argparse.Namespace) -> None:
     """Play one track or one dream, and print its score."""
-    result = (play_dream if args.dream_mode else play_track)(args, *load_agent(args.filename, args.layout))
+    result = (play_dream if args.dream_mode else play_track)(args)
     print(f"{'dream ' if args.dream_mode else ''}score {result.score:.1f} in {result.steps} steps")
     if args.record_video:
         print(f"video in {video_path(args)}")
@@ -172,8 +180,8 @@ def main() -> None:
     if args.play:
         play_with_keyboard(args)
     elif args.final_mode:
-        agent, weights = load_agent(args.filename, args.layout)
-        score_unseen_tracks(Simulator(agent, args.env_name), weights, args.seed, args.num_episode, args.max_length)
+        world, policy, weights = open_world(args)
+        score_unseen_tracks(world, policy, args.seed, args.num_episode, args.max_length, weights)
     else:
         play_agent(args)
 

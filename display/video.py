@@ -12,7 +12,7 @@ from display.overlay import HEIGHT, WIDTH
 from pipeline.files import atomic_write
 
 FPS = 50  # the environment's frame rate
-Show = Callable[[np.ndarray], object]  # displays or records an image, uint8 (height, width, 3)
+Show = Callable[[np.ndarray], None]  # records an image, uint8 (height, width, 3)
 
 
 @contextmanager
@@ -57,6 +57,6 @@ def _cause(part: Path) -> OSError:
 
 def _count_frames(path: Path) -> int:
     try:
-        return imageio_ffmpeg.count_frames_and_secs(str(path))[0]
+        return int(imageio_ffmpeg.count_frames_and_secs(str(path))[0])
     except (OSError, RuntimeError):  # not a video
         return 0

@@ -61,7 +61,7 @@ class Viewer:
     @property
     def closed(self) -> bool:
         """Whether the window was closed or Esc was pressed."""
-        return self._window.has_exit
+        return bool(self._window.has_exit)
 
     @property
     def keys(self) -> frozenset[str]:

@@ -44,7 +44,7 @@ def open_window(
         with suppress(OSError):  # the process has died: receive reports it
             connection.send(image)
         keys = receive()
-        if keys is None:
+        if not isinstance(keys, frozenset):
             raise KeyboardInterrupt
         return keys
 

@@ -35,8 +35,10 @@ from pipeline.files import file_hash, write_json
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range, rng
 from simulation.agent import Agent, folder_of, load_agent
-from simulation.rollout import Task
-from simulation.simulator import Simulator
+from simulation.environments import exploration_policy
+from simulation.policies import ControllerPolicy, ExplorationPolicy
+from simulation.real_world import ROWS, EnvironmentWorld, RealWorld
+from simulation.rollout import NO_WEIGHTS, Task, rollout
 
 
 def parse_args() -> argparse.Namespace:
@@ -185,11 +187,16 @@ def score_agents(args: argparse.Namespace, agent: Agent, weights: np.ndarray) ->
     """Scores of three agents on the same unseen tracks; prints a line for each."""
     env_seeds = env_seed_range("report", args.seed, 0, args.num_episode)
     max_length = config.ENVIRONMENTS[args.env_name].max_length
-    agents = {"trained": (agent, weights), "random": (agent, None), "untrained": untrained(args.seed)}
+    agents = {"trained": (agent, weights), "random": (None, NO_WEIGHTS), "untrained": untrained(args.seed)}
     scores = {}
     for name, (its_agent, its_weights) in agents.items():
-        tasks = [Task(its_weights, env_seed, max_length) for env_seed in env_seeds]
-        scores[name] = [result.score for result in Simulator(its_agent, args.env_name).run(tasks)]
+        tasks = [Task(env_seed, max_length, its_weights) for env_seed in env_seeds]
+        if its_agent:
+            results = rollout(RealWorld(its_agent, args.env_name), ControllerPolicy(ROWS), tasks)
+        else:
+            policy = ExplorationPolicy(exploration_policy(args.env_name), ROWS)
+            results = rollout(EnvironmentWorld(args.env_name), policy, tasks)
+        scores[name] = [result.score for result in results]
         print(f"{name:>10}: {summary(scores[name], 'unseen tracks')}", flush=True)
     return scores
 

@@ -38,8 +38,9 @@ from pipeline.errors import UserError
 from pipeline.files import file_hash, read_json, write_json, write_text
 from pipeline.scores import mean_std
 from simulation.agent import load_agent
+from simulation.policies import ControllerPolicy
+from simulation.real_world import RealWorld
 from simulation.rollout import score_unseen_tracks
-from simulation.simulator import Simulator
 
 RESULTS_DIR = ROOT / "docs" / "results"
 README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
@@ -161,8 +162,9 @@ def record(
 def score_controller(filename: Path, seed: int, num_episode: int) -> list[float]:
     """Scores of a controller on unseen tracks, as `model.py --final_mode` computes and prints them."""
     agent, weights = load_agent(filename)
+    world = RealWorld(agent, ENV_NAME)
     max_length = config.ENVIRONMENTS[ENV_NAME].max_length
-    return score_unseen_tracks(Simulator(agent, ENV_NAME), weights, seed, num_episode, max_length)
+    return score_unseen_tracks(world, ControllerPolicy(world.rows), seed, num_episode, max_length, weights)
 
 
 def timed(work: Callable[[], list[float]]) -> tuple[list[float], float, float]:

@@ -50,20 +50,41 @@ def folder_of(filename: Path | None) -> Path:
     return Path()
 
 
-def load_agent(filename: Path | str | None, layout: str | None = None) -> tuple[Agent, np.ndarray | None]:
+def has_trained_agent(folder: Path = Path()) -> bool:
+    """Whether a folder holds weights of stages 02 or 04, or controllers of stage 05."""
+    weights = [folder / name / "weights.h5" for name in (config.VAE_DIR, config.RNN_DIR)]
+    return any(path.exists() for path in (*weights, *(folder / config.CONTROLLER_DIR).glob("*.json")))
+
+
+def default_folder() -> Path:
+    """The working directory or, where it holds no trained agent, the folder of the pretrained one, which it prints."""
+    if has_trained_agent():
+        return Path()
+    print(f"no trained agent in this folder: using {config.PRETRAINED_DIR}")
+    return config.PRETRAINED_DIR
+
+
+def load_networks(folder: Path) -> Agent:
+    """The V and M of a folder; UserError if they are missing or damaged."""
+    agent = Agent()
+    agent.load(folder)
+    return agent
+
+
+def load_agent(filename: Path | str, layout: str | None = None) -> tuple[Agent, np.ndarray]:
     """Load a controller file and the V and M that it was trained with.
 
     Args:
-        filename: a .json of stage 05; None: load only V and M, from the working directory.
+        filename: a .json of stage 05.
         layout: order of the weights in the file, a key of controller.files.LAYOUTS; None: the one the file records.
 
-    Returns: the agent, and the controller's weights, float64 (867,), or None.
+    Returns: the agent, and the controller's weights, float64 (867,).
 
     Raises:
         UserError: a file is missing or damaged, or the controller was trained with another V or M.
     """
-    filename = None if filename is None else Path(filename)
-    weights, _, metadata = controller_files.load(filename, layout) if filename else (None, 0, {})
+    filename = Path(filename)
+    weights, _, metadata = controller_files.load(filename, layout)
     agent = Agent(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
     folder = folder_of(filename)
     for name, digest in agent.load(folder).items():

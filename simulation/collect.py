@@ -1,23 +1,23 @@
-"""Data collection: episodes of the exploration policy, or of a trained agent that explores part of the time."""
+"""Data collection: a callback that records the episodes of a rollout, for stage 01."""
 
-from collections.abc import Callable, Iterator
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
-import gymnasium as gym
 import numpy as np
 
 import config
-from pipeline.seeds import rng
-from simulation.agent import Agent, load_agent
+from pipeline.batches import ObsSettings
+from simulation.agent import Agent
 from simulation.environments import exploration_policy
-from simulation.rollout import ROWS, Slot, Task
-from simulation.simulator import Simulator
+from simulation.policies import ControllerPolicy, ExplorationPolicy, PartlyExploringPolicy
+from simulation.real_world import EnvironmentWorld, RealWorld
+from simulation.rollout import Callback, Policy, Result, Slot, Task, rollout
 
-Show = Callable[[np.ndarray], object]  # displays an image, uint8 (height, width, 3)
+Episode = dict[str, np.ndarray]
+W = TypeVar("W", bound=EnvironmentWorld)
 
 
-def empty_episode(steps: int) -> dict[str, np.ndarray]:
+def empty_episode(steps: int) -> Episode:
     """The arrays of one episode, all zeros; steps after the end of the episode stay zero."""
     return {
         "obs_data": np.zeros((steps, *config.FRAME_SHAPE), np.uint8),
@@ -27,71 +27,69 @@ def empty_episode(steps: int) -> dict[str, np.ndarray]:
     }
 
 
-def record_exploration(env: gym.Env, env_seed: int, settings: dict, show: Show | None) -> dict[str, np.ndarray]:
-    """Record one episode of the environment's exploration policy.
+class Recorder(Callback[EnvironmentWorld]):
+    """Callback that records the first `steps` frames of each episode, with actions and rewards.
+
+    Attributes:
+        episodes: the arrays of `empty_episode`, filled in, of each task.
+    """
+
+    def __init__(self, num_episodes: int, steps: int) -> None:
+        self.steps, self.episodes = steps, [empty_episode(steps) for _ in range(num_episodes)]
+
+    def on_step(self, world: EnvironmentWorld, slots: list[Slot], actions: np.ndarray) -> None:
+        for slot in slots:
+            self._observe(world, slot)["action_data"][slot.steps] = actions[slot.row]
+
+    def on_end(self, world: EnvironmentWorld, slot: Slot, result: Result) -> None:
+        if slot.steps < self.steps:
+            episode = self._observe(world, slot)
+            episode["done_data"][slot.steps :] = slot.done
+            if not slot.done:  # truncated: no action follows the last frame, which repeats the one before
+                episode["action_data"][slot.steps] = episode["action_data"][slot.steps - 1]
+
+    def _observe(self, world: EnvironmentWorld, slot: Slot) -> Episode:
+        episode = self.episodes[slot.index]
+        episode["obs_data"][slot.steps] = world.frames[slot.row]
+        episode["reward_data"][slot.steps] = slot.reward
+        return episode
+
+
+def record_episodes(
+    world: W, policy: Policy[W], tasks: Sequence[Task], steps: int, callbacks: Sequence[Callback[W]] = ()
+) -> Iterator[Episode]:
+    """Roll out the tasks and yield the arrays of each episode, see `empty_episode`."""
+    for first in range(0, len(tasks), world.rows):  # in groups: only one episode per row is held in memory
+        group = tasks[first : first + world.rows]
+        recorder = Recorder(len(group), steps)
+        rollout(world, policy, group, callbacks=[recorder, *callbacks])
+        yield from recorder.episodes
+
+
+def record_exploration(
+    settings: ObsSettings,
+    env_seeds: Sequence[int],
+    callbacks: Sequence[Callback[EnvironmentWorld]] = (),
+    render_mode: str | None = None,
+) -> Iterator[Episode]:
+    """Record episodes of the environment's exploration policy, one after the other."""
+    world = EnvironmentWorld(settings.env, rows=1, render_mode=render_mode)
+    policy = ExplorationPolicy(exploration_policy(settings.env), world.rows, settings.action_refresh_rate)
+    tasks = [Task(env_seed, settings.time_steps) for env_seed in env_seeds]
+    yield from record_episodes(world, policy, tasks, settings.time_steps, callbacks)
+
+
+def record_agent(
+    agent: Agent, weights: np.ndarray, settings: ObsSettings, env_seeds: Sequence[int]
+) -> Iterator[Episode]:
+    """Record episodes of a trained agent that takes exploratory actions for a share of the time.
 
     Args:
-        settings: of the batch: "env", "time_steps" and "action_refresh_rate" (frames).
-        show: called with the rendered image of every step.
-    Returns: the arrays of `empty_episode`, filled in.
+        weights: of the controller, float64 (867,).
+        settings: with `exploration`, the upper limit of the share.
     """
-    steps = settings["time_steps"]
-    explore = exploration_policy(settings["env"])
-    episode = empty_episode(steps)
-    exploration = rng("exploration", env_seed)
-    frame, _ = env.reset(seed=env_seed)
-    action, reward, done = np.zeros(config.ACTION_DIM, np.float32), 0.0, False
-    for t in range(steps):
-        episode["obs_data"][t], episode["reward_data"][t] = frame, reward
-        if show:
-            show(env.render())
-        if done:
-            episode["done_data"][t:] = True
-            break
-        action = explore(t, action, exploration, settings["action_refresh_rate"])
-        episode["action_data"][t] = action
-        frame, reward, terminated, truncated, _ = env.step(action)
-        done = terminated or truncated
-    return episode
-
-
-def record_agent_episodes(filename: Path, env_seeds: list[int], settings: dict) -> Iterator[dict[str, np.ndarray]]:
-    """Record episodes of a trained agent that takes exploratory actions for a share of the time; yields each.
-
-    The share is drawn for each episode, uniformly from 0 to settings["exploration"]: without exploration the data
-    lacks recoveries from the grass, and with a constant share it lacks driving at speed.
-
-    Args:
-        filename: controller of stage 05.
-        settings: as for `record_exploration`, with "exploration" (0 to 1).
-    """
-    agent, weights = _load_once(filename)
-    steps = settings["time_steps"]
-    episodes: list[dict[str, np.ndarray]] = []
-
-    def record_step(env: gym.Env, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
-        episode, t = episodes[slot.index], slot.steps
-        episode["obs_data"][t], episode["reward_data"][t] = frame, slot.reward
-        if slot.ended:
-            episode["done_data"][t:] = True
-        else:
-            episode["action_data"][t] = slot.action
-
-    simulator = Simulator(agent, settings["env"], watch=record_step)
-    for first in range(0, len(env_seeds), ROWS):  # in groups: only ROWS episodes are held in memory
-        group = env_seeds[first : first + ROWS]
-        episodes = [empty_episode(steps) for _ in group]
-        shares = [settings["exploration"] * rng("exploration_share", env_seed).random() for env_seed in group]
-        refresh_rate = settings["action_refresh_rate"]
-        simulator.run(
-            [
-                Task(weights, env_seed, steps - 1, share, refresh_rate)
-                for env_seed, share in zip(group, shares, strict=True)
-            ]
-        )
-        yield from episodes
-
-
-@cache
-def _load_once(filename: Path) -> tuple[Agent, np.ndarray]:
-    return load_agent(filename)
+    world = RealWorld(agent, settings.env)
+    explore = ExplorationPolicy(exploration_policy(settings.env), world.rows, settings.action_refresh_rate)
+    policy = PartlyExploringPolicy(ControllerPolicy(world.rows), explore, settings.exploration or 0.0, world.rows)
+    tasks = [Task(env_seed, settings.time_steps - 1, weights) for env_seed in env_seeds]
+    yield from record_episodes(world, policy, tasks, settings.time_steps)

@@ -1,4 +1,4 @@
-"""Rollouts in the dream: the controller acts on z and h alone, and M predicts the next z and reward.
+"""The dream world: the controller acts on z and h alone, and M predicts the next z and reward.
 
 The initial z of a dream is drawn from the posterior of the first frame of a recorded episode (data/initial_z.npz); each
 later z is drawn from M's mixture. A dream ends after as many positive rewards as a lap has tiles, as a real episode
@@ -6,6 +6,7 @@ does: without that limit a policy could score by collecting reward faster than a
 """
 
 import hashlib
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,20 +14,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 import config
-import controller.arch as controller
 from pipeline.batches import MAKER
 from pipeline.errors import UserError, first_line
 from pipeline.seeds import rng
-from simulation.rollout import Result, Task
+from simulation.agent import Agent
+from simulation.rollout import World
 
 if TYPE_CHECKING:
     from rnn.arch import RNN
+    from vae.arch import VAE
 
 ROWS = 256  # dreams side by side, and rows of every network call
 LAP_TILES = 300  # positive rewards that end a dream; M predicts whether a tile was visited, not how many a lap has
 TILE_REWARD = 1000 / LAP_TILES
 NO_PROGRESS_REWARD = config.ENVIRONMENTS["car_racing"].no_progress_reward
 NOISE_STEPS = 1000  # steps of noise that are drawn at once
+MAX_STEPS_WITHOUT_PROGRESS = 100  # steps without a positive reward that end a dream which a person watches
 
 
 def dream_reward(positive_reward: np.ndarray) -> np.ndarray:
@@ -63,103 +66,93 @@ def initial_states_hash(vae: str) -> str:
     return hashlib.sha256(b"".join(array.tobytes() for array in open_initial_z(vae))).hexdigest()[:16]
 
 
-class DreamBatch:
-    """The states of many dreams, each at its own step.
+class DreamWorld(World):
+    """Dreams side by side, one per row; the counterpart of real_world.RealWorld.
 
     A dream depends on its seed, its actions, the temperature and (in the last bits) the number of rows, not on the
-    other dreams of the batch.
+    other dreams.
 
     Attributes:
         z, h, c: float32 (rows, 32), (rows, 256), (rows, 256).
         positive_reward: float32 (rows,), 1 where the last step had a positive reward, else 0.
-        num_positive: int (rows,), positive rewards since the start.
-        steps_without_progress: int (rows,), steps since the last positive reward.
 
     Args:
         rnn: M.
-        vae: hash of the V that must have encoded the initial states.
+        initial_z: mu and log_var of `open_initial_z`, from which dreams start.
         temperature: see RNN.dream.
-        rows: number of dreams.
-        folder: the one whose data/ holds the initial states.
+        rows: number of dreams side by side.
+        vae: V, which decodes z for people; None: nothing is displayed.
+        max_steps_without_progress: steps without a positive reward that end a dream, as leaving the road ends a game.
+            None: only a lap ends it.
     """
 
-    def __init__(self, rnn: "RNN", vae: str, temperature: float, rows: int = ROWS, folder: Path = Path()) -> None:
+    name, no_progress_reward = "the dream", NO_PROGRESS_REWARD
+
+    def __init__(
+        self,
+        rnn: "RNN",
+        initial_z: tuple[np.ndarray, np.ndarray],
+        temperature: float,
+        rows: int = ROWS,
+        vae: "VAE | None" = None,
+        max_steps_without_progress: int | None = None,
+    ) -> None:
         from rnn.arch import dream_noise
 
-        self.rnn, self.temperature, self.rows = rnn, temperature, rows
-        self.start_mu, self.start_log_var = open_initial_z(vae, folder)
+        self.rnn, self.temperature, self.rows, self.vae = rnn, temperature, rows, vae
+        self.start_mu, self.start_log_var = initial_z
+        self.max_steps_without_progress = max_steps_without_progress or np.inf
         # Cached because all candidates of a population are evaluated on the same dream seeds.
         self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS))
         self.z = np.zeros((rows, config.Z_DIM), np.float32)
         self.positive_reward = np.zeros(rows, np.float32)
         self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
         self._noise = np.zeros((rows, NOISE_STEPS, 2 * config.Z_DIM + 1), np.float32)
-        self.num_positive, self.steps_without_progress, self._t = np.zeros((3, rows), int)
+        self._num_positive, self._steps_without_progress, self._t = np.zeros((3, rows), int)
 
-    def start(self, row: int, seed: int) -> None:
+    def reset(self, row: int, seed: int) -> None:
         """Start a dream in a row."""
-        start = rng("dream_start", seed)
-        first = start.integers(len(self.start_mu))
+        initial = rng("dream_start", seed)
+        first = initial.integers(len(self.start_mu))
         sigma = np.exp(self.start_log_var[first] / 2)
-        self.z[row] = self.start_mu[first] + sigma * start.standard_normal(config.Z_DIM, np.float32)
+        self.z[row] = self.start_mu[first] + sigma * initial.standard_normal(config.Z_DIM, np.float32)
         self.positive_reward[row] = self.h[row] = self.c[row] = 0
-        self.num_positive[row] = self.steps_without_progress[row] = self._t[row] = 0
+        self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
 
-    def step(self, actions: np.ndarray) -> np.ndarray:
-        """Take actions, float32 (rows, 3); returns the rewards, float64 (rows,), on the real environment's scale."""
+    def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        """Take actions, float32 (rows, 3), in all rows.
+
+        Returns: the rewards, float64 (rows,), on the real environment's scale, and which dreams have ended.
+        """
         x = np.concatenate([self.z, actions, self.positive_reward[:, None]], axis=1)
-        noise = self._noise[np.arange(self.rows), self._t % NOISE_STEPS]
-        self.z, self.positive_reward, self.h, self.c = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
-        self.num_positive += self.positive_reward > 0
-        self.steps_without_progress = np.where(self.positive_reward, 0, self.steps_without_progress + 1)
+        self.predict(x, self._noise[np.arange(self.rows), self._t % NOISE_STEPS])
+        self._num_positive += self.positive_reward > 0
+        self._steps_without_progress = np.where(self.positive_reward, 0, self._steps_without_progress + 1)
         self._t += 1
-        return dream_reward(self.positive_reward.astype(np.float64))
+        lap = self._num_positive >= LAP_TILES
+        done = lap | (self._steps_without_progress >= self.max_steps_without_progress)
+        return dream_reward(self.positive_reward.astype(np.float64)), done
 
-    def is_done(self, max_steps_without_progress: float) -> np.ndarray:
-        """Which dreams have ended, bool (rows,): after a lap, or after so many steps without a positive reward."""
-        return (self.num_positive >= LAP_TILES) | (self.steps_without_progress >= max_steps_without_progress)
+    def predict(self, x: np.ndarray, noise: np.ndarray) -> None:
+        """Set z, positive_reward, h and c of the next step: see RNN.dream for x (rows, 36) and noise (rows, 65)."""
+        self.z, self.positive_reward, self.h, self.c = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
+
+    def render(self, row: int) -> np.ndarray:
+        """The decoded z of a row, uint8 (64, 64, 3)."""
+        if self.vae is None:
+            raise RuntimeError("a dream world without V has no images")
+        frame: np.ndarray = self.vae.decode(self.z[row : row + 1])[0]
+        return frame
 
 
-class DreamSimulator:
-    """Rolls out controllers in dreams, as simulation.rollout.RolloutBatch does in the real environment.
+def single_dream(agent: Agent, folder: Path, temperature: float) -> DreamWorld:
+    """A world of one dream, to watch or to drive, with the initial states of a folder's data/.
 
-    Args:
-        rnn, vae, temperature: as for DreamBatch.
-        max_steps_without_progress: steps without a positive reward after which a dream is truncated early and charged
-            the no-progress reward for its remaining steps. None: never.
+    It ends after MAX_STEPS_WITHOUT_PROGRESS steps without a positive reward.
     """
-
-    def __init__(self, rnn: "RNN", vae: str, temperature: float, max_steps_without_progress: int | None = None) -> None:
-        self.dreams = DreamBatch(rnn, vae, temperature)
-        self.max_steps_without_progress = max_steps_without_progress or np.inf
-
-    def run(self, tasks: list[Task]) -> list[Result]:
-        """Roll out all tasks; results are in task order."""
-        results: list[Result | None] = [None] * len(tasks)
-        waiting = list(range(len(tasks)))[::-1]
-        dreams = self.dreams
-        index = np.full(ROWS, -1)  # of each row's task; -1: the row is free
-        score, steps, max_length = np.zeros((3, ROWS))
-        W, b = controller.unpack(np.zeros((ROWS, controller.NUM_WEIGHTS)))
-        while True:
-            for row in np.flatnonzero(index < 0)[: len(waiting)]:
-                index[row] = waiting.pop()
-                task = tasks[index[row]]
-                dreams.start(row, task.env_seed)
-                W[row], b[row] = controller.unpack(task.weights)
-                score[row] = steps[row] = 0
-                max_length[row] = task.max_length
-            if (index < 0).all():
-                return results
-            rewards = dreams.step(controller.act(W, b, dreams.z, dreams.h))
-            score += rewards
-            steps += 1
-            done = dreams.is_done(self.max_steps_without_progress) | (steps >= max_length)
-            for row in np.flatnonzero((index >= 0) & done):
-                remaining = max_length[row] - steps[row] if dreams.num_positive[row] < LAP_TILES else 0
-                results[index[row]] = Result(float(score[row] + remaining * NO_PROGRESS_REWARD), int(steps[row]))
-                index[row] = -1
+    initial_z = open_initial_z(agent.hashes["vae"], folder)
+    return DreamWorld(agent.rnn, initial_z, temperature, 1, agent.vae, MAX_STEPS_WITHOUT_PROGRESS)
 
 
 def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> tuple[np.ndarray, np.ndarray]:

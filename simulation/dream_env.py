@@ -2,12 +2,13 @@
 
     env = gym.make("simulation:WorldModels/CarRacingDream-v0", temperature=1.15)
 
-Loads the V, M and initial states that stages 02 to 04 wrote into the working directory. Actions are those of CarRacing.
+Loads the V, M and initial states that stages 02 to 04 wrote into the working directory or, where it holds no trained
+agent, the pretrained ones. Actions are those of CarRacing.
 A step's reward is 3.33, a tile of a 300-tile track, if M predicts a positive reward, less 0.1. A dream ends after 300
 positive rewards or after 100 steps without one; there is no step limit, so the caller sets one.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -16,11 +17,9 @@ from numpy.typing import NDArray
 
 import config
 
-MAX_STEPS_WITHOUT_PROGRESS = 100  # steps without a positive reward that end a dream
-
 
 class CarRacingDream(gym.Env):
-    """One dream with Gymnasium's interface; simulation/dream.py steps hundreds at once.
+    """A DreamWorld of one row with Gymnasium's interface.
 
     Args:
         render_mode: None, or "rgb_array": `render()` then decodes z, uint8 (64, 64, 3).
@@ -30,7 +29,7 @@ class CarRacingDream(gym.Env):
         UserError: V, M or initial_z.npz are missing or damaged, or do not belong together.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 50}
+    metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (as Gymnasium declares it)
     observation_space = spaces.Box(-np.inf, np.inf, (config.Z_DIM,), np.float32)
     action_space = spaces.Box(np.array(config.ACTION_LOW, np.float32), np.array(config.ACTION_HIGH, np.float32))
 
@@ -39,29 +38,29 @@ class CarRacingDream(gym.Env):
             raise ValueError(f"render_mode {render_mode!r} is none of {self.metadata['render_modes']}")
         if not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be above zero, not {temperature}")
-        from simulation.agent import Agent  # deferred: registering the environment must not load TensorFlow
-        from simulation.dream import DreamBatch
+        # Deferred: registering the environment must not load TensorFlow.
+        from simulation.agent import default_folder, load_networks
+        from simulation.dream import single_dream
 
-        self.render_mode = render_mode
-        agent = Agent()
-        hashes = agent.load()
-        self._vae, self._dreams = agent.vae, DreamBatch(agent.rnn, hashes["vae"], temperature, rows=1)
+        self.render_mode, folder = render_mode, default_folder()
+        self.world = single_dream(load_networks(folder), folder, temperature)
 
-    def reset(self, *, seed: int | None = None, options: dict | None = None) -> tuple[NDArray[np.float32], dict]:
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[NDArray[np.float32], dict[str, Any]]:
         """Start a dream; it is a function of the seed, the actions and the temperature."""
         super().reset(seed=seed)
-        self._dreams.start(0, int(self.np_random.integers(2**62)))
-        return self._dreams.z[0].copy(), {}
+        self.world.reset(0, int(self.np_random.integers(2**62)))
+        return self.world.z[0].copy(), {}
 
-    def step(self, action: NDArray[np.floating]) -> tuple[NDArray[np.float32], float, bool, bool, dict]:
+    def step(self, action: NDArray[np.floating]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Advance one frame, 1/50 s; ValueError for an action that is not 3 finite numbers."""
         action = np.asarray(action, np.float32)
         if action.shape != (config.ACTION_DIM,) or not np.isfinite(action).all():
             raise ValueError(f"an action is 3 finite numbers (steering, gas, brake), not {action}")
-        [reward] = self._dreams.step(action.clip(config.ACTION_LOW, config.ACTION_HIGH)[None])
-        [done] = self._dreams.is_done(MAX_STEPS_WITHOUT_PROGRESS)
-        return self._dreams.z[0].copy(), float(reward), bool(done), False, {}
+        [reward], [done] = self.world.step(action.clip(config.ACTION_LOW, config.ACTION_HIGH)[None])
+        return self.world.z[0].copy(), float(reward), bool(done), False, {}
 
     def render(self) -> NDArray[np.uint8] | None:
         """The decoded z, uint8 (64, 64, 3); None without a render mode."""
-        return self._vae.decode(self._dreams.z)[0] if self.render_mode else None
+        return self.world.render(0) if self.render_mode else None

@@ -10,6 +10,9 @@ from gymnasium.spaces import Box
 import config
 from pipeline.errors import UserError
 
+# An exploration policy: (step, last action (A,), rng, refresh_rate) -> action, float32 (A,)
+Explore = Callable[[int, np.ndarray, np.random.Generator, int], np.ndarray]
+
 
 def make_env(name: str, render_mode: str | None = None) -> gym.Env:
     """Make the environment `name` of config.ENVIRONMENTS and check that its spaces fit the pipeline.
@@ -57,12 +60,13 @@ def check_spaces(name: str, env: gym.Env) -> None:
     if frame.shape != config.FRAME_SHAPE or frame.dtype != np.uint8:
         found = f"{frame.dtype} {frame.shape}"
         raise UserError(f"environment '{name}': frames are {found}, need uint8 {config.FRAME_SHAPE}")
+    assert isinstance(action, Box)
     bounds = (config.ACTION_LOW, config.ACTION_HIGH)
     if action.shape != (config.ACTION_DIM,) or not np.array_equal((action.low, action.high), bounds):
         raise UserError(f"environment '{name}': actions are {action}, need Box{bounds} of shape ({config.ACTION_DIM},)")
 
 
-def exploration_policy(name: str) -> Callable[[int, np.ndarray, np.random.Generator, int], np.ndarray]:
+def exploration_policy(name: str) -> Explore:
     """The exploration policy of an environment: (step, last action (A,), rng, refresh_rate) -> action, float32 (A,).
 
     Raises:
@@ -71,6 +75,7 @@ def exploration_policy(name: str) -> Callable[[int, np.ndarray, np.random.Genera
     path = config.ENVIRONMENTS[name].explore
     try:
         module, _, function = path.partition(":")
-        return getattr(import_module(module), function)
+        explore: Explore = getattr(import_module(module), function)
+        return explore
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"environment '{name}': explore = '{path}' in config.py cannot be imported: {error}") from None

@@ -2,10 +2,11 @@
 
     launch(8)                                       # restarts this command as 8 processes, each with one thread
     with Ranks() as ranks:
+        ranks.functions = {"real": evaluate}        # evaluate: list of tasks -> list of results
         if ranks.rank > 0:
-            ranks.serve(evaluate)                   # until rank 0 leaves its `with`
+            ranks.serve()                           # until rank 0 leaves its `with`
         else:
-            results = ranks.map(evaluate, tasks)    # evaluate: list of tasks -> list of results
+            results = ranks.map("real", tasks)
 
 Rank 0 distributes the tasks and does a share of them. No rank blocks in an MPI call: MPICH's blocking calls spin a core
 and keep Python from handling signals, so a waiting rank polls once a millisecond and sleeps in between.
@@ -23,7 +24,7 @@ from typing import Any, NoReturn
 from pipeline.errors import UserError
 from simulation.launch import exit_on_signals, flush_to_mpirun, under_launcher
 
-Work = Callable[[list], list]  # a list of tasks -> their results, in the same order
+Work = Callable[[list[Any]], list[Any]]  # a list of tasks -> their results, in the same order
 POLL_SECONDS = 1e-3
 STOP_SECONDS = 10.0  # time for the other ranks to stop after an error on rank 0, before the run is aborted
 READY, TASKS, RESULTS, FAILED, STOP, STOPPED = range(1, 7)  # message tags
@@ -37,10 +38,12 @@ class Ranks:
 
     Attributes:
         rank, size: this process's number, and the number of processes.
+        functions: the functions that `map` may name; set it on all ranks alike.
     """
 
     def __init__(self) -> None:
         self.rank, self.size = 0, 1
+        self.functions: dict[str, Work] = {}
         if not under_launcher():
             return
         exit_on_signals()
@@ -51,18 +54,18 @@ class Ranks:
         if self.size > 1:
             self._print_processes()
 
-    def map(self, function: Work, tasks: list) -> list:
-        """Results of the tasks, in task order; call it on rank 0 only. Rank i % size does task i.
+    def map(self, name: str, tasks: list[Any]) -> list[Any]:
+        """Results of the tasks by one of the `functions`, in task order; call it on rank 0 only.
 
-        Each rank gets its share as one list, which `function` (the one that the others `serve`) may treat as a batch.
+        Rank i % size does task i. Each rank gets its share as one list, which the function may treat as a batch.
         """
         shares = [tasks[rank :: self.size] for rank in range(self.size)]
         busy = [rank for rank in range(1, self.size) if shares[rank]]
         # Large messages progress only inside MPI calls of both ends: send all of them before rank 0 starts to work.
-        for request in [self._world.isend(shares[rank], rank, TASKS) for rank in busy]:
+        for request in [self._world.isend((name, shares[rank]), rank, TASKS) for rank in busy]:
             _wait(request.Test)
-        results = [None] * len(tasks)
-        results[:: self.size] = _work(function, shares[0])
+        results: list[Any] = [None] * len(tasks)
+        results[:: self.size] = _work(self.functions[name], shares[0])
         while busy:
             source, tag, content = self._receive()
             if tag == FAILED:
@@ -71,13 +74,14 @@ class Ranks:
             busy.remove(source)
         return results
 
-    def serve(self, function: Work) -> None:
+    def serve(self) -> None:
         """Do this rank's share of every `map`, until rank 0 stops; call it on all ranks but 0."""
         while True:
-            _, tag, tasks = self._receive()
+            _, tag, content = self._receive()
             if tag == STOP:
                 return self._send(None, 0, STOPPED)
-            self._send(_work(function, tasks), 0, RESULTS)
+            name, tasks = content
+            self._send(_work(self.functions[name], tasks), 0, RESULTS)
 
     def __enter__(self) -> "Ranks":
         return self
@@ -168,9 +172,10 @@ class Ranks:
         print(message, file=sys.stderr)
         flush_to_mpirun()
         self._world.Abort(status)
+        os._exit(status)  # MPICH's Abort may return before the launcher ends this process
 
 
-def _work(function: Work, tasks: list) -> list:
+def _work(function: Work, tasks: list[Any]) -> list[Any]:
     results = function(tasks)
     if len(results) != len(tasks):
         raise RuntimeError(f"{len(tasks)} tasks gave {len(results)} results")

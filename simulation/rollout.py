@@ -1,41 +1,37 @@
-"""Rollouts in lock-step: a fixed number of episode slots, all stepped together, so one network call serves all.
+"""The rollout: episodes in lock-step in the rows of a world, so that one network call serves all of them.
 
-A slot holds one episode; when the episode ends, the slot takes the next request. A subclass of `RolloutBatch` chooses
-the actions: the world-model agent (simulator.py) or a baseline.
+A *world* holds many episodes side by side: the real environment (real_world.py) or the dream (dream.py). A *policy*
+chooses the actions (policies.py), and *callbacks* record or display what happens. `rollout` drives them: an episode
+that ends makes room in its row for the next task.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, TypeVar
 
-import gymnasium as gym
 import numpy as np
 
-import config
 from pipeline.errors import UserError
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range, rng
-from simulation.environments import make_env
+from pipeline.seeds import env_seed_range
 
-# Episode slots, and rows of every network call. The last bits of a matrix product depend on its number of rows, so
-# every call has this many, unused rows included: else a score would depend on how many episodes run beside it. Guarded
-# by tests/test_simulate.py::test_score_does_not_depend_on_other_slots.
-ROWS = 16
+NO_WEIGHTS = np.zeros(0)
 
 
 @dataclass(frozen=True)
 class Task:
-    """One rollout request: weights, environment seed, step limit.
+    """One episode to roll out; with the world and the policy it determines the score.
 
-    The weights are a controller's, float64 (867,), or a baseline's; None: the environment's exploration policy, or a
-    baseline that holds its weights itself.
+    Attributes:
+        env_seed: seed of the environment; in dreams, of the dream.
+        max_length: steps after which the episode is truncated.
+        weights: parameters of the policy, float64 (n,); empty for a policy that needs none from the task.
     """
 
-    weights: np.ndarray | None
-    env_seed: int  # in dreams: the seed of the dream
-    max_length: int  # steps after which the episode is truncated
-    exploration: float = 0.0  # share of the actions that the exploration policy chooses, 0..1
-    refresh_rate: int = config.ACTION_REFRESH_RATE  # frames for which the exploration policy holds an action
-    dream: bool = False  # roll out in the dream instead of the real environment
+    env_seed: int
+    max_length: int
+    weights: np.ndarray = field(default_factory=lambda: NO_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -46,123 +42,142 @@ class Result:
     steps: int
 
 
-Run = Callable[[list[Task]], list[Result]]
-
-
+@dataclass(slots=True)
 class Slot:
     """The state of one running episode.
 
     Attributes:
-        index: position of its task in the list of requests.
-        action: float32 (3,), the last action taken.
+        row: the row of the world that holds it.
+        index: position of its task in the list of tasks.
         reward, score: of the last step, and summed over the episode.
         steps, steps_without_progress: steps taken, and steps since the last positive reward.
-        ended: whether the environment has ended the episode.
+        done: whether the world has ended the episode; False after a truncation.
     """
 
-    def __init__(self, index: int, task: Task):
-        self.index, self.task = index, task
-        self.rng = rng("exploration", task.env_seed)
-        self.action = np.zeros(config.ACTION_DIM, np.float32)
-        self.exploring = task.weights is None
-        self.reward, self.score, self.steps, self.ended = 0.0, 0.0, 0, False
-        self.steps_without_progress = 0
-
-    def explores(self) -> bool:
-        """Whether the exploration policy acts at this step; drawn again whenever a held action ends."""
-        if self.task.exploration and self.steps % self.task.refresh_rate == 0:
-            self.exploring = self.rng.random() < self.task.exploration
-        return self.exploring
+    row: int
+    index: int
+    task: Task
+    reward: float = 0.0
+    score: float = 0.0
+    steps: int = 0
+    steps_without_progress: int = 0
+    done: bool = False
 
 
-Active = list[tuple[int, Slot]]  # (row, slot) of every running episode
-
-
-class RolloutBatch:
-    """Rolls out many episodes at once; a subclass chooses the actions in `act`.
+class World(Protocol):
+    """Episodes side by side, one per row.
 
     Attributes:
-        frames: uint8 (ROWS, 64, 64, 3), the current observation of each slot.
-
-    Args:
-        env_name: a key of config.ENVIRONMENTS.
-        max_steps_without_progress: steps without a positive reward after which an episode is truncated early and
-            charged the no-progress reward for its remaining steps. None: never, as in a final score.
-        render_mode: of the first slot's environment; the others render nothing.
+        name: for error messages.
+        rows: number of episodes that it holds at once.
+        no_progress_reward: charged for each remaining step of an episode that is truncated for lack of progress.
     """
 
-    def __init__(
-        self,
-        env_name: str,
-        max_steps_without_progress: int | None = None,
-        render_mode: str | None = None,
-    ) -> None:
-        self.env_name, self.settings = env_name, config.ENVIRONMENTS[env_name]
-        self.max_steps_without_progress = max_steps_without_progress or float("inf")
-        self.render_mode = render_mode
-        self.envs: list[gym.Env] = []
-        self.slots: list[Slot | None] = [None] * ROWS
-        self.frames = np.zeros((ROWS, *config.FRAME_SHAPE), np.uint8)
+    name: str
+    rows: int
+    no_progress_reward: float = 0.0
 
-    def begin(self, row: int, slot: Slot) -> None:
-        """Reset the subclass's state of a row; `frames[row]` holds the first frame of the new episode."""
+    def reset(self, row: int, seed: int) -> None:
+        """Start an episode in a row."""
 
-    def act(self, active: Active) -> None:
-        """Set the `action` of every running episode, float32 (3,)."""
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Take the actions (rows, ...) of the `rows` that run an episode.
+
+        Returns: reward, float64 (rows,), and done, bool (rows,); undefined in the other rows.
+        """
+
+
+W = TypeVar("W", bound=World)
+W_contra = TypeVar("W_contra", bound=World, contravariant=True)
+
+
+class Policy(Generic[W_contra]):
+    """Chooses the actions in a kind of world; subclass it, and override what is needed."""
+
+    def reset(self, slot: Slot) -> None:
+        """Prepare for the episode that begins in a slot."""
+
+    def act(self, world: W_contra, slots: list[Slot]) -> np.ndarray:
+        """The actions of all rows, (rows, ...); those without a running episode are ignored."""
         raise NotImplementedError
 
-    def end(self, row: int, slot: Slot) -> None:
-        """Hook for the end of an episode; `frames[row]` holds its last frame."""
 
-    def run(self, tasks: list[Task], report: Callable[[int, Result], None] | None = None) -> list[Result]:
-        """Roll out all tasks; `report(index, result)` is called as each episode ends. Results are in task order."""
-        results: list[Result | None] = [None] * len(tasks)
-        waiting = list(enumerate(tasks))[::-1]
-        while True:
-            for row in range(len(self.slots)):
-                if self.slots[row] is None and waiting:
-                    self._start(row, Slot(*waiting.pop()))
-            active = [(row, slot) for row, slot in enumerate(self.slots) if slot is not None]
-            if not active:
-                return results
-            self.act(active)
-            self._step(active)
-            for row, slot in active:
-                if self._is_done(slot):
-                    self.end(row, slot)
-                    results[slot.index] = Result(self._total(slot), slot.steps)
-                    self.slots[row] = None
-                    if report:
-                        report(slot.index, results[slot.index])
+class Callback(Generic[W_contra]):
+    """Observes a rollout; subclass it, and override what is needed."""
 
-    def _start(self, row: int, slot: Slot) -> None:
-        while len(self.envs) <= row:
-            self.envs.append(make_env(self.env_name, None if self.envs else self.render_mode))
-        self.slots[row] = slot
-        self.frames[row], _ = self.envs[row].reset(seed=slot.task.env_seed)
-        self.begin(row, slot)
+    def on_step(self, world: W_contra, slots: list[Slot], actions: np.ndarray) -> None:
+        """Called when the actions (rows, ...) are chosen and not yet taken."""
 
-    def _step(self, active: Active) -> None:
-        for row, slot in active:
-            self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(slot.action)
-            slot.reward = float(reward)
-            slot.score += slot.reward
-            slot.steps += 1
-            slot.steps_without_progress = 0 if reward > 0 else slot.steps_without_progress + 1
-            slot.ended = terminated or truncated
+    def on_end(self, world: W_contra, slot: Slot, result: Result) -> None:
+        """Called when an episode has ended; the world still shows its last state."""
 
-    def _is_done(self, slot: Slot) -> bool:
-        no_progress = slot.steps_without_progress >= self.max_steps_without_progress
-        return slot.ended or slot.steps >= slot.task.max_length or no_progress
 
-    def _total(self, slot: Slot) -> float:
-        """The score; an episode truncated early is charged the no-progress reward up to its step limit."""
-        if not np.isfinite(slot.score):
-            raise UserError(
-                f"environment '{self.env_name}' gave a reward that is not finite, at env_seed {slot.task.env_seed}"
-            )
-        remaining = 0 if slot.ended else slot.task.max_length - slot.steps
-        return slot.score + remaining * self.settings.no_progress_reward
+def rollout(
+    world: W,
+    policy: Policy[W],
+    tasks: Sequence[Task],
+    max_steps_without_progress: int | None = None,
+    callbacks: Sequence[Callback[W]] = (),
+) -> list[Result]:
+    """Roll out all tasks; returns their results in task order.
+
+    Args:
+        max_steps_without_progress: steps without a positive reward after which an episode is truncated early and
+            charged the no-progress reward for its remaining steps. None or 0: never, as in a final score.
+
+    Raises:
+        UserError: a reward is not finite.
+    """
+    results: list[Result] = [Result(0.0, 0)] * len(tasks)
+    waiting = list(enumerate(tasks))[::-1]
+    free = list(range(world.rows))[::-1]
+    slots: list[Slot] = []
+    while True:
+        while free and waiting:
+            slot = Slot(free.pop(), *waiting.pop())
+            world.reset(slot.row, slot.task.env_seed)
+            policy.reset(slot)
+            slots.append(slot)
+        if not slots:
+            return results
+        actions = policy.act(world, slots)
+        for callback in callbacks:
+            callback.on_step(world, slots, actions)
+        ended = _step(world, slots, actions, max_steps_without_progress or math.inf)
+        for slot in ended:
+            results[slot.index] = _result(world, slot)
+            for callback in callbacks:
+                callback.on_end(world, slot, results[slot.index])
+            free.append(slot.row)
+            slots.remove(slot)
+
+
+def _step(world: World, slots: list[Slot], actions: np.ndarray, max_steps_without_progress: float) -> list[Slot]:
+    """Take one step in all slots; returns those whose episodes have ended."""
+    reward_of_row, done_of_row = world.step(actions, [slot.row for slot in slots])
+    rewards, dones = reward_of_row.tolist(), done_of_row.tolist()  # Python numbers: a third of the time of NumPy's
+    ended = []
+    for slot in slots:
+        slot.reward, slot.done = rewards[slot.row], dones[slot.row]
+        slot.score += slot.reward
+        slot.steps += 1
+        slot.steps_without_progress = 0 if slot.reward > 0 else slot.steps_without_progress + 1
+        no_progress = slot.steps_without_progress >= max_steps_without_progress
+        if slot.done or no_progress or slot.steps >= slot.task.max_length:
+            ended.append(slot)
+    return ended
+
+
+def _result(world: World, slot: Slot) -> Result:
+    """The result of an ended episode; one truncated early is charged the no-progress reward up to its step limit."""
+    if not math.isfinite(slot.score):
+        raise UserError(f"{world.name} gave a reward that is not finite, at env_seed {slot.task.env_seed}")
+    remaining = 0 if slot.done else slot.task.max_length - slot.steps
+    return Result(slot.score + remaining * world.no_progress_reward, slot.steps)
+
+
+# --- scores -----------------------------------------------------------------------------------------------------------
+Run = Callable[[str, list[Task]], list[Result]]  # rolls out tasks in the world of a name, "real" or "dream"
 
 
 def evaluator(run: Run) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
@@ -171,26 +186,33 @@ def evaluator(run: Run) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     def evaluate(
         candidates: np.ndarray, env_seeds: list[int], max_length: int, dream: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        tasks = [Task(weights, seed, max_length, dream=dream) for weights in candidates for seed in env_seeds]
-        results, shape = run(tasks), (len(candidates), len(env_seeds))
+        tasks = [Task(env_seed, max_length, weights) for weights in candidates for env_seed in env_seeds]
+        results, shape = run("dream" if dream else "real", tasks), (len(candidates), len(env_seeds))
         scores = np.array([result.score for result in results]).reshape(shape)
         return scores, np.array([result.steps for result in results]).reshape(shape)
 
     return evaluate
 
 
-# --- the final score --------------------------------------------------------------------------------------------------
-def print_episode(index: int, result: Result) -> None:
-    """Print the score of one unseen track."""
+def print_score(index: int, result: Result) -> None:
+    """Print the score of one track."""
     print(f"track {index:3d}: {result.score:7.1f} in {result.steps:4d} steps", flush=True)
 
 
+class PrintScores(Callback[World]):
+    """Callback that prints the score of every episode."""
+
+    def on_end(self, world: World, slot: Slot, result: Result) -> None:
+        print_score(slot.index, result)
+
+
 def score_unseen_tracks(
-    rollouts: RolloutBatch, weights: np.ndarray | None, seed: int, num_episode: int, max_length: int
+    world: W, policy: Policy[W], seed: int, num_episode: int, max_length: int, weights: np.ndarray = NO_WEIGHTS
 ) -> list[float]:
     """Score a policy on unseen tracks, those of the "report" seeds; prints each score, then mean, std and minimum."""
     env_seeds = env_seed_range("report", seed, 0, num_episode)
-    results = rollouts.run([Task(weights, env_seed, max_length) for env_seed in env_seeds], print_episode)
+    tasks = [Task(env_seed, max_length, weights) for env_seed in env_seeds]
+    results = rollout(world, policy, tasks, callbacks=[PrintScores()])
     scores = [result.score for result in results]
     print(summary(scores))
     return scores

@@ -8,16 +8,21 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pipeline import cli
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
+    from multiprocessing.synchronize import Event
 
 Job = TypeVar("Job")
 
 TERMINAL = {signal.SIGINT, signal.SIGHUP}  # signals that a terminal sends to all processes of a command
 # Shared by the worker processes: the count of finished units, and the event that stops all jobs.
-_done = _stop = None
+_done: "Synchronized[int]"
+_stop: "Event"
 
 
 class Stopped(SystemExit):
@@ -66,7 +71,7 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
             raise
 
 
-def _start_worker(done: object, stop: object) -> None:
+def _start_worker(done: "Synchronized[int]", stop: "Event") -> None:
     global _done, _stop
     _done, _stop = done, stop
     signal.signal(signal.SIGTERM, _raise_stopped)
@@ -79,5 +84,7 @@ def _raise_stopped(number: int, frame: object) -> None:
 
 def _exit_with_parent() -> None:
     """Exit when the parent dies: an orphaned worker would keep its batch locked and wait for jobs forever."""
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # the pool starts workers only
+    multiprocessing.connection.wait([parent.sentinel])
     os._exit(1)

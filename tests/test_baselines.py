@@ -1,6 +1,7 @@
 """The baselines' mathematics against independent formulas, their determinism, and the replay memory."""
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -8,20 +9,21 @@ import numpy as np
 import pytest
 
 from experiments.baselines import ga_car_racing as ga
-from experiments.baselines import records
 from experiments.baselines.dqn_car_racing import (
     EXPLORATION,
     FRAME_SKIP,
     MAX_STEPS_WITHOUT_PROGRESS,
     RECIPE,
     CarRacing,
-    GreedyRollouts,
+    Greedy,
 )
 from experiments.baselines.dqn_cartpole import SOURCE, STABLE
 from experiments.baselines.q_learning import ReplayMemory
+from experiments.plots.baselines import running_mean
 from pipeline.seeds import ENV_SEED_RANGES, env_seed_range
 from simulation.environments import make_env
-from simulation.rollout import ROWS, Task
+from simulation.real_world import ROWS, EnvironmentWorld
+from simulation.rollout import Callback, Policy, Result, Slot, Task, rollout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -169,32 +171,57 @@ def test_the_same_seed_draws_the_same_and_another_seed_others() -> None:
 
 
 # --- the environment of the car ---------------------------------------------------------------------------------------
+class Drive(Policy[EnvironmentWorld], Callback[EnvironmentWorld]):
+    """Takes actions by a function, and records what the training would learn from each step."""
+
+    def __init__(self, car: CarRacing, choose: Callable[[], int]) -> None:
+        self.car, self.choose = car, choose
+        self.learned: list[tuple[float, bool]] = []
+        self.observations: list[np.ndarray] = []
+
+    def act(self, world: EnvironmentWorld, slots: list[Slot]) -> np.ndarray:
+        self.observe(slots[0])
+        return self.car.actions[[self.choose()]]
+
+    def on_end(self, world: EnvironmentWorld, slot: Slot, result: Result) -> None:
+        self.observe(slot)
+
+    def observe(self, slot: Slot) -> None:
+        self.observations.append(self.car.observe())
+        if slot.steps:
+            self.learned.append(self.car.learn_from(slot))
+
+    def run(self, env_seed: int) -> Result:
+        task = Task(env_seed, self.car.max_length)
+        [result] = rollout(self.car.world, self, [task], self.car.max_steps_without_progress, [self])
+        return result
+
+
 def test_an_action_is_held_and_its_rewards_are_added() -> None:
-    car, env = CarRacing(max_length=42), make_env("car_racing")
-    car.reset(5)
+    env = make_env("car_racing")
     env.reset(seed=5)
-    score, ended, steps = 0.0, False, 0
-    while not ended:
-        observation, learned, terminal, ended = car.step(2)
-        rewards = [env.step(np.array([0, 0.5, 0], np.float32))[1] for _ in range(FRAME_SKIP if steps < 10 else 2)]
-        score, steps = score + sum(rewards), steps + 1
+    drive = Drive(CarRacing(max_length=42), lambda: 2)
+    result = drive.run(5)
+    assert result.steps == len(drive.learned) == 11
+    score = 0.0
+    for step, (learned, terminal) in enumerate(drive.learned):
+        rewards = [env.step(np.array([0, 0.5, 0], np.float32))[1] for _ in range(FRAME_SKIP if step < 10 else 2)]
+        score += sum(rewards)
         assert learned == pytest.approx(max(-1, 0.1 * sum(rewards)))
-        assert observation.shape == (64, 64)
         assert not terminal  # the step limit is not terminal
-    assert steps == 11
-    assert car.score == pytest.approx(score)
+    assert [observation.shape for observation in drive.observations] == 12 * [(64, 64)]
+    assert result.score == pytest.approx(score)
 
 
 def test_an_episode_without_progress_is_truncated_early_and_charged() -> None:
-    car = CarRacing()
-    car.reset(5)
-    ended, steps = False, 0
-    while not ended:
-        _, learned, terminal, ended = car.step(4)
-        steps += 1
+    drive = Drive(CarRacing(), lambda: 4)
+    result = drive.run(5)
+    learned, terminal = drive.learned[-1]
     assert terminal
-    assert MAX_STEPS_WITHOUT_PROGRESS <= steps * FRAME_SKIP <= MAX_STEPS_WITHOUT_PROGRESS + 2 * FRAME_SKIP
-    assert car.score == pytest.approx(car.evaluate(lambda states: np.eye(5)[np.full(len(states), 4)], [5])[0])
+    assert MAX_STEPS_WITHOUT_PROGRESS <= result.steps * FRAME_SKIP <= MAX_STEPS_WITHOUT_PROGRESS + 2 * FRAME_SKIP
+    assert result.score == pytest.approx(
+        CarRacing().evaluate(lambda states: np.eye(5)[np.full(len(states), 4)], [5])[0]
+    )
     forever = sum(-0.1 * FRAME_SKIP * 0.1 * RECIPE.gamma**t for t in range(2000))
     assert learned == pytest.approx(forever, rel=1e-3)
 
@@ -207,16 +234,25 @@ def test_greedy_rollouts_have_the_states_of_the_replay_memory() -> None:
         return states.reshape(len(states), -1)[:, 1500:1505].astype(np.float32)
 
     seen: list[np.ndarray] = []
-    [result, *_] = GreedyRollouts(q).run([Task(None, env_seed, 60) for env_seed in range(7, 7 + ROWS)])
+    tasks = [Task(env_seed, 60) for env_seed in range(7, 7 + ROWS)]
+    [result, *_] = rollout(EnvironmentWorld("car_racing"), Greedy(q), tasks)
     slots = np.array([states[0] for states in seen])
     car = CarRacing(max_length=60)
     replay = ReplayMemory(100, car.shape, car.dtype, car.stack)
-    replay.begin(car.reset(7))
-    for states in slots:
-        np.testing.assert_array_equal(replay.newest()[0], states)
-        action = int(q(replay.newest())[0].argmax())
-        replay.add(action, 0.0, False, car.step(action)[0])
-    assert car.score == pytest.approx(result.score)
+    states = []
+
+    def choose() -> int:
+        if states:
+            replay.add(0, 0.0, False, drive.observations[-1])
+        else:
+            replay.begin(drive.observations[-1])
+        states.append(replay.newest()[0].copy())
+        return int(q(replay.newest())[0].argmax())
+
+    drive = Drive(car, choose)
+    alone = drive.run(7)
+    np.testing.assert_array_equal(states, slots)
+    assert alone.score == pytest.approx(result.score)
     assert sum(EXPLORATION) == pytest.approx(1)
 
 
@@ -312,7 +348,7 @@ def test_actions_do_not_depend_on_the_other_individuals() -> None:
 def test_running_mean() -> None:
     scores = np.random.default_rng(0).normal(size=30)
     expected = [np.mean(scores[max(0, i - 6) : i + 1]) for i in range(30)]
-    np.testing.assert_allclose(records.running_mean(scores, 7), expected)
+    np.testing.assert_allclose(running_mean(scores, 7), expected)
 
 
 def test_no_two_purposes_share_a_track() -> None:

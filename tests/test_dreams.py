@@ -19,11 +19,11 @@ from simulation.dream import (
     NO_PROGRESS_REWARD,
     ROWS,
     TILE_REWARD,
-    DreamBatch,
-    DreamSimulator,
+    DreamWorld,
     open_initial_z,
 )
-from simulation.rollout import Task
+from simulation.policies import ControllerPolicy
+from simulation.rollout import Result, Task, rollout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 HASH = "0123456789abcdef"  # of the VAE that encoded the initial states, according to the file
@@ -108,25 +108,31 @@ def test_samples_have_the_mixtures_moments(rnn: RNN) -> None:
 
 def tasks(count: int, steps: int = 30) -> list[Task]:
     rng = np.random.default_rng(6)
-    return [Task(rng.normal(0, 0.2, controller.NUM_WEIGHTS), seed % 9, steps + seed % 5) for seed in range(count)]
+    return [Task(seed % 9, steps + seed % 5, rng.normal(0, 0.2, controller.NUM_WEIGHTS)) for seed in range(count)]
+
+
+def dream(rnn: RNN, tasks: list[Task], max_steps_without_progress: int | None = None) -> list[Result]:
+    """The results of the tasks in a new dream world."""
+    world = DreamWorld(rnn, open_initial_z(HASH), 1.0)
+    return rollout(world, ControllerPolicy(world.rows), tasks, max_steps_without_progress)
 
 
 def test_dream_does_not_depend_on_other_rows(rnn: RNN, here: Path) -> None:
     """There are more dreams than rows, so that rows start new dreams at different times."""
-    many, simulator = tasks(ROWS + 40), DreamSimulator(rnn, HASH, 1.0)
-    together = simulator.run(many)
-    assert simulator.run(many[::-1]) == together[::-1]
+    many, world, policy = tasks(ROWS + 40), DreamWorld(rnn, open_initial_z(HASH), 1.0), ControllerPolicy(ROWS)
+    together = rollout(world, policy, many)
+    assert rollout(world, policy, many[::-1]) == together[::-1]
     for i in (0, 7, ROWS - 1, ROWS + 39):
-        assert DreamSimulator(rnn, HASH, 1.0).run([many[i]]) == [together[i]]
+        assert dream(rnn, [many[i]]) == [together[i]]
     assert [result.steps for result in together] == [task.max_length for task in many]
 
 
 def test_dream_depends_on_seed_temperature_and_actions(rnn: RNN, here: Path) -> None:
     def last_z(seed: int, temperature: float, gas: float) -> np.ndarray:
-        dreams = DreamBatch(rnn, HASH, temperature)
-        dreams.start(3, seed)
+        dreams = DreamWorld(rnn, open_initial_z(HASH), temperature)
+        dreams.reset(3, seed)
         for _ in range(5):
-            dreams.step(np.full((ROWS, 3), (0, gas, 0), np.float32))
+            dreams.step(np.full((ROWS, 3), (0, gas, 0), np.float32), [3])
         return dreams.z[3]
 
     first = last_z(1, 1.0, 0.5)
@@ -137,9 +143,9 @@ def test_dream_depends_on_seed_temperature_and_actions(rnn: RNN, here: Path) -> 
 
 def test_initial_z_is_sampled_from_the_initial_states(rnn: RNN, here: Path) -> None:
     mu, log_var = open_initial_z(HASH)
-    dreams = DreamBatch(rnn, HASH, 1.0)
+    dreams = DreamWorld(rnn, (mu, log_var), 1.0)
     for seed in range(200):
-        dreams.start(seed, seed)
+        dreams.reset(seed, seed)
     distance = np.abs(dreams.z[:200, None] - mu) / np.exp(log_var / 2)
     nearest = distance.mean(axis=2).argmin(axis=1)
     assert set(nearest) == set(range(7))
@@ -156,17 +162,17 @@ def with_reward_logit(rnn: RNN, logit: float) -> RNN:
 
 
 def test_dream_ends_after_a_lap_without_charge(rnn: RNN, here: Path) -> None:
-    [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0).run(tasks(1, steps=1000))
+    [result] = dream(with_reward_logit(rnn, 99), tasks(1, steps=1000))
     assert result.steps == LAP_TILES
     assert result.score == pytest.approx(1000 - LAP_TILES / 10)
 
 
 def test_dream_without_progress_is_truncated_and_charged(rnn: RNN, here: Path) -> None:
     [task] = tasks(1, steps=50)
-    [truncated] = DreamSimulator(with_reward_logit(rnn, -99), HASH, 1.0, max_steps_without_progress=10).run([task])
+    [truncated] = dream(with_reward_logit(rnn, -99), [task], max_steps_without_progress=10)
     assert truncated.steps == 10
     assert truncated.score == pytest.approx(50 * NO_PROGRESS_REWARD)
-    [result] = DreamSimulator(with_reward_logit(rnn, 99), HASH, 1.0, max_steps_without_progress=10).run([task])
+    [result] = dream(with_reward_logit(rnn, 99), [task], max_steps_without_progress=10)
     assert result.steps == 50
     assert result.score == pytest.approx(50 * (TILE_REWARD + NO_PROGRESS_REWARD))
 
@@ -208,7 +214,7 @@ def test_environment_is_a_function_of_seed_actions_and_temperature(trained: Path
 
 def test_environment_terminates_without_progress(trained: Path) -> None:
     env = gym.make(ID).unwrapped
-    model = env._dreams.rnn.model
+    model = env.world.rnn.model
     *weights, kernel, bias = model.get_weights()
     kernel[:, -1], bias[-1] = 0, -99  # M never predicts a positive reward
     model.set_weights([*weights, kernel, bias])

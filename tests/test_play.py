@@ -1,7 +1,7 @@
 """Tests of interactive episodes: keys to actions, and the real window with key events on a virtual display."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,11 @@ from test_viewer import run_on_display
 
 import config
 from display import play
+from simulation.dream import DreamWorld
 from simulation.environments import make_env
+from simulation.policies import FunctionPolicy
+from simulation.real_world import EnvironmentWorld
+from simulation.rollout import Result, Slot, Task
 
 # For Xvfb's screen file see test_viewer.py. Only the gauge of the gas pedal has exactly this green.
 PERSON = """
@@ -51,28 +55,30 @@ print("done")
 """
 
 
-class RecordingWorld:
+class RecordingWorld(DreamWorld):
     """A world that records its calls; the reward is the gas, and the episode ends after six steps."""
 
-    help = ""
-
     def __init__(self) -> None:
+        self.rows, self.temperature = 1, 1.0
         self.actions: list[list[float]] = []
         self.seeds: list[int] = []
-        self.temperature = 1.0
 
-    def reset(self, seed: int) -> None:
+    def reset(self, row: int, seed: int) -> None:
         self.seeds.append(seed)
 
-    def step(self, action: np.ndarray) -> tuple[float, bool]:
-        self.actions.append(action.tolist())
-        return float(action[1]), len(self.actions) == 6
+    def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+        self.actions += actions.tolist()
+        return actions[:, 1].astype(float), np.array([len(self.actions) == 6])
 
-    def render(self, action: np.ndarray, score: float, steps: int) -> np.ndarray:
-        return np.full((4, 4, 3), steps, np.uint8)
 
-    def scale_temperature(self, factor: float) -> None:
-        self.temperature *= factor
+def draw(world: RecordingWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
+    return np.full((4, 4, 3), slot.steps, np.uint8)
+
+
+def drive(world: RecordingWorld, max_length: int, show: play.Show) -> Result:
+    """One episode of a person who sees `show`."""
+    keyboard = play.Keyboard(draw, [show])
+    return play.run_episode(world, keyboard, Task(7, max_length), keyboard)
 
 
 def hold(*keys: str) -> frozenset[str]:
@@ -81,14 +87,26 @@ def hold(*keys: str) -> frozenset[str]:
 
 def test_keys_act_at_the_next_step() -> None:
     world, held = RecordingWorld(), iter([hold("up"), hold("up", "left"), hold("down"), hold("right"), *[hold()] * 5])
-    result = play.run_episode(world, 7, 100, play.keyboard_policy, lambda image: next(held))
+    result = drive(world, 100, lambda image: next(held))
     brake = float(np.float32(play.KEY_BRAKE))
     assert world.actions == [[0, 1, 0], [-1, 1, 0], [0, 0, brake], [1, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert (result.score, result.steps, world.seeds) == (2.0, 6, [7])
 
 
 def test_episode_ends_at_its_step_limit() -> None:
-    assert play.run_episode(RecordingWorld(), 7, 3, play.keyboard_policy, lambda image: hold()).steps == 3
+    assert drive(RecordingWorld(), 3, lambda image: hold()).steps == 3
+
+
+def test_every_step_is_shown_once() -> None:
+    """To a person, and of a policy: the first frame, and that after each step."""
+    for drives in (True, False):
+        shown: list[int] = []
+        outputs = [lambda image, shown=shown: shown.append(int(image[0, 0, 0]))]
+        person = play.Keyboard(draw, outputs)
+        policy = FunctionPolicy(lambda world, slots: np.zeros((1, 3), np.float32))
+        display = person if drives else play.InteractiveDisplay(draw, outputs)
+        play.run_episode(RecordingWorld(), person if drives else policy, Task(7, 100), display)
+        assert shown == [0, 1, 2, 3, 4, 5, 6]
 
 
 def test_r_restarts_the_track_and_the_end_starts_the_next() -> None:
@@ -101,27 +119,34 @@ def test_r_restarts_the_track_and_the_end_starts_the_next() -> None:
             raise KeyboardInterrupt
         return hold("r") if len(shown) in (3, 4) else hold()
 
-    play.play_episodes(world, [5, 6, 7], 100, show)
+    play.play_episodes(world, [5, 6, 7], 100, play.Keyboard(draw, [show]))
     assert world.seeds == [5, 5, 6]
 
 
 def test_plus_and_minus_change_the_temperature_once_per_press() -> None:
     held = iter([hold(), hold("plus"), hold("plus"), hold(), hold("plus"), hold("minus"), hold()])
     world = RecordingWorld()
-    play.run_episode(world, 7, 6, play.keyboard_policy, lambda image: next(held))
+    drive(world, 6, lambda image: next(held))
     assert world.temperature == pytest.approx(play.TEMPERATURE_FACTOR)
 
 
-def test_real_world_equals_the_environment() -> None:
-    world, env = play.RealWorld("car_racing", None), make_env("car_racing")
-    world.reset(3)
+def test_a_person_drives_the_environment_itself() -> None:
+    env, images = make_env("car_racing"), []
     frame, _ = env.reset(seed=3)
+    score = 0.0
     for _ in range(5):
-        action = np.array([0.1, 1, 0], np.float32)
-        frame, reward, *_ = env.step(action)
-        assert world.step(action) == (float(reward), False)
-    np.testing.assert_array_equal(world.frame, frame)
-    assert world.render(action, 1.0, 5).shape == (400, 800, 3)
+        frame, reward, *_ = env.step(np.array([-1, 1, 0], np.float32))
+        score += float(reward)
+    world = EnvironmentWorld("car_racing", rows=1, render_mode="rgb_array")
+
+    def show(image: np.ndarray) -> frozenset[str]:
+        images.append(image)
+        return hold("up", "left")
+
+    keyboard = play.Keyboard(play.draw_real, [show])
+    assert play.run_episode(world, keyboard, Task(3, 5), keyboard) == Result(score, 5)
+    np.testing.assert_array_equal(world.frames[0], frame)
+    assert [image.shape for image in images] == 6 * [(400, 800, 3)]
 
 
 @pytest.mark.parametrize("dream", ["", "--dream_mode"])

@@ -1,7 +1,7 @@
 """Tests that a score is a function of weights, environment seed, step limit and no-progress limit, to the last bit.
 
 The reference is a plain loop over one episode. It is compared with what stage 05 writes on 1, 2 and 3 ranks, with
-`model.py --final_mode`, and with all slots of the simulator.
+`model.py --final_mode`, and with all rows of a world.
 """
 
 import subprocess
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.rollouts import simulate
 from helpers.scripts import LIMIT, SEARCH, STAGES, command, environment
 
 import config
@@ -21,8 +22,8 @@ from controller.search import ControllerSearch
 from pipeline.seeds import env_seed_range
 from simulation.agent import Agent
 from simulation.environments import make_env
-from simulation.rollout import ROWS, Result, Task
-from simulation.simulator import Simulator
+from simulation.real_world import ROWS
+from simulation.rollout import PrintScores, Result, Task
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,7 +67,7 @@ def agent(finished: Path, one_thread: None) -> Agent:
 def tasks(count: int) -> list[Task]:
     """Tasks that differ in weights, environment seed and length; some are truncated early."""
     controllers = np.random.default_rng(0).normal(0, 0.3, (count, controller.NUM_WEIGHTS))
-    return [Task(weights, 100 + i % 5, MAX_LENGTH - i % 4) for i, weights in enumerate(controllers)]
+    return [Task(100 + i % 5, MAX_LENGTH - i % 4, weights) for i, weights in enumerate(controllers)]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def plain_results(agent: Agent) -> list[Result]:
 
 
 def test_all_slots_equal_the_plain_loop(agent: Agent, plain_results: list[Result]) -> None:
-    assert Simulator(agent, "car_racing", MAX_STEPS_WITHOUT_PROGRESS).run(tasks(20)) == plain_results
+    assert simulate(agent, tasks(20), max_steps_without_progress=MAX_STEPS_WITHOUT_PROGRESS) == plain_results
     truncated = [result.steps < MAX_LENGTH - 3 for result in plain_results]
     assert any(truncated)
     assert not all(truncated)
@@ -85,9 +86,9 @@ def test_all_slots_equal_the_plain_loop(agent: Agent, plain_results: list[Result
 
 def test_score_does_not_depend_on_the_tasks_beside_it(agent: Agent) -> None:
     many = tasks(64)
-    results = Simulator(agent, "car_racing").run(many)
+    results = simulate(agent, many)
     for first in (0, 17, 45):
-        assert Simulator(agent, "car_racing").run(many[first : first + 3]) == results[first : first + 3]
+        assert simulate(agent, many[first : first + 3]) == results[first : first + 3]
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
@@ -108,7 +109,7 @@ def test_stage_05_equals_the_plain_loop(
     replayed = ControllerSearch(NAME, saved.settings, saved.coordinates)
     env_seeds = env_seed_range("search", SEED, 0, 2)
     population = [
-        [plain_loop(agent, Task(w, s, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS) for s in env_seeds]
+        [plain_loop(agent, Task(s, MAX_LENGTH, w), MAX_STEPS_WITHOUT_PROGRESS) for s in env_seeds]
         for w in replayed.ask()
     ]
     scores, steps = (
@@ -118,18 +119,18 @@ def test_stage_05_equals_the_plain_loop(
     np.testing.assert_array_equal(replayed.fitness[-1], fitness)
     env_seeds = env_seed_range("evaluate", SEED, 2, 2)
     mean = replayed.mean_weights
-    scores = [plain_loop(agent, Task(mean, s, MAX_LENGTH), MAX_STEPS_WITHOUT_PROGRESS).score for s in env_seeds]
+    scores = [plain_loop(agent, Task(s, MAX_LENGTH, mean), MAX_STEPS_WITHOUT_PROGRESS).score for s in env_seeds]
     assert tuple(evaluation) == (1, np.mean(scores), np.std(scores), min(scores))
 
 
 def final_mode(monkeypatch: pytest.MonkeyPatch, folder: Path, seed: int) -> list[Result]:
     """The results of `model.py --final_mode`, not rounded."""
-    results, run = [], Simulator.run
+    results: list[Result] = []
     arguments = f"car_racing --filename controller/{SEARCH}.best.json --final_mode --num_episode 3 --max_length 40"
     monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", ["model.py", *arguments.split(), "--seed", str(seed)])
     with monkeypatch.context() as patch:
-        patch.setattr(Simulator, "run", lambda *args: results.extend(run(*args)) or results)
+        patch.setattr(PrintScores, "on_end", lambda printer, world, slot, result: results.append(result))
         model.main()
     return results
 
@@ -142,6 +143,6 @@ def test_final_mode_equals_the_plain_loop_and_depends_on_the_seed(
     for seed in (0, 1):
         env_seeds = env_seed_range("report", seed, 0, 3)
         scores[seed] = final_mode(monkeypatch, finished, seed)
-        assert scores[seed] == [plain_loop(agent, Task(weights, env_seed, 40)) for env_seed in env_seeds]
+        assert scores[seed] == [plain_loop(agent, Task(env_seed, 40, weights)) for env_seed in env_seeds]
         assert final_mode(monkeypatch, finished, seed) == scores[seed]
     assert scores[0] != scores[1]

@@ -1,21 +1,24 @@
-"""Tests of the simulator: the order of events against a plain loop, and independence of a score from other slots."""
+"""Tests of rollouts in the real world: the order of events, and independence of a score from other slots."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.rollouts import simulate
 from helpers.settings import training_settings
 
 import config
 import controller.arch as controller
+from pipeline.batches import ObsSettings
 from pipeline.errors import UserError
 from pipeline.networks import seed_everything
 from simulation import collect
 from simulation.agent import Agent
-from simulation.environments import make_env
-from simulation.rollout import ROWS, Result, Slot, Task
-from simulation.simulator import Simulator
+from simulation.environments import exploration_policy, make_env
+from simulation.policies import ControllerPolicy, ExplorationPolicy
+from simulation.real_world import ROWS, EnvironmentWorld, RealWorld
+from simulation.rollout import Callback, Result, Slot, Task, rollout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,18 +57,28 @@ def braking_weights() -> np.ndarray:
 
 def tasks(count: int) -> list[Task]:
     """Tasks that differ in weights, environment seed and length."""
-    return [Task(some_weights(i), i % 7, STEPS - i % 5) for i in range(count)]
+    return [Task(i % 7, STEPS - i % 5, some_weights(i)) for i in range(count)]
 
 
 # --- the order of events ---------------------------------------------------------------------------------------------
 
 
+class ActionRecorder(Callback[EnvironmentWorld]):
+    """Records the actions of the one episode that runs."""
+
+    def __init__(self) -> None:
+        self.actions: list[list[float]] = []
+
+    def on_step(self, world: EnvironmentWorld, slots: list[Slot], actions: np.ndarray) -> None:
+        [slot] = slots
+        self.actions.append(actions[slot.row].tolist())
+
+
 def roll_out(agent: Agent, task: Task) -> tuple[Result, list[list[float]]]:
-    """The simulator's result of a task, and its actions."""
-    actions = []
-    simulator = Simulator(agent, "car_racing", watch=lambda env, slot, frame, z: actions.append(slot.action.tolist()))
-    [result] = simulator.run([task])
-    return result, actions[:-1]  # the last call is for the final frame
+    """The rollout's result of a task, and its actions."""
+    recorder = ActionRecorder()
+    [result] = simulate(agent, [task], callbacks=[recorder])
+    return result, recorder.actions
 
 
 def roll_out_plainly(agent: Agent, task: Task, previous_action: bool = False) -> tuple[Result, list[list[float]]]:
@@ -92,7 +105,7 @@ def test_episode_equals_plain_loop(agent: Agent) -> None:
 
     The test depends on the order: if M were conditioned on the previous action, the third action would differ.
     """
-    task = Task(some_weights(1), env_seed=5, max_length=STEPS)
+    task = Task(env_seed=5, max_length=STEPS, weights=some_weights(1))
     result, actions = roll_out(agent, task)
     assert (result, actions) == roll_out_plainly(agent, task)
     _, other_actions = roll_out_plainly(agent, task, previous_action=True)
@@ -102,37 +115,43 @@ def test_episode_equals_plain_loop(agent: Agent) -> None:
 
 def test_previous_action_equals_plain_loop(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent, "previous_action", True)
-    task = Task(some_weights(1), env_seed=5, max_length=STEPS)
+    task = Task(env_seed=5, max_length=STEPS, weights=some_weights(1))
     assert roll_out(agent, task) == roll_out_plainly(agent, task, previous_action=True)
 
 
 def test_sampled_z_has_posterior_moments_and_depends_on_env_seed(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, samples = [], []
 
-    def watch(env: object, slot: Slot, frame: np.ndarray, z: np.ndarray) -> None:
-        if slot.steps == 0:
-            frames.append(frame.copy())
-            samples.append(z)
+    class Watch(Callback[RealWorld]):
+        def on_step(self, world: RealWorld, slots: list[Slot], actions: np.ndarray) -> None:
+            frames.append(world.frames[0].copy())
+            samples.append(world.z[0].copy())
 
     monkeypatch.setattr(agent, "sample_z", True)
-    simulator = Simulator(agent, "car_racing", watch=watch)
+    world, policy = RealWorld(agent, "car_racing"), ControllerPolicy(ROWS)
     for env_seed in range(30):
-        simulator.run([Task(some_weights(1), env_seed, max_length=1)])
+        rollout(world, policy, [Task(env_seed, 1, some_weights(1))], callbacks=[Watch()])
     mean, log_var = agent.vae.encode(np.stack(frames), ROWS)
     noise = (np.stack(samples) - mean) / np.exp(log_var / 2)
     assert abs(noise.mean()) < 0.1 and noise.std() == pytest.approx(1, abs=0.1)  # of 960 values
 
-    task = Task(some_weights(1), env_seed=5, max_length=STEPS)
+    task = Task(env_seed=5, max_length=STEPS, weights=some_weights(1))
     assert roll_out(agent, task) == roll_out(agent, task)
-    together = Simulator(agent, "car_racing").run([*tasks(20), task])
+    together = simulate(agent, [*tasks(20), task])
     assert together[-1] == roll_out(agent, task)[0]
 
 
 @pytest.mark.parametrize("env_seed", [3, 4])
-def test_exploration_equals_that_of_stage_01(agent: Agent, env_seed: int) -> None:
-    settings = {"env": "car_racing", "time_steps": STEPS + 1, "action_refresh_rate": config.ACTION_REFRESH_RATE}
-    episode = collect.record_exploration(make_env("car_racing"), env_seed, settings, show=None)
-    result, actions = roll_out(agent, Task(None, env_seed, STEPS))
+def test_exploration_equals_that_of_stage_01(env_seed: int) -> None:
+    """Alone in a row, as stage 01 records it, and beside fifteen others, as model.py --generate_data_mode scores it."""
+    settings = ObsSettings(env="car_racing", seed=0, action_refresh_rate=5, time_steps=STEPS + 1, episodes=1)
+    [episode] = collect.record_exploration(settings, [env_seed])
+    world, policy = EnvironmentWorld("car_racing"), ExplorationPolicy(exploration_policy("car_racing"), ROWS)
+    others = [Task(other, STEPS) for other in range(10, 25)]
+    [result, *_] = rollout(world, policy, [Task(env_seed, STEPS), *others])
+    policy, recorder = ExplorationPolicy(exploration_policy("car_racing"), ROWS), ActionRecorder()
+    assert rollout(world, policy, [Task(env_seed, STEPS)], callbacks=[recorder]) == [result]
+    actions = recorder.actions
     assert actions == episode["action_data"][:STEPS].tolist()
     assert result.score == pytest.approx(episode["reward_data"].sum(dtype=np.float64), abs=1e-4)
     assert len(np.unique(actions, axis=0)) > 3
@@ -144,24 +163,24 @@ def test_exploration_equals_that_of_stage_01(agent: Agent, env_seed: int) -> Non
 def test_score_does_not_depend_on_other_slots(agent: Agent) -> None:
     """There are more tasks than slots, so that slots take new episodes at different times."""
     many = tasks(ROWS + 5)
-    simulator = Simulator(agent, "car_racing")
-    together = simulator.run(many)
-    assert together[::-1] == simulator.run(many[::-1])
+    world, policy = RealWorld(agent, "car_racing"), ControllerPolicy(ROWS)
+    together = rollout(world, policy, many)
+    assert together[::-1] == rollout(world, policy, many[::-1])
     for i in (0, 3, ROWS, ROWS + 4):
-        assert Simulator(agent, "car_racing").run([many[i]]) == [together[i]]
+        assert simulate(agent, [many[i]]) == [together[i]]
     assert [result.steps for result in together] == [task.max_length for task in many]
 
 
 def test_terminated_episodes_do_not_depend_on_other_slots(agent: Agent, dot: str) -> None:
     many = tasks(2 * ROWS)
-    together = Simulator(agent, dot).run(many)
+    together = simulate(agent, many, dot)
     for i in (0, 9, 31):
-        assert Simulator(agent, dot).run([many[i]]) == [together[i]]
+        assert simulate(agent, [many[i]], dot) == [together[i]]
     assert {result.steps for result in together} <= set(range(20, 31))
 
 
 def test_task_determines_episode(agent: Agent) -> None:
-    base = Task(some_weights(1), env_seed=5, max_length=STEPS)
+    base = Task(env_seed=5, max_length=STEPS, weights=some_weights(1))
     variants = [base, base, replace(base, weights=some_weights(2)), replace(base, env_seed=6)]
     one, same, other_weights, other_track = (roll_out(agent, variant) for variant in variants)
     assert one == same
@@ -169,23 +188,28 @@ def test_task_determines_episode(agent: Agent) -> None:
     assert one[0] != other_track[0]
 
 
-def test_report_is_called_with_index_and_result(agent: Agent, dot: str) -> None:
+def test_callbacks_learn_the_result_of_every_episode(agent: Agent, dot: str) -> None:
     reported = {}
-    results = Simulator(agent, dot).run(tasks(ROWS + 3), reported.setdefault)
+
+    class Report(Callback[RealWorld]):
+        def on_end(self, world: RealWorld, slot: Slot, result: Result) -> None:
+            reported[slot.index] = result
+
+    results = simulate(agent, tasks(ROWS + 3), dot, callbacks=[Report()])
     assert [reported[i] for i in range(ROWS + 3)] == results
 
 
 def test_empty_list_of_tasks(agent: Agent) -> None:
-    assert Simulator(agent, "car_racing").run([]) == []
+    assert simulate(agent, []) == []
 
 
 # --- end of an episode -----------------------------------------------------------------------------------------------
 
 
 def test_early_truncation_is_charged_for_remaining_steps(agent: Agent) -> None:
-    task = Task(braking_weights(), env_seed=1, max_length=70)
-    [full] = Simulator(agent, "car_racing").run([task])
-    [truncated] = Simulator(agent, "car_racing", max_steps_without_progress=10).run([task])
+    task = Task(env_seed=1, max_length=70, weights=braking_weights())
+    [full] = simulate(agent, [task])
+    [truncated] = simulate(agent, [task], max_steps_without_progress=10)
     assert full.steps == 70
     assert truncated.steps < 30
     assert truncated.score == pytest.approx(full.score, abs=1e-9)
@@ -203,29 +227,35 @@ def test_no_progress_counts_steps_since_the_last_positive_reward(agent: Agent, d
             _, reward, done, _, _ = env.step(np.array([1, 0, 1], np.float32))
             rewards.append(reward)
         last_positive = max((t for t, reward in enumerate(rewards, 1) if reward > 0), default=0)
-        [result] = Simulator(agent, dot, max_steps_without_progress=4).run([Task(weights, env_seed, 1000)])
+        [result] = simulate(agent, [Task(env_seed, 1000, weights)], dot, max_steps_without_progress=4)
         steps = min(last_positive + 4, len(rewards))
         assert result.steps == steps
         assert result.score == pytest.approx(sum(rewards[:steps]))
 
 
 def test_terminated_episode_is_not_charged(agent: Agent, dot: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    task = Task(some_weights(3), env_seed=2, max_length=1000)
-    [uncharged] = Simulator(agent, dot).run([task])
+    task = Task(env_seed=2, max_length=1000, weights=some_weights(3))
+    [uncharged] = simulate(agent, [task], dot)
     monkeypatch.setitem(config.ENVIRONMENTS, dot, replace(config.ENVIRONMENTS[dot], no_progress_reward=-5.0))
-    assert Simulator(agent, dot).run([task]) == [uncharged]
-    [short] = Simulator(agent, dot).run([replace(task, max_length=7)])
+    assert simulate(agent, [task], dot) == [uncharged]
+    [short] = simulate(agent, [replace(task, max_length=7)], dot)
     assert short.steps == 7
     assert short.score >= -0.1 * 7 - 1e-9  # no steps remain at the step limit
 
 
-def test_watch_receives_every_step_of_the_first_slot(agent: Agent) -> None:
+def test_callbacks_see_every_step(agent: Agent) -> None:
     seen = []
-    simulator = Simulator(
-        agent, "car_racing", watch=lambda env, slot, frame, z: seen.append((slot.steps, frame.copy(), z, env.render()))
-    )
-    task = Task(some_weights(1), env_seed=5, max_length=5)
-    assert simulator.run([task]) == Simulator(agent, "car_racing").run([task])  # watching changes no score
+
+    class Watch(Callback[RealWorld]):
+        def on_step(self, world: RealWorld, slots: list[Slot], actions: np.ndarray) -> None:
+            self.on_end(world, slots[0], Result(0, 0))
+
+        def on_end(self, world: RealWorld, slot: Slot, result: Result) -> None:
+            seen.append((slot.steps, world.frames[slot.row].copy(), world.z[slot.row].copy(), world.render(slot.row)))
+
+    task = Task(env_seed=5, max_length=5, weights=some_weights(1))
+    watched = simulate(agent, [task], callbacks=[Watch()], render_mode="rgb_array")
+    assert watched == simulate(agent, [task])  # watching changes no score
     assert [steps for steps, *_ in seen] == [0, 1, 2, 3, 4, 5]
     for _, frame, z, image in seen:
         np.testing.assert_array_equal(z, agent.vae.encode(frame[None], ROWS)[0][0])

@@ -22,8 +22,8 @@ import numpy as np
 import config
 from experiments.baselines import records
 from experiments.baselines.q_learning import Problem, Q, Recipe
-from simulation.environments import make_env
-from simulation.rollout import ROWS, Active, RolloutBatch, Slot, Task, score_unseen_tracks
+from simulation.real_world import ROWS, EnvironmentWorld
+from simulation.rollout import Policy, Slot, Task, rollout, score_unseen_tracks
 
 NAME, ENV_NAME = "dqn_car_racing", "car_racing"
 FRAME_SKIP = 4  # frames for which an action is held
@@ -53,41 +53,52 @@ def gray(frame: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
 
 
+class HeldActions(EnvironmentWorld):
+    """World of one car in which a step is FRAME_SKIP frames, up to max_frames an episode."""
+
+    def __init__(self, max_frames: int) -> None:
+        super().__init__(ENV_NAME, rows=1)
+        self.no_progress_reward, self.max_frames = FRAME_SKIP * NO_PROGRESS_REWARD, max_frames
+
+    def reset(self, row: int, seed: int) -> None:
+        super().reset(row, seed)
+        self.frames_left = self.max_frames
+
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        reward_sum = 0.0
+        for _ in range(min(FRAME_SKIP, self.frames_left)):
+            [reward], done = super().step(actions, rows)
+            reward_sum += float(reward)
+            self.frames_left -= 1
+            if done[0]:
+                break
+        return np.array([reward_sum]), done
+
+
 class CarRacing(Problem):
     """CarRacing with one action for FRAME_SKIP frames."""
 
     shape, dtype, stack = config.FRAME_SHAPE[:2], np.uint8, 4
-    name, target_score = NAME, np.inf
+    name, target_score, actions = NAME, np.inf, ACTIONS
+    max_steps_without_progress = MAX_STEPS_WITHOUT_PROGRESS // FRAME_SKIP
 
     def __init__(self, max_length: int = MAX_LENGTH) -> None:
-        self.env, self.max_length, self.recipe = make_env(ENV_NAME), max_length, RECIPE
-        self.settings = {"max_length": max_length}
+        self.world, self.recipe, self.settings = HeldActions(max_length), RECIPE, {"max_length": max_length}
+        self.max_length = -(-max_length // FRAME_SKIP)  # rounded up: the last action may be held for fewer frames
 
-    def reset(self, env_seed: int) -> np.ndarray:
-        self.score, self.frames, self.frames_without_progress = 0.0, 0, 0
-        return gray(self.env.reset(seed=env_seed)[0])
+    def observe(self) -> np.ndarray:
+        return gray(self.world.frames[0])
 
     def explore(self, rng: np.random.Generator) -> int:
         return int(rng.choice(len(ACTIONS), p=EXPLORATION))
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
-        reward_sum, done = 0.0, False
-        for _ in range(FRAME_SKIP):
-            frame, reward, terminal, truncated, _ = self.env.step(ACTIONS[action])
-            reward_sum += float(reward)
-            self.frames += 1
-            self.frames_without_progress = 0 if reward > 0 else self.frames_without_progress + 1
-            done = terminal or truncated or self.frames >= self.max_length
-            if done:
-                break
-        self.score += reward_sum
-        training_reward = max(MIN_REWARD, REWARD_SCALE * reward_sum)
-        if not done and self.frames_without_progress >= MAX_STEPS_WITHOUT_PROGRESS:
-            self.score += (self.max_length - self.frames) * NO_PROGRESS_REWARD
+    def learn_from(self, slot: Slot) -> tuple[float, bool]:
+        reward = max(MIN_REWARD, REWARD_SCALE * slot.reward)
+        no_progress = slot.steps_without_progress >= self.max_steps_without_progress
+        if no_progress and not slot.done and slot.steps < self.max_length:
             # The discounted rewards of a car that stands still for ever.
-            training_reward += REWARD_SCALE * FRAME_SKIP * NO_PROGRESS_REWARD * RECIPE.gamma / (1 - RECIPE.gamma)
-            terminal = done = True
-        return gray(frame), training_reward, terminal, done
+            return reward + REWARD_SCALE * FRAME_SKIP * NO_PROGRESS_REWARD * RECIPE.gamma / (1 - RECIPE.gamma), True
+        return reward, slot.done
 
     def make_network(self) -> object:
         """Two convolutions and a dense layer: uint8 (n, 64, 64, 4) -> Q values, float32 (n, 5)."""
@@ -109,30 +120,28 @@ class CarRacing(Problem):
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
         """Scores of the greedy policy; episodes without progress are truncated early and charged."""
-        tasks = [Task(None, env_seed, self.max_length) for env_seed in env_seeds]
-        return [result.score for result in GreedyRollouts(q, MAX_STEPS_WITHOUT_PROGRESS).run(tasks)]
+        tasks = [Task(env_seed, self.settings["max_length"]) for env_seed in env_seeds]
+        results = rollout(EnvironmentWorld(ENV_NAME), Greedy(q), tasks, MAX_STEPS_WITHOUT_PROGRESS)
+        return [result.score for result in results]
 
 
-class GreedyRollouts(RolloutBatch):
-    """Rollouts of the greedy policy; one network call serves all slots that need an action."""
+class Greedy(Policy[EnvironmentWorld]):
+    """The policy that takes the action with the highest Q value; one network call serves all slots that need one."""
 
-    def __init__(self, q: Q, max_steps_without_progress: int | None = None) -> None:
-        super().__init__(ENV_NAME, max_steps_without_progress)
+    def __init__(self, q: Q) -> None:
         self.q, self.states = q, np.zeros((ROWS, *CarRacing.shape, CarRacing.stack), np.uint8)
+        self.actions = np.zeros((ROWS, config.ACTION_DIM), np.float32)
 
-    def begin(self, row: int, slot: Slot) -> None:
-        self.states[row] = gray(self.frames[row])[..., None]
-
-    def act(self, active: Active) -> None:
-        due = [(row, slot) for row, slot in active if slot.steps % FRAME_SKIP == 0]
-        for row, slot in due:
-            if slot.steps:
-                self.states[row, ..., :-1] = self.states[row, ..., 1:]
-                self.states[row, ..., -1] = gray(self.frames[row])
+    def act(self, world: EnvironmentWorld, slots: list[Slot]) -> np.ndarray:
+        due = [slot for slot in slots if slot.steps % FRAME_SKIP == 0]
+        for slot in due:
+            state, frame = self.states[slot.row], gray(world.frames[slot.row])
+            state[..., :-1] = state[..., 1:] if slot.steps else frame[..., None]
+            state[..., -1] = frame
         if due:
-            best = self.q(self.states).argmax(axis=1)
-            for row, slot in due:
-                slot.action = ACTIONS[best[row]]
+            rows = [slot.row for slot in due]
+            self.actions[rows] = ACTIONS[self.q(self.states).argmax(axis=1)[rows]]
+        return self.actions
 
 
 def parse_args() -> argparse.Namespace:
@@ -151,7 +160,8 @@ def main() -> None:
     if not args.final_mode:
         return QTraining(problem, args).train(args.episodes, args.new_model)
     learner, metadata = load_best(problem, "experiments/baselines/dqn_car_racing.py")
-    scores = score_unseen_tracks(GreedyRollouts(learner.q), None, args.seed, args.num_episode, args.max_length)
+    policy = Greedy(learner.q)
+    scores = score_unseen_tracks(EnvironmentWorld(ENV_NAME), policy, args.seed, args.num_episode, args.max_length)
     frames, parameters = metadata["steps"] * FRAME_SKIP, learner.network.count_params()
     records.keep_scores(NAME, scores, args.seed, metadata, parameters, frames, metadata["seconds"])
 

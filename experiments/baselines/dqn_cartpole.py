@@ -24,8 +24,11 @@ from experiments.baselines import records
 from experiments.baselines.q_learning import Problem, Q, Recipe
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
+from simulation.policies import FunctionPolicy
+from simulation.real_world import EnvironmentWorld
+from simulation.rollout import Slot, Task, rollout
 
-ENV_ID, SOLVED = "CartPole-v1", 475.0  # Gymnasium's reward threshold
+ENV_ID, MAX_LENGTH, SOLVED = "CartPole-v1", 500, 475.0  # Gymnasium's time limit and reward threshold
 OBSERVATION_SCALE = (2.4, 2.0, 0.2, 2.0)  # typical size of each observation; 2.4 m and 0.2 rad end an episode
 
 SOURCE = Recipe(
@@ -36,6 +39,13 @@ STABLE = Recipe(
 )
 
 
+class CartPoles(EnvironmentWorld):
+    """World with a CartPole-v1 in every row; its frames are observations, float32 (rows, 4)."""
+
+    def make_env(self, render_mode: str | None = None) -> gym.Env:
+        return gym.make(ENV_ID)
+
+
 class CartPole(Problem):
     """CartPole-v1 with the source's training reward and end or, if `stable`, those of --stable.
 
@@ -43,26 +53,23 @@ class CartPole(Problem):
     then Q = -gamma^T for a fall T steps ahead, which is close to the 0 that an untrained network outputs.
     """
 
-    shape, dtype, stack = (4,), np.float32, 1
+    shape, dtype, stack, actions = (4,), np.float32, 1, np.arange(2)
     target_score = 495.0  # above SOLVED because other episodes may be harder than those of an evaluation
+    max_length, max_steps_without_progress = MAX_LENGTH, 0
 
     def __init__(self, stable: bool) -> None:
         self.name, self.recipe = ("cartpole_stable", STABLE) if stable else ("cartpole", SOURCE)
-        self.stable, self.env, self.score, self.settings = stable, gym.make(ENV_ID), 0.0, {}
+        self.stable, self.world, self.settings = stable, CartPoles(ENV_ID, rows=1), {}
 
-    def reset(self, env_seed: int) -> np.ndarray:
-        self.score = 0.0
-        return self.env.reset(seed=env_seed)[0]
+    def observe(self) -> np.ndarray:
+        return self.world.frames[0]
 
     def explore(self, rng: np.random.Generator) -> int:
         return int(rng.integers(2))
 
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]:
-        observation, reward, fell, timeout, _ = self.env.step(action)
-        self.score += float(reward)
-        if self.stable:
-            return observation, -float(fell), fell, fell or timeout
-        return observation, float(reward), fell or timeout, fell or timeout
+    def learn_from(self, slot: Slot) -> tuple[float, bool]:
+        fell = bool(self.world.terminated[0])
+        return (-float(fell), fell) if self.stable else (slot.reward, slot.done)
 
     def make_network(self) -> object:
         """Two hidden layers: float32 (n, 4) -> Q values, float32 (n, 2)."""
@@ -75,14 +82,9 @@ class CartPole(Problem):
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
         """Scores of the greedy policy; one network call per step serves all episodes."""
-        envs = gym.make_vec(ENV_ID, len(env_seeds), "sync")
-        states, _ = envs.reset(seed=env_seeds)
-        scores, active = np.zeros(len(env_seeds)), np.ones(len(env_seeds), bool)
-        while active.any():
-            states, rewards, terminated, truncated, _ = envs.step(q(states).argmax(axis=1))
-            scores += rewards * active
-            active &= ~(terminated | truncated)
-        return scores.tolist()
+        greedy = FunctionPolicy(lambda world, slots: q(world.frames).argmax(axis=1))
+        tasks = [Task(env_seed, MAX_LENGTH) for env_seed in env_seeds]
+        return [result.score for result in rollout(CartPoles(ENV_ID, len(tasks)), greedy, tasks)]
 
 
 def parse_args() -> argparse.Namespace:

@@ -32,7 +32,8 @@ from pipeline.files import check_same
 from pipeline.seeds import env_seed_range, rng
 from simulation import launch as mpi
 from simulation.ranks import Ranks
-from simulation.rollout import Active, RolloutBatch, Slot, evaluator, score_unseen_tracks
+from simulation.real_world import ROWS, EnvironmentWorld
+from simulation.rollout import Policy, Slot, evaluator, rollout, score_unseen_tracks
 
 NAME, ENV_NAME = "ga_car_racing", "car_racing"
 GRID, HIDDEN = 8, 16  # averages per side of the frame; hidden units
@@ -147,24 +148,22 @@ def forward(layers: list[np.ndarray], x: np.ndarray) -> np.ndarray:
     return squash((W2 * hidden[:, None]).sum(axis=2) + b2).astype(np.float32)
 
 
-class GeneRollouts(RolloutBatch):
-    """Rollouts of the network whose genes are the weights of each task."""
+class GenePolicy(Policy[EnvironmentWorld]):
+    """The policy of the networks whose genes are the weights of the tasks."""
 
-    def __init__(self, max_steps_without_progress: int | None = None) -> None:
-        super().__init__(ENV_NAME, max_steps_without_progress)
-        self.layers = unpack(np.zeros((len(self.frames), GENES)))
+    def __init__(self) -> None:
+        self.layers = unpack(np.zeros((ROWS, GENES)))
+        self.actions = np.zeros((ROWS, config.ACTION_DIM), np.float32)
 
-    def begin(self, row: int, slot: Slot) -> None:
+    def reset(self, slot: Slot) -> None:
         for layer, own in zip(self.layers, unpack(slot.task.weights), strict=True):
-            layer[row] = own
+            layer[slot.row] = own
 
-    def act(self, active: Active) -> None:
-        due = [(row, slot) for row, slot in active if slot.steps % FRAME_SKIP == 0]
-        if due:
-            rows = [row for row, _ in due]
-            actions = forward([layer[rows] for layer in self.layers], observe(self.frames[rows]))
-            for action, (_, slot) in zip(actions, due, strict=True):
-                slot.action = action
+    def act(self, world: EnvironmentWorld, slots: list[Slot]) -> np.ndarray:
+        rows = [slot.row for slot in slots if slot.steps % FRAME_SKIP == 0]
+        if rows:
+            self.actions[rows] = forward([layer[rows] for layer in self.layers], observe(world.frames[rows]))
+        return self.actions
 
 
 # --- the search -------------------------------------------------------------------------------------------------------
@@ -255,16 +254,19 @@ def parse_args() -> argparse.Namespace:
 @cli.enough_memory("lower --population")
 def main() -> None:
     args = parse_args()
+    if not args.final_mode:
+        mpi.launch(min(args.num_worker, cli.cores()))
+    world, policy = EnvironmentWorld(ENV_NAME), GenePolicy()
     if args.final_mode:
         genes, metadata = best_genes()
-        scores = score_unseen_tracks(GeneRollouts(), genes, args.seed, args.num_episode, args.max_length)
+        scores = score_unseen_tracks(world, policy, args.seed, args.num_episode, args.max_length, genes)
         return records.keep_scores(NAME, scores, args.seed, metadata, GENES, metadata["steps"], metadata["seconds"])
-    mpi.launch(min(args.num_worker, cli.cores()))
     with Ranks() as ranks:
-        rollouts = GeneRollouts(args.max_steps_without_progress)
+        limit = args.max_steps_without_progress
+        ranks.functions["real"] = partial(rollout, world, policy, max_steps_without_progress=limit)
         if ranks.rank > 0:
-            return ranks.serve(rollouts.run)
-        search = GASearch({name: getattr(args, name) for name in SETTINGS}, evaluator(partial(ranks.map, rollouts.run)))
+            return ranks.serve()
+        search = GASearch({name: getattr(args, name) for name in SETTINGS}, evaluator(ranks.map))
         search.train(args.generations, args.new_model)
 
 

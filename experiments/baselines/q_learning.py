@@ -6,6 +6,9 @@ from typing import Protocol
 
 import numpy as np
 
+from simulation.real_world import EnvironmentWorld
+from simulation.rollout import Slot
+
 Q = Callable[[np.ndarray], np.ndarray]  # states (n, ...) -> Q values, float32 (n, actions)
 
 
@@ -39,7 +42,7 @@ class Recipe:
 
 
 class Problem(Protocol):
-    """What a script defines: environment, network and evaluation."""
+    """What a script defines: the world to learn in, network and evaluation."""
 
     name: str  # of the files
     recipe: Recipe
@@ -48,11 +51,14 @@ class Problem(Protocol):
     dtype: type
     stack: int  # observations per state
     target_score: float  # training ends at an evaluation with this mean
-    score: float  # of the current episode
+    actions: np.ndarray  # (n, ...), as the world takes them
+    world: EnvironmentWorld  # of one row
+    max_length: int  # steps of the world per episode
+    max_steps_without_progress: int  # as for `rollout`
 
-    def reset(self, env_seed: int) -> np.ndarray: ...  # the first observation
+    def observe(self) -> np.ndarray: ...  # the world's observation
     def explore(self, rng: np.random.Generator) -> int: ...  # a random action
-    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool]: ...  # observation, reward, terminal, done
+    def learn_from(self, slot: Slot) -> tuple[float, bool]: ...  # the training reward; whether the step is terminal
     def make_network(self) -> object: ...  # a Keras model: states (n, ...) -> Q values, float32 (n, actions)
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]: ...  # scores of the greedy policy
 

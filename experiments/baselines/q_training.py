@@ -12,12 +12,14 @@ from tqdm import tqdm
 
 from experiments.baselines import records
 from experiments.baselines.q_learning import Problem, ReplayMemory
+from experiments.plots.baselines import WINDOW, draw_training_scores
 from pipeline import cli
 from pipeline.errors import UserError
 from pipeline.files import check_same, read_json
 from pipeline.networks import are_saved, keras, load_weights, save_weights, seed_everything, tf, versions
 from pipeline.seeds import env_seed_range, rng
 from pipeline.training_state import check_arrays, read_state, restore, write_state
+from simulation.rollout import Callback, Policy, Result, Slot, Task, World, rollout
 
 COLUMNS = ("episode", "seconds", "steps", "score", "length", "epsilon", "loss")
 SCORE = COLUMNS.index("score")
@@ -78,7 +80,7 @@ class Learner:
         return loss
 
 
-class QTraining(records.Training):
+class QTraining(records.Training, Policy[World], Callback[World]):
     """One training, whose state is in baselines/NAME.state.h5 except for the replay memory."""
 
     columns, unit = COLUMNS, "episodes"
@@ -104,7 +106,7 @@ class QTraining(records.Training):
         tqdm.write(text)
 
     def report(self) -> None:
-        scores, epsilon = self.rows[-records.WINDOW :, SCORE], self.last("epsilon")
+        scores, epsilon = self.rows[-WINDOW:, SCORE], self.last("epsilon")
         self.bar.set_postfix(score=f"{scores.mean():.0f}", epsilon=f"{epsilon:.2f}", refresh=False)
         self.bar.update(len(self.rows) - self.bar.n)
 
@@ -139,32 +141,48 @@ class QTraining(records.Training):
         self.best_weights = self.learner.network.get_weights()
 
     def draw(self) -> None:
-        records.draw_learning_curve(self.name, self.rows[:, SCORE], self.evaluations)
+        draw_training_scores(self.name, self.rows[:, SCORE], records.path(self.name, "png"), self.evaluations)
+
+    # --- an episode: this training is its policy and its callback
 
     def advance(self) -> tuple[float, ...]:
         """One episode; its track, exploration and minibatches are functions of the seed and its number."""
-        problem, recipe, learner, memory = self.problem, self.problem.recipe, self.learner, self.memory
         seed, episode, first = self.settings["seed"], len(self.rows), int(self.last("steps"))
-        stream = rng("q_learning", seed, episode)
+        self.steps, self.losses, self.epsilon = first, [], self.problem.recipe.epsilon_final
+        self.stream = rng("q_learning", seed, episode)
         [env_seed] = env_seed_range("search", seed, episode, 1)
-        memory.begin(problem.reset(env_seed))
-        steps, losses, done, epsilon = first, [], False, recipe.epsilon_final
-        while not done:
-            if not (self.resumed and recipe.epsilon_decay):  # the source resumes with the final epsilon
-                epsilon = recipe.epsilon(steps, int(learner.optimizer.iterations))
-            explores = stream.random() < epsilon
-            action = problem.explore(stream) if explores else int(learner.q(memory.newest())[0].argmax())
-            observation, reward, terminal, done = problem.step(action)
-            memory.add(action, reward, terminal, observation)
-            steps += 1
-            due = steps % recipe.train_every == 0 if recipe.train_every else done
-            if due and memory.transitions >= recipe.warm_up:
-                losses.append(learner.train(memory.sample(recipe.batch_size, stream)))
-                if not np.isfinite(losses[-1]):
-                    raise UserError(f"the loss is {losses[-1]} in episode {episode + 1}: the last saved state is kept")
-            if recipe.target_update_freq and steps % recipe.target_update_freq == 0:
-                learner.target.set_weights(learner.network.get_weights())
-        return steps, problem.score, steps - first, epsilon, float(np.mean(losses or [0.0]))
+        task, limit = Task(env_seed, self.problem.max_length), self.problem.max_steps_without_progress
+        [result] = rollout(self.problem.world, self, [task], limit, [self])
+        return self.steps, result.score, self.steps - first, self.epsilon, float(np.mean(self.losses or [0.0]))
+
+    def act(self, world: World, slots: list[Slot]) -> np.ndarray:
+        [slot], recipe = slots, self.problem.recipe
+        if slot.steps:
+            self.learn(slot, done=False)
+        else:
+            self.memory.begin(self.problem.observe())
+        if not (self.resumed and recipe.epsilon_decay):  # the source resumes with the final epsilon
+            self.epsilon = recipe.epsilon(self.steps, int(self.learner.optimizer.iterations))
+        explores, newest = self.stream.random() < self.epsilon, self.memory.newest()
+        self.action = self.problem.explore(self.stream) if explores else int(self.learner.q(newest)[0].argmax())
+        return self.problem.actions[[self.action]]
+
+    def on_end(self, world: World, slot: Slot, result: Result) -> None:
+        self.learn(slot, done=True)
+
+    def learn(self, slot: Slot, done: bool) -> None:
+        """Store the last transition, and train the network when it is due."""
+        recipe, learner, memory = self.problem.recipe, self.learner, self.memory
+        memory.add(self.action, *self.problem.learn_from(slot), self.problem.observe())
+        self.steps += 1
+        due = self.steps % recipe.train_every == 0 if recipe.train_every else done
+        if due and memory.transitions >= recipe.warm_up:
+            self.losses.append(learner.train(memory.sample(recipe.batch_size, self.stream)))
+            if not np.isfinite(self.losses[-1]):
+                number, loss = len(self.rows) + 1, self.losses[-1]
+                raise UserError(f"the loss is {loss} in episode {number}: the last saved state is kept")
+        if recipe.target_update_freq and self.steps % recipe.target_update_freq == 0:
+            learner.target.set_weights(learner.network.get_weights())
 
 
 def load_best(problem: Problem, script: str) -> tuple[Learner, dict]:

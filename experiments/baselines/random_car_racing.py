@@ -15,36 +15,28 @@ try:
 except ModuleNotFoundError as error:
     raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
 
-import gymnasium as gym
 import numpy as np
 
 import config
-from display.video import Show
+from display.play import Display, draw_environment
 from display.window import open_window
 from experiments.baselines import records
+from experiments.plots.baselines import draw_training_scores
 from pipeline.errors import UserError
 from pipeline.files import check_same, only_one, read_json
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range, rng
-from simulation.environments import make_env
-from simulation.rollout import Result, print_episode
+from pipeline.seeds import env_seed_range
+from simulation.policies import ExplorationPolicy
+from simulation.real_world import EnvironmentWorld
+from simulation.rollout import Task, print_score, rollout
 
 NAME, ENV_NAME = "random_car_racing", "car_racing"
 SCORES = records.path(NAME, "scores.json")
 
 
-def play(env: gym.Env, env_seed: int, max_length: int, show: Show | None) -> Result:
-    """Run one episode; its actions are a function of the env_seed."""
-    stream = rng("exploration", env_seed)
-    env.reset(seed=env_seed)
-    score, steps, done = 0.0, 0, False
-    while not done and steps < max_length:
-        if show:
-            show(env.render())
-        action = stream.uniform(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
-        _, reward, terminated, truncated, _ = env.step(action)
-        score, steps, done = score + float(reward), steps + 1, terminated or truncated
-    return Result(score, steps)
+def random_action(t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int) -> np.ndarray:
+    """An exploration policy whose actions, float32 (3,), are uniformly random at every step."""
+    return rng.uniform(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
 
 
 def parse_args() -> argparse.Namespace:
@@ -73,17 +65,20 @@ def saved_scores(args: argparse.Namespace) -> list[float]:
 
 def main() -> None:
     args = parse_args()
-    env = make_env(ENV_NAME, "rgb_array" if args.render else None)
+    world = EnvironmentWorld(ENV_NAME, rows=1, render_mode="rgb_array" if args.render else None)
+    policy = ExplorationPolicy(random_action, rows=1)
     window = open_window("--render", 600, 400) if args.render else nullcontext()
     with window as show, only_one(records.path(NAME, "lock"), f"running {NAME}"):
         scores = saved_scores(args)
         env_seeds = env_seed_range("report", args.seed, 0, args.num_episode)
+        display = Display(draw_environment, [show] if show else [])
         for index in range(len(scores), args.num_episode):
-            result = play(env, env_seeds[index], args.max_length, show)
+            task = Task(env_seeds[index], args.max_length)
+            [result] = rollout(world, policy, [task], callbacks=[display])
             scores.append(result.score)
             records.keep_scores(NAME, scores, args.seed, {"max_length": args.max_length})
-            print_episode(index, result)
-        records.draw_learning_curve(NAME, scores)
+            print_score(index, result)
+        draw_training_scores(NAME, scores, records.path(NAME, "png"))
     print(f"{summary(scores)}; scores in {SCORES}, learning curve in {records.path(NAME, 'png')}")
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 import config
 from controller.evaluations import EVALUATION
-from experiments.plots.canvas import new_figure, save_figure
 from pipeline import cli
 from pipeline.errors import UserError, first_line
 from pipeline.files import only_one, write_json
@@ -17,7 +16,6 @@ from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
 
 SUFFIXES = (".state.h5", ".es.npz", ".scores.json", ".png", "_weight.h5", "_weight.json")
-WINDOW = 100  # episodes of a running mean
 REMEDY = "give the earlier settings, or --new_model to start over"
 
 
@@ -153,23 +151,3 @@ def keep_scores(
     """Write scores on unseen tracks, the agent's metadata, and its cost: environment steps and wall time (s)."""
     cost = {"parameters": parameters, "agent_steps": int(steps), "seconds": float(seconds)}
     write_json(path(name, "scores.json"), {"seed": seed, "scores": scores, "about": metadata, **cost})
-
-
-def running_mean(scores: Sequence[float], window: int = WINDOW) -> np.ndarray:
-    """The mean of each score and at most `window` - 1 scores before it: (n,) -> float64 (n,)."""
-    return np.array([np.mean(scores[max(0, end - window) : end]) for end in range(1, len(scores) + 1)])
-
-
-def draw_learning_curve(name: str, scores: Sequence[float], evaluations: np.ndarray | None = None) -> None:
-    """Draw training scores, their running mean and evaluations, float64 (n, 4), to baselines/NAME.png."""
-    figure, axes = new_figure(8, 5)
-    episodes = np.arange(1, len(scores) + 1)
-    axes.plot(episodes, scores, ".", markersize=3, alpha=0.3, label="an episode")
-    axes.plot(episodes, running_mean(scores), label=f"mean of the last {WINDOW}")
-    if evaluations is not None and len(evaluations):
-        episode, mean, std, _ = evaluations.T
-        axes.errorbar(episode, mean, std, fmt="o-", capsize=3, label="greedy policy on unseen tracks ± std")
-    axes.set(xlabel="episode", ylabel="score", title=name)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    save_figure(figure, path(name, "png"))

@@ -38,8 +38,9 @@ from pipeline.seeds import env_seed_range
 from simulation.agent import Agent
 from simulation.environments import make_env
 from simulation.launch import ONE_THREAD
-from simulation.rollout import ROWS, Task
-from simulation.simulator import Simulator
+from simulation.policies import ControllerPolicy
+from simulation.real_world import ROWS, RealWorld
+from simulation.rollout import Task, rollout
 
 ROUNDS = 5
 STEPS = 150  # per round of each of ROWS episodes
@@ -59,31 +60,28 @@ def random_weights() -> np.ndarray:
 
 def prepare(number: int) -> Callable[[], int]:
     """The work of one worker: ROWS episodes side by side."""
-    simulator, weights = Simulator(Agent(), "car_racing"), random_weights()
+    world, weights = RealWorld(Agent(), "car_racing"), random_weights()
+    policy = ControllerPolicy(world.rows)
     env_seeds = env_seed_range("explore", 1, ROWS * number, ROWS)
 
     def work() -> int:
-        return sum(result.steps for result in simulator.run([Task(weights, env_seed, STEPS) for env_seed in env_seeds]))
+        tasks = [Task(env_seed, STEPS, weights) for env_seed in env_seeds]
+        return sum(result.steps for result in rollout(world, policy, tasks))
 
     return work
 
 
 def prepare_dreams(number: int) -> Callable[[], int]:
-    """The work of one worker: as many dreams as a DreamSimulator runs at once."""
+    """The work of one worker: as many dreams as a DreamWorld holds at once."""
     from simulation.dream import ROWS as DREAMS
-    from simulation.dream import DreamSimulator
+    from simulation.dream import DreamWorld
 
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        config.DATA_DIR.mkdir()
-        zeros = np.zeros((1, config.Z_DIM))
-        np.savez(config.DATA_DIR / "initial_z.npz", mu=zeros, log_var=zeros, vae=np.array("none"))
-        simulator, weights = DreamSimulator(Agent().rnn, "none", 1.0), random_weights()
-        os.chdir(ROOT)
+    zeros, weights = np.zeros((1, config.Z_DIM), np.float32), random_weights()
+    world, policy = DreamWorld(Agent().rnn, (zeros, zeros), 1.0), ControllerPolicy(DREAMS)
 
     def work() -> int:
-        tasks = [Task(weights, DREAMS * number + i, DREAM_STEPS) for i in range(DREAMS)]
-        return sum(result.steps for result in simulator.run(tasks))
+        tasks = [Task(DREAMS * number + i, DREAM_STEPS, weights) for i in range(DREAMS)]
+        return sum(result.steps for result in rollout(world, policy, tasks))
 
     return work
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 try:
@@ -74,17 +75,18 @@ def measured(folder: Path, ranks: int) -> float:
 def lock_step_costs() -> tuple[float, float, float, np.ndarray]:
     """Seconds of a lock-step step (fixed part, part per running episode) and of a reset; lengths of some episodes."""
     from simulation.agent import Agent
-    from simulation.rollout import ROWS, Task
-    from simulation.simulator import Simulator
+    from simulation.policies import ControllerPolicy
+    from simulation.real_world import ROWS, RealWorld
+    from simulation.rollout import Task, rollout
 
-    simulator = Simulator(Agent(), "car_racing", max_steps_without_progress=100)
+    run = partial(rollout, RealWorld(Agent(), "car_racing"), ControllerPolicy(ROWS), max_steps_without_progress=100)
     rng = np.random.default_rng(0)
     env_seeds = env_seed_range("explore", 2, 0, 2 * ROWS)
     weights = rng.normal(0, 0.1, (len(env_seeds), controller.NUM_WEIGHTS))
 
     def seconds(slots: int, steps: int) -> float:
         start = time.perf_counter()
-        simulator.run([Task(weights[0], env_seed, steps) for env_seed in env_seeds[:slots]])
+        run([Task(env_seed, steps, weights[0]) for env_seed in env_seeds[:slots]])
         return time.perf_counter() - start
 
     def median(slots: int) -> tuple[float, float]:
@@ -96,7 +98,7 @@ def lock_step_costs() -> tuple[float, float, float, np.ndarray]:
 
     (one, _), (all_slots, resets) = median(1), median(ROWS)
     slot = (all_slots - one) / (ROWS - 1)
-    results = simulator.run([Task(w, env_seed, 1000) for w, env_seed in zip(weights, env_seeds, strict=True)])
+    results = run([Task(env_seed, 1000, w) for w, env_seed in zip(weights, env_seeds, strict=True)])
     return one - slot, slot, max(resets, 0) / ROWS, np.array([result.steps for result in results])
 
 
@@ -146,7 +148,7 @@ def message_bytes(population: int, ranks: int) -> int:
     from simulation.rollout import Task
 
     weights = np.zeros((population, controller.NUM_WEIGHTS))
-    tasks = [Task(w, env_seed, 1000) for w in weights for env_seed in range(TRACKS)]
+    tasks = [Task(env_seed, 1000, w) for w in weights for env_seed in range(TRACKS)]
     shares = [tasks[rank::ranks] for rank in range(1, ranks)]
     return sum(len(MPI.pickle.dumps(share)) for share in shares if share)
 

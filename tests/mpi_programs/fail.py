@@ -33,15 +33,16 @@ def main() -> None:
                 time.sleep(60)
             return tasks
 
+        ranks.functions = {"work": work}
         if where == "everywhere" or where == ("leader", "follower")[ranks.rank > 0]:
             fail()
         if where == "late" and ranks.rank == 1:
             time.sleep(0.5)
             fail()
         if ranks.rank > 0:
-            return ranks.serve(work)
+            return ranks.serve()
         if where != "late":
-            ranks.map(work, list(range(10)))
+            ranks.map("work", list(range(10)))
 
 
 if __name__ == "__main__":

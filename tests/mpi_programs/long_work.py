@@ -16,11 +16,12 @@ def work(tasks: list) -> list:
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
     with Ranks() as ranks:
+        ranks.functions = {"work": work}
         if ranks.rank > 0:
-            return ranks.serve(work)
+            return ranks.serve()
         print("working", flush=True)
         for _ in range(600):
-            ranks.map(work, list(range(ranks.size)))
+            ranks.map("work", list(range(ranks.size)))
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ def work(tasks: list) -> list:
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
     with Ranks() as ranks:
+        ranks.functions = {"work": work}
         if ranks.rank > 0:
-            return ranks.serve(work)
-        shares = ranks.map(work, list(range(7)))
-        arrays = ranks.map(work, [np.full(1_000_000, i, np.float64) for i in range(4)])
+            return ranks.serve()
+        shares = ranks.map("work", list(range(7)))
+        arrays = ranks.map("work", [np.full(1_000_000, i, np.float64) for i in range(4)])
         print(json.dumps({"shares": shares, "arrays": [[len(a), a.min(), a.max()] for a in arrays]}))
 
 

@@ -16,9 +16,10 @@ def work(tasks: list) -> list:
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
     with Ranks() as ranks:
+        ranks.functions = {"work": work}
         if ranks.rank > 0:
-            return ranks.serve(work)
-        results = [ranks.map(work, list(range(length))) for length in (0, 1, 2, 5, 40)]
+            return ranks.serve()
+        results = [ranks.map("work", list(range(length))) for length in (0, 1, 2, 5, 40)]
         threads = {name: os.environ.get(name) for name in mpi.ONE_THREAD}
         print(json.dumps({"results": results, "size": ranks.size, "threads": threads, "mpi": "mpi4py" in sys.modules}))
 

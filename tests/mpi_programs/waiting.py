@@ -16,11 +16,12 @@ def processor_seconds(tasks: list) -> list:
 def main() -> None:
     mpi.launch(int(sys.argv[1]))
     with Ranks() as ranks:
+        ranks.functions = {"work": processor_seconds}
         if ranks.rank > 0:
-            return ranks.serve(processor_seconds)
-        before = ranks.map(processor_seconds, [None] * ranks.size)
+            return ranks.serve()
+        before = ranks.map("work", [None] * ranks.size)
         time.sleep(float(sys.argv[2]))
-        after = ranks.map(processor_seconds, [None] * ranks.size)
+        after = ranks.map("work", [None] * ranks.size)
         print(json.dumps([b - a for a, b in zip(before, after, strict=True)]))
 
 
