@@ -14,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import h5py
 import numpy as np
 
 from pipeline.errors import UserError, first_line
@@ -153,8 +154,20 @@ def load_weights(model: keras.Model, path: Path, maker: str) -> str:
                 warnings.simplefilter("error", UserWarning)  # Keras only warns about layers missing from the file
                 model.load_weights(alias)
         except Exception as error:  # Keras and h5py raise many types of error on a damaged file
+            if _is_of_keras_2(path):
+                what = f"{path} holds weights of Keras 2, whose format Keras 3 does not read"
+                raise UserError(f"{what}: train anew, with {maker} --new_model") from None
             what = f"{path} does not fit this {model.name}: another architecture, or a damaged file"
             raise UserError(f"{what} ({first_line(error)})") from None
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise UserError(f"{path} contains values that are not finite")
     return digest
+
+
+def _is_of_keras_2(path: Path) -> bool:
+    """Whether a file was written by `save_weights` or `save` of Keras 1, Keras 2 or tf.keras, as HDF5."""
+    try:
+        with h5py.File(path, "r") as file:
+            return "layer_names" in file.attrs or "model_weights" in file
+    except Exception:  # h5py raises many types of error on a damaged file
+        return False

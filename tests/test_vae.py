@@ -187,3 +187,16 @@ def test_unusable_weights_are_refused_in_one_line(vae: VAE, tmp_path: Path, dama
     with pytest.raises(UserError, match=str(path)) as error:
         VAE().load(path)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("group", ["", "model_weights/"], ids=["save_weights", "save"])
+def test_weights_of_keras_2_are_called_by_their_name(vae: VAE, tmp_path: Path, group: str) -> None:
+    path = tmp_path / "weights.h5"
+    with h5py.File(path, "w") as file:
+        root = file.create_group(group) if group else file
+        root.attrs.update({"layer_names": [b"conv2d_1", b"mu"], "backend": b"tensorflow", "keras_version": b"2.2.4"})
+        for name, shape in (("conv2d_1", (4, 4, 3, 32)), ("mu", (512, 32))):
+            root.create_dataset(f"{name}/{name}/kernel:0", data=np.zeros(shape, np.float32))
+            root[name].attrs["weight_names"] = [f"{name}/kernel:0".encode()]
+    with pytest.raises(UserError, match=r"weights.h5 holds weights of Keras 2, .*: train anew, with 02_train_vae.py"):
+        vae.load(path)
