@@ -62,7 +62,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--run_all_envs", action="store_true", help="record all of config.TRAIN_ENVS instead of env_name"
     )
-    parser.add_argument("--render", type=int, choices=(0, 1), default=0, help="1: display in a window, in one process")
+    window = "1: display in a window, in one process"
+    parser.add_argument("--render", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=window)
     parser.add_argument("--controller", type=Path, help="record this agent, a .json of stage 05")
     parser.add_argument(
         "--exploration", type=cli.share, default=0.5, help="with --controller: maximal share of exploration (0..1)"

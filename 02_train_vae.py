@@ -21,7 +21,7 @@ except ModuleNotFoundError as error:
 import numpy as np
 
 import config
-from pipeline.batches import Batch, combined_hash, open_batches, real_steps, split_episodes
+from pipeline.batches import Batch, check_time_steps, combined_hash, open_batches, real_steps, split_episodes
 from pipeline.errors import UserError
 from pipeline.weights import TrainingSettings
 
@@ -35,6 +35,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--epochs", type=cli.positive_int, default=10, help="passes over the frames in total")
     parser.add_argument("--steps", type=cli.positive_int, help="gradient steps in total; default: set by --epochs")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="frames per gradient step")
+    cli.add_time_steps(parser)
     return cli.parse_training(parser, WEIGHTS)
 
 
@@ -67,6 +68,7 @@ def read_frames(batches: list[Batch], indices: np.ndarray) -> np.ndarray:
 def main() -> None:
     args = parse_args()
     batches = open_batches("obs", args.start_batch, args.max_batch, args.N)
+    check_time_steps(args.time_steps, batches[0].record)
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train_episodes, held_out_episodes = split_episodes(int(episodes), args.seed)
     train, held_out = find_frames(batches, train_episodes), find_frames(batches, held_out_episodes)

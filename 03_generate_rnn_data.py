@@ -29,6 +29,7 @@ from pipeline.batches import (
     positive_reward,
     read_record,
     real_steps,
+    select_batches,
     write_batch,
 )
 from pipeline.errors import UserError
@@ -42,6 +43,8 @@ def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--start_batch", type=cli.count, default=0, help="first batch file to encode")
     parser.add_argument("--max_batch", type=cli.count, help="last batch file to encode (inclusive); default: all")
+    parser.add_argument("--N", type=cli.positive_int, help="encode the first batches that hold this many episodes")
+    cli.add_time_steps(parser)
     return parser.parse_args()
 
 
@@ -101,7 +104,7 @@ def write_initial_z(vae_hash: str) -> None:
 @cli.enough_memory("record shorter episodes, see --time_steps of 01")
 def main() -> None:
     args = parse_args()
-    numbers = find_batches("obs", args.start_batch, args.max_batch)
+    numbers = select_batches(args.start_batch, args.max_batch, args.N, args.time_steps)
 
     from vae.arch import VAE  # imports TensorFlow, which takes seconds: --help and errors come before
 

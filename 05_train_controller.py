@@ -61,11 +61,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     trials = "candidates per worker; the population is num_worker x num_worker_trial"
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help=trials)
     add("-e", "--num_episode", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
-    add("--max_length", type=cli.positive_int, help="maximal episode length (steps); default: the environment's")
+    add("--max_length", type=cli.max_length, help="maximal episode length (steps); default, or -1: the environment's")
     no_progress = "truncate an episode after so many steps without a positive reward; 0: never"
     add("--max_steps_without_progress", type=cli.count, default=100, help=no_progress)
     cap = "1: cap episodes at twice the previous generation's mean length (steps)"
-    add("--cap_time", type=int, choices=(0, 1), default=0, help=cap)
+    add("--cap_time", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=cap)
+    shared = "1: as ever, all candidates of a generation drive the same tracks (deviation 16)"
+    add("--antithetic", type=int, nargs="?", const=1, choices=(0, 1), default=1, help=shared)
     add = parser.add_argument_group("search").add_argument
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="evolution strategy")
     add("--generations", type=cli.positive_int, help="generations in total; default: run until Ctrl-C")
@@ -79,10 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     hard = "hard-example replay: half the tracks are the worst of the last evaluation"
     add("--hard_tracks", action=boolean, default=True, help=hard)
     retrain = "1: after a worse evaluation, restart from the best mean"
-    add("--retrain", type=int, choices=(0, 1), default=0, help=retrain)
+    add("--retrain", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=retrain)
     init_opt = "start from the best mean of this .es.npz, trained with the same V and M or their --init_weights"
     add("--init_opt", type=Path, help=init_opt)
-    add("-s", "--seed_start", type=cli.seed, default=111, help="seed of the search and of its tracks")
+    add("-s", "--seed_start", "--seed", type=cli.seed, default=111, help="seed of the search and of its tracks")
     add("--new_model", action="store_true", help="start from scratch; the present search of this NAME is lost")
     add = parser.add_argument_group("evaluation").add_argument
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations of the mean")
@@ -106,6 +108,8 @@ def parse_args() -> argparse.Namespace:
         args.sigma_decay = CMA_DECAY if args.optimizer == "cma" else OPTIMIZERS[args.optimizer].default_sigma_decay
     if args.optimizer == "cma" and sys.flags.optimize > 1:
         parser.error("--optimizer cma: pycma needs docstrings: start without -OO, or unset PYTHONOPTIMIZE")
+    if not args.antithetic:
+        parser.error("--antithetic 0: all candidates of a generation drive the same tracks; leave the flag out")
     if args.subspace >= FEATURES:
         parser.error(f"--subspace {args.subspace}: [z, h] has {FEATURES} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):

@@ -55,7 +55,7 @@ def parse_args() -> argparse.Namespace:
     add("--layout", choices=LAYOUTS, help="order of the weights in --filename; default: the one it records")
     add("--generate_data_mode", action="store_true", help="use the exploration policy of stage 01, no controller")
     add("--seed", type=cli.seed, default=0, help="seed of the tracks, or of the dream")
-    add("--max_length", type=cli.positive_int, help="steps per episode; default: the environment's")
+    add("--max_length", type=cli.max_length, help="steps per episode; default, or -1: the environment's")
     add("--final_mode", action="store_true", help="score many unseen tracks: mean ± std and minimum")
     add("--num_episode", type=cli.episode_count, default=100, help="number of tracks of --final_mode")
     add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: play in the agent's dream")

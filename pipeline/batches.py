@@ -213,15 +213,21 @@ def read_record(kind: str, b: int) -> Record | None:
     return Record(settings, record["episodes"], record["time_steps"], record["sha256"])
 
 
+def existing_record(kind: str, b: int) -> Record:
+    """The record of a batch; UserError if it is malformed or the batch does not exist."""
+    record = read_record(kind, b)
+    if record is None:
+        raise UserError(f"batch {b}: {record_path(kind, b)} is not there: run {MAKER[kind]} first")
+    return record
+
+
 def open_batch(kind: str, b: int) -> Batch:
     """Open batch `b` after checking shapes, dtypes and hashes (about one second per gigabyte).
 
     Raises:
         UserError: the batch is missing, or its arrays do not match its record.
     """
-    record = read_record(kind, b)
-    if record is None:
-        raise UserError(f"batch {b}: {record_path(kind, b)} is not there: run {MAKER[kind]} first")
+    record = existing_record(kind, b)
     arrays = {}
     for name, (dtype, _, _) in KINDS[kind].items():
         path = array_path(name, b)
@@ -270,6 +276,30 @@ def open_batches(
         if episodes is not None and total >= episodes:
             break
     return batches
+
+
+def select_batches(start_batch: int, max_batch: int | None, episodes: int | None, time_steps: int | None) -> list[int]:
+    """The numbers of the obs batches of a range; with `episodes`, only the first ones that together hold that many.
+
+    Raises:
+        UserError: a batch is missing, or an episode has another number of steps than `time_steps`.
+    """
+    numbers, total = [], 0
+    for b in find_batches("obs", start_batch, max_batch):
+        record = existing_record("obs", b)
+        check_time_steps(time_steps, record)
+        numbers.append(b)
+        total += record.episodes
+        if episodes is not None and total >= episodes:
+            break
+    return numbers
+
+
+def check_time_steps(time_steps: int | None, record: Record) -> None:
+    """Check the tutorial's flag --time_steps of 02 and 03, which repeats what stage 01 has recorded."""
+    if time_steps not in (None, record.time_steps):
+        found = f"the recorded episodes have {record.time_steps} steps, set by 01 --time_steps"
+        raise UserError(f"--time_steps {time_steps}: {found}: leave the flag out, or record others")
 
 
 def find_batches_of(env_name: str, kind: str) -> list[int]:

@@ -38,6 +38,11 @@ def episode_count(text: str) -> int:
     return number
 
 
+def max_length(text: str) -> int | None:
+    """An argparse type: a number of steps above zero, or -1, as in the tutorial, for the environment's (None)."""
+    return None if text.strip() == "-1" else _int_from(text, 1)
+
+
 def count(text: str) -> int:
     """An argparse type: an integer of at least zero."""
     return _int_from(text, 0)
@@ -123,6 +128,12 @@ def check_environment(parser: argparse.ArgumentParser, name: str) -> None:
     """Exit with argparse's status 2 if config.ENVIRONMENTS has no such name."""
     if name not in config.ENVIRONMENTS:
         parser.error(f"unknown environment '{name}': config.py lists {', '.join(config.ENVIRONMENTS)}")
+
+
+def add_time_steps(parser: argparse.ArgumentParser) -> None:
+    """Add the tutorial's flag --time_steps of 02 and 03 (pipeline.batches.check_time_steps)."""
+    repeated = "steps per episode, as 01 --time_steps: only checked, since the batches record it"
+    parser.add_argument("--time_steps", type=positive_int, help=repeated)
 
 
 def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.Namespace:

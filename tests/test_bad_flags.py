@@ -9,6 +9,7 @@ import pytest
 NO_NUMBER = ("", "many", "nan", "inf", "1e3", "0x10", "1.5", "--", "1 2", "9" * 5000)
 BAD_COUNT = (*NO_NUMBER, "-1", str(2**31), "9" * 30)
 BAD_SIZE = (*BAD_COUNT, "0")
+BAD_LENGTH = (*(text for text in BAD_SIZE if text != "-1"), "-2")  # -1 is the tutorial's default
 BAD_FLOAT = ("", "wide", "nan", "inf", "-inf", "1e999", "0", "-0.0", "-1", "0x10", "1,5")
 BAD_SEED = (*BAD_COUNT, str(2**20))
 BAD_TRACKS = (*BAD_SIZE, str(2**16 + 1))
@@ -31,13 +32,14 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--batch_size": (*BAD_SIZE, str(2**16 + 1)), "--action_refresh_rate": BAD_SIZE, "--num_worker": BAD_SIZE},
         **{"--render": BAD_CHOICE, "--seed": BAD_SEED, "--exploration": BAD_SHARE},
     },
-    VAE: TRAINING | {"--seed": BAD_SEED},
-    SERIES: BATCHES,
+    VAE: TRAINING | {"--seed": BAD_SEED, "--time_steps": BAD_SIZE},
+    SERIES: BATCHES | {"--N": BAD_SIZE, "--time_steps": BAD_SIZE},
     RNN: TRAINING | {"--seed": BAD_SEED},
     CONTROLLER: {
         **{"--optimizer": ("", "sgd", "CMA"), "--num_worker": (*BAD_SIZE, str(2**14 + 1))},
         **{"--num_worker_trial": (*BAD_SIZE, str(2**12 + 1)), "--num_episode": BAD_TRACKS},
-        **{"--max_length": BAD_SIZE, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
+        **{"--max_length": BAD_LENGTH, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS},
+        **{"--antithetic": (*BAD_CHOICE, "0"), "--seed": BAD_SEED},
         **{"--generations": BAD_SIZE, "--max_steps_without_progress": BAD_COUNT, "--subspace": (*BAD_COUNT, "288")},
         **{"--sigma_init": BAD_FLOAT, "--sigma_decay": BAD_FLOAT, "--cap_time": BAD_CHOICE},
         **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED, "--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
@@ -49,13 +51,14 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         },
     },
     MODEL: {
-        **{"--num_episode": BAD_TRACKS, "--max_length": BAD_SIZE, "--seed": BAD_SEED},
+        **{"--num_episode": BAD_TRACKS, "--max_length": BAD_LENGTH, "--seed": BAD_SEED},
         **{"--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
     },
     REPORT: {"--num_episode": BAD_TRACKS, "--seed": BAD_SEED},
     "experiments.baselines.random_car_racing": {
         "--num_episode": BAD_TRACKS,
         "--max_length": BAD_SIZE,
+        "--render": BAD_CHOICE,
         "--seed": BAD_SEED,
     },
     "experiments.baselines.dqn_cartpole": Q_LEARNING,
@@ -106,3 +109,21 @@ def test_flags_without_values_and_flags_that_are_none(
             module.parse_args()
         assert end.value.code == 2
         assert capsys.readouterr().err.count("error: ") == 1
+
+
+# What the tutorial's and the book's commands may say, and what it means here.
+TUTORIAL = (
+    (GENERATE, "car_racing --render", {"render": 1}),
+    (VAE, "--N 10000 --time_steps 300 --epochs 10", {"N": 10000, "time_steps": 300}),
+    (SERIES, "--N 10000 --time_steps 300", {"N": 10000, "time_steps": 300}),
+    (CONTROLLER, "car_racing --antithetic 1 --max_length -1 --seed 7", {"max_length": 1000, "seed_start": 7}),
+    (CONTROLLER, "car_racing --antithetic --cap_time --retrain --dream_mode", {"cap_time": 1, "retrain": 1}),
+    (MODEL, "car_racing --filename a.json --max_length -1", {"max_length": 1000}),
+    ("experiments.baselines.random_car_racing", "--render", {"render": 1}),
+)
+
+
+@pytest.mark.parametrize(("stage", "words", "values"), TUTORIAL)
+def test_flags_of_the_tutorial(stage: str, words: str, values: dict, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [f"{stage}.py", *words.split()])
+    assert vars(importlib.import_module(stage).parse_args()).items() >= values.items()

@@ -307,6 +307,16 @@ def test_open_batches_opens_no_more_batches_than_the_episodes_need() -> None:
         open_batches("obs")
 
 
+def test_the_first_batches_that_hold_so_many_episodes() -> None:
+    """03 --N; and the tutorial's --time_steps, which must be the recorded number."""
+    for b in range(3):
+        write(b, 3)
+    assert [batches.select_batches(0, None, count, 5) for count in (1, 3, 4, 99)] == [[0], [0], [0, 1], [0, 1, 2]]
+    assert batches.select_batches(1, 2, None, None) == [1, 2]
+    with pytest.raises(UserError, match="--time_steps 6: the recorded episodes have 5 steps, set by 01 --time_steps"):
+        batches.select_batches(0, None, None, 6)
+
+
 def test_series_of_another_vae_are_refused() -> None:
     write_batch("rnn", 0, 1, 5, episodes("rnn", 1), rnn_settings(vae_hash="here", lengths=[5]))
     batches.check_vae(open_batches("rnn"), "here")

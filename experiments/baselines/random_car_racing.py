@@ -44,7 +44,8 @@ def parse_args() -> argparse.Namespace:
     max_length = config.ENVIRONMENTS[ENV_NAME].max_length
     parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="episodes in total")
     parser.add_argument("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
-    parser.add_argument("--render", action="store_true", help="show the episodes in a window; closing it stops the run")
+    window = "1: show the episodes in a window; closing it stops the run"
+    parser.add_argument("--render", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=window)
     records.add_arguments(parser)
     return parser.parse_args()
 
