@@ -82,7 +82,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--hard_tracks", action=boolean, default=True, help=hard)
     retrain = "1: after a worse evaluation, restart from the best mean"
     add("--retrain", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=retrain)
-    init_opt = "start from the best mean of this .es.npz, trained with the same V and M or their --init_weights"
+    init_opt = (
+        "start from the best mean of this .es.npz, or from this .json, of the same V and M or their --init_weights"
+    )
     add("--init_opt", type=Path, help=init_opt)
     add("-s", "--seed_start", "--seed", type=cli.seed, default=111, help="seed of the search and of its tracks")
     add("--new_model", action="store_true", help="start from scratch; the present search of this NAME is lost")

@@ -8,7 +8,7 @@ import numpy as np
 import config
 from controller.arch import NUM_WEIGHTS
 from controller.coordinates import HiddenStates, new_coordinates
-from controller.files import state_path
+from controller.files import WEIGHTS, load, state_path, weights_path
 from controller.search import ControllerSearch
 from controller.settings import SearchSettings
 from pipeline.errors import UserError
@@ -24,7 +24,7 @@ def start_or_resume(
     Args:
         settings: the settings that a resumed search must share, except its library versions.
         hidden_states: M as a function of series, for the coordinates of a new search.
-        init_opt: saved search (.es.npz) with whose best mean a new search starts; None starts with zeros.
+        init_opt: file with which a new search starts, see `initial_weights`; None starts with zeros.
 
     Raises:
         UserError: the settings differ, a file is damaged, or `init_opt` does not fit.
@@ -50,23 +50,33 @@ def check_settings(search: ControllerSearch, settings: SearchSettings) -> None:
 
 
 def initial_weights(path: Path, name: str, settings: SearchSettings) -> np.ndarray:
-    """The best mean (867,) of the saved search at `path`, as the start of the new search `name`.
+    """The weights (867,) at which the new search `name` starts.
 
-    The V and M of the saved search may be those of `settings` or those from which they were trained on
-    (--init_weights): further training changes z and h only a little.
+    Args:
+        path: a saved search (.es.npz), which gives its best mean, or a controller file (.json). Its V and M may be
+            those of `settings` or those from which they were trained on (--init_weights): further training changes z
+            and h only a little. A controller file that does not name its V and M, as the tutorial's, is not checked.
 
     Raises:
         UserError: the new search would overwrite the file, or the file is of other networks.
     """
-    if path.resolve() == state_path(name).resolve():
+    written = [state_path(name), *(weights_path(name, which) for which in WEIGHTS)]
+    if path.resolve() in [file.resolve() for file in written]:
         raise UserError(f"--init_opt {path} would be overwritten by this search: copy it to another name")
-    earlier = ControllerSearch.load(path)
+    if path.suffix == ".json":
+        weights, _, metadata = load(path)
+        networks = {f"{network}_hash": metadata[network] for network in ("vae", "rnn") if network in metadata}
+    else:
+        earlier = ControllerSearch.load(path)
+        weights = earlier.best_weights
+        networks = {"vae_hash": earlier.settings.vae_hash, "rnn_hash": earlier.settings.rnn_hash}
     trainings = {
         "vae_hash": training_settings(config.VAE_DIR / "weights.h5"),
         "rnn_hash": training_settings(config.RNN_DIR / "weights.h5"),
     }
-    saved, current = asdict(earlier.settings), asdict(settings)
-    for name, training in trainings.items():
-        if training is None or saved[name] != training.init_weights:
-            check_same(str(path), saved, {name: current[name]}, "its weights do not fit these networks")
-    return earlier.best_weights
+    current = asdict(settings)
+    for key, network in networks.items():
+        training = trainings[key]
+        if training is None or network != training.init_weights:
+            check_same(str(path), networks, {key: current[key]}, "its weights do not fit these networks")
+    return weights

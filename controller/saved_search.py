@@ -11,6 +11,7 @@ import numpy as np
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write
 
+ZIP = b"PK"  # the first bytes of an archive
 COORDINATE = "coordinates/"  # prefix, in the file, of the arrays that only the caller interprets
 
 
@@ -54,6 +55,9 @@ def load_search(path: Path | str) -> Search:
 
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, in memory; refuses pickles, which are not executed, and compressed (bomb) files."""
+    with open(path, "rb") as file:
+        if file.read(len(ZIP)) != ZIP:
+            raise ValueError("it is no .npz archive")
     archive = np.load(path, allow_pickle=False)
     if not isinstance(archive, np.lib.npyio.NpzFile):
         raise ValueError("it is a single array")

@@ -113,7 +113,7 @@ def report_controller(args: argparse.Namespace) -> Figures:
         if file_hash(args.init_opt) != settings.init_opt:
             raise UserError(f"--init_opt {args.init_opt} is not the search that {search} started from")
         earlier = folder_of(args.init_opt) / config.LOG_DIR
-        before = read_history(earlier, args.init_opt.name.removesuffix(".es.npz"))
+        before = read_history(earlier, name_of(Path(args.init_opt.name.removesuffix(".es.npz"))))
         rows, evaluations = plots.joined(before, [rows, evaluations])
         from_scratch = True
     plots.draw_weights(weights, config.REPORT_DIR / "weights.png")

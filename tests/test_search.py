@@ -322,6 +322,28 @@ def test_init_opt_starts_from_the_best_mean_of_another_search(dream_mode: int, b
     np.testing.assert_array_equal(initial_weights(state_path(NAME), "another", other.settings), means[best])
 
 
+def test_init_opt_may_be_a_controller_file(capsys: pytest.CaptureFixture) -> None:
+    """Of the same V and M; a file that names none, as the tutorial's, is not checked."""
+    settings, weights = new_search().settings, np.random.default_rng(0).normal(size=arch.NUM_WEIGHTS)
+    path = Path("a.best.json")
+    controller_files.save(path, weights, 1.0, {"vae": settings.vae_hash, "rnn": settings.rnn_hash})
+    name = search_name(settings)
+    started = start_or_resume(name, settings, hidden_states=None, new_model=False, init_opt=path)
+    np.testing.assert_array_equal(started.mean_weights, weights)
+    with pytest.raises(UserError, match=r"a.best.json was made with rnn_hash = r, now it is another: its weights"):
+        initial_weights(path, name, replace(settings, rnn_hash="another"))
+    path.write_text(json.dumps([controller_files.in_tutorial_order(weights).tolist(), 1.0]))
+    np.testing.assert_array_equal(initial_weights(path, name, replace(settings, rnn_hash="another")), weights)
+    assert "read in the tutorial's layout" in capsys.readouterr().out
+    path.parent.joinpath("controller").mkdir(exist_ok=True)
+    own = path.rename(weights_path(name, "best"))
+    with pytest.raises(UserError, match="would be overwritten by this search"):
+        initial_weights(own, name, settings)
+    Path("a.es.pk").write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(UserError, match=r"a.es.pk is not a saved search, or is damaged: it is no .npz archive$"):
+        initial_weights(Path("a.es.pk"), name, settings)
+
+
 def test_init_opt_may_be_of_the_networks_that_these_were_trained_on_from() -> None:
     other = new_search()
     run_generation_with_scores(other)
