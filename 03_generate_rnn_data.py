@@ -39,6 +39,9 @@ if TYPE_CHECKING:
     from vae.arch import VAE
 
 
+ROWS = 1000  # frames of a network call at most: more need more memory, and are no faster
+
+
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--start_batch", type=cli.count, default=0, help="first batch file to encode")
@@ -50,9 +53,12 @@ def parse_args() -> argparse.Namespace:
 
 def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.ndarray]]:
     """Yield the latent series of each episode of an obs batch; data/README.md has their shapes."""
+    time_steps = batch.record.time_steps
+    rows = min(time_steps, ROWS)
     for episode in range(batch.episodes):
-        frames = batch["obs_data"][episode]
-        mu, log_var = vae.encode(frames, rows=len(frames))
+        parts = [slice(first, first + rows) for first in range(0, time_steps, rows)]
+        encoded = [vae.encode(batch["obs_data"][episode, part], rows) for part in parts]
+        mu, log_var = (np.concatenate(arrays) for arrays in zip(*encoded, strict=True))
         reward = positive_reward(batch["reward_data"][episode])[:, None]
         action = batch["action_data"][episode]
         yield {
@@ -60,7 +66,7 @@ def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.n
             "rnn_output": np.concatenate([mu, reward], axis=1)[1:],
             "rnn_log_var": log_var,
         }
-        bar.update(len(frames))
+        bar.update(time_steps)
 
 
 def is_complete(number: int, settings: RNNSettings) -> bool:

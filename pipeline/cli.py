@@ -14,7 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 import config
-from pipeline.errors import UserError, first_line
+from pipeline.errors import UserError, first_line, is_lack_of_memory
 from pipeline.seeds import MAX_SEED
 
 # Scripts import this module first, so that a missing package is one line (see their `except ModuleNotFoundError`).
@@ -152,11 +152,13 @@ def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.N
 
 @contextmanager
 def enough_memory(remedy: str) -> Iterator[None]:
-    """Turn a MemoryError into a UserError that names the remedy: a context, or the decorator of a main."""
+    """Turn a lack of memory into a UserError that names the remedy: a context, or the decorator of a main."""
     try:
         yield
-    except MemoryError as error:
-        raise UserError(f"not enough memory: {remedy} ({first_line(error)})") from None
+    except Exception as error:
+        if is_lack_of_memory(error):
+            raise UserError(f"not enough memory: {remedy} ({first_line(error)})") from None
+        raise
 
 
 def run(main: Callable[[], None], resumable: bool = True) -> None:
@@ -171,7 +173,8 @@ def run(main: Callable[[], None], resumable: bool = True) -> None:
         if signal.getsignal(number) == signal.SIG_DFL:  # nohup ignores SIGHUP
             signal.signal(number, _stop)
     try:
-        main()
+        with enough_memory("end other programs, or raise a limit such as that of `ulimit -v`"):
+            main()
         sys.stdout.flush()
     except UserError as error:
         _say(f"{sys.argv[0]}: error: {error}")

@@ -28,3 +28,9 @@ def first_line(error: BaseException) -> str:
         name = os.strerror(error.errno)
         return f"{name} ({REMEDIES[error.errno]})" if error.errno in REMEDIES else name
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def is_lack_of_memory(error: BaseException) -> bool:
+    """Whether an error of Python, NumPy or TensorFlow, which this module does not import, says that memory is short."""
+    no_primitive = "could not create a primitive" in str(error)  # oneDNN's words for it
+    return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError" or no_primitive

@@ -6,6 +6,7 @@ All other modules import Keras and TensorFlow from here, so that their start-up 
 import gc
 import os
 import platform
+import resource
 import sys
 import warnings
 from collections.abc import Iterator
@@ -58,6 +59,14 @@ def _quick_import() -> Iterator[None]:
             del sys.modules["matplotlib"]
 
 
+def _warn_of_memory_limit() -> None:
+    """Say what a limit of the address space may lead to: TensorFlow ends a process that hits it by a signal."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY:
+        found = f"`ulimit -v` allows this process {limit / 1e9:.1f} GB of addresses"
+        print(f"{found}: where TensorFlow then aborts (std::bad_alloc), raise that limit", file=sys.stderr, flush=True)
+
+
 @contextmanager
 def _default_settings() -> Iterator[None]:
     """Import Keras without the keras.json of other work, and without writing one."""
@@ -70,9 +79,13 @@ def _default_settings() -> Iterator[None]:
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ["KERAS_BACKEND"] = "tensorflow"
-with _silent_stderr(), _quick_import(), _default_settings():
-    import keras
-    import tensorflow as tf
+_warn_of_memory_limit()
+try:
+    with _silent_stderr(), _quick_import(), _default_settings():
+        import keras
+        import tensorflow as tf
+except ImportError as error:  # also where a limit leaves no room for its libraries
+    raise UserError(f"TensorFlow does not load ({first_line(error)})") from None
 keras.config.set_dtype_policy("float32")  # in case that Keras was imported, and set up otherwise, before this module
 keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")

@@ -188,3 +188,14 @@ def test_a_video_on_a_full_disk(tmp_path: Path) -> None:
             show(np.random.default_rng(0).integers(256, size=(HEIGHT, WIDTH, 3), dtype=np.uint8))
     assert str(error.value).startswith(f"cannot write {tmp_path}/a.mp4: File too large (")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_limit_of_the_address_space_is_named(copy_of: Copy) -> None:
+    """Before TensorFlow loads: where the limit leaves too little, it ends the process by a signal."""
+    folder = copy_of("data", "vae/weights.h5")
+    with limit(resource.RLIMIT_AS, 800 * 10**6):
+        done = run_script(folder, SERIES, ok=False)
+    warning, error = done.stderr.splitlines()
+    assert warning.startswith("`ulimit -v` allows this process 0.8 GB of addresses: where TensorFlow then aborts")
+    assert "error: TensorFlow does not load (" in error
+    assert done.returncode == 2

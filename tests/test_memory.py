@@ -80,6 +80,17 @@ def test_twenty_batches_need_no_more_memory_than_two(
     assert twenty < 1.1 * two
 
 
+def test_03_needs_no_more_memory_for_longer_episodes(copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(copy_of("vae/weights.h5"))
+    for b, time_steps in enumerate((1000, 3000)):
+        shapes = {name: array_shape("obs", name, 1, time_steps)[1:] for name in KINDS["obs"]}
+        row = {name: np.zeros(shape, KINDS["obs"][name][0]) for name, shape in shapes.items()}
+        write_batch("obs", b, 1, time_steps, [row], obs_settings(episodes=1, time_steps=time_steps))
+    short, long = (peak_of(Path.cwd(), "03_generate_rnn_data.py", f"--start_batch {b} --max_batch {b}") for b in (0, 1))
+    print(f"{short:.0f} MB for 1,000 steps, {long:.0f} MB for 3,000")
+    assert long < 1.1 * short
+
+
 RESETS = """
 from simulation.environments import make_env
 from test_memory import anonymous_megabytes
