@@ -145,6 +145,8 @@ def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.N
     parser.add_argument("--init_weights", type=Path, help="initial weights (.h5); default: random ones")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights, batch order and noise")
     args = parser.parse_args()
+    if args.N == 1:
+        parser.error("argument --N: must be at least 2, one episode to train on and one for validation")
     if args.init_weights and args.init_weights.resolve() == weights.resolve():
         parser.error(f"--init_weights {args.init_weights} would be overwritten: copy it to another name")
     return args

@@ -223,6 +223,13 @@ class Schedule:
         spans = [(epoch, epoch + whole, self.steps_per_epoch), (epoch + whole, epoch + whole + 1, rest)]
         return [span for span in spans if span[0] < span[1] and span[2]]
 
+    def end(self, step: int) -> str:
+        """Which limit ended the training after `step` steps, and what continues it."""
+        if self.steps is not None and step >= self.steps:
+            return f"ended by --steps {self.steps}; a larger one continues"
+        goal = f" of --steps {self.steps}" if self.steps is not None else ""
+        return f"ended by --epochs {self.epochs}, after {step} steps{goal}; a larger one continues"
+
 
 def fit(
     trainer: Trainer,
@@ -257,8 +264,8 @@ def fit(
             print(f"{folder}/ is trained: {reason}; --new_model starts over")
             return
         if not spans:
-            hint = "a larger --epochs or --steps continues, --new_model starts over"
-            print(f"{folder}/ is trained, {done} epochs: {hint}")
+            end = schedule.end(int(trainer.optimizer.iterations))
+            print(f"{folder}/ is trained, {done} epochs: {end}, --new_model starts over")
             return
         check_folder(folder)
         failures: list[UserError] = []
@@ -286,6 +293,8 @@ def fit(
                 raise
         if checkpoint.is_finished():
             print(f"no better validation loss for {patience} epochs: stopped early")
+        else:
+            print(schedule.end(int(trainer.optimizer.iterations)))
 
 
 def _start_or_resume(

@@ -181,7 +181,13 @@ FILES = {
         None,
         "more than the 200 training frames",
     ),
-    "one episode": (VAE, "--new_model --N 1", ("data",), None, "1 episode is too few"),
+    "one episode": (
+        VAE,
+        "--new_model --N 1",
+        ("data",),
+        None,
+        "argument --N: must be at least 2, one episode to train on",
+    ),
     "no VAE": (SERIES, "", ("data",), None, "vae/weights.h5 is not there: run 02_train_vae.py"),
     "weights of another network": (
         *(SERIES, "", ("data", "rnn/weights.h5")),

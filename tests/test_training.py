@@ -11,7 +11,7 @@ from helpers.settings import training_settings
 
 from pipeline.networks import keras, tf
 from pipeline.optimizer import Adam
-from pipeline.training import Checkpoint, Progress, Trainer, load_state
+from pipeline.training import Checkpoint, Progress, Schedule, Trainer, fit, load_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -49,6 +49,33 @@ def test_the_best_weights_survive_a_worse_epoch_and_are_restored_from_the_state(
     Checkpoint(tmp_path, resumed, load_state(tmp_path / "state.h5", resumed, ""), patience=5).write_results()
     assert [path.read_bytes() for path in results] == written
     assert resumed.network.get_weights()[0] == 2  # the last weights, not the best ones
+
+
+@pytest.mark.parametrize(
+    ("epochs", "steps", "end"),
+    [
+        (2, 9, "ended by --epochs 2, after 6 steps of --steps 9; a larger one continues"),
+        (2, None, "ended by --epochs 2, after 6 steps; a larger one continues"),
+        (9, 2, "ended by --steps 2; a larger one continues"),
+    ],
+)
+def test_the_limit_that_ended_a_training_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture, epochs: int, steps: int | None, end: str
+) -> None:
+    """Also by the same command once more. Three steps are an epoch."""
+    trainer, data = line_trainer(1), [np.ones((2, 1), np.float32)] * 3
+    for words in (f"\n{end}\n", f"is trained, {2 if end.startswith('ended by --e') else 1} epochs: {end}, --new_model"):
+        fit(
+            trainer,
+            tmp_path,
+            settings=training_settings(),
+            schedule=Schedule(3, epochs, steps),
+            new_model=False,
+            training=lambda epoch: iter(data),
+            validation=lambda: iter(data),
+            patience=5,
+        )
+        assert words in capsys.readouterr().out
 
 
 def test_fused_adam_equals_keras_adam() -> None:
