@@ -3,16 +3,23 @@
     pip install -e '.[compare]'                  # EnvPool
     python experiments/benchmarks/env_speed.py
 
-Takes about a minute. Every round has one track and one sequence of actions, each held for five frames, which every
-environment plays on one core in one thread. EnvPool generates tracks of its own, and steps its fastest number of
-environments per call. Resets are timed apart from steps. Times on one core are processor time, summed over threads:
-on an idle core that equals wall time, and on a busy machine other processes do not count.
+Takes two minutes. Every round has a track of its own and the actions of a driver who follows its road (driver.py),
+which every environment plays on one core in one thread. EnvPool generates tracks of its own, and steps its fastest
+number of environments per call. In 16 slots, as in a rollout, 16 environments are stepped in turn, on 16 tracks or on
+one. Resets are timed apart from steps. Times on one core are processor time, summed over threads: on an idle core that
+equals wall time, and on a busy machine other processes do not count.
+
+EnvPool's last release for another Python, here 1.2.7 for Python 3.12:
+
+    python3.12 -m venv env312 && env312/bin/pip install -r requirements.txt -c requirements.lock envpool==1.2.7
+    PYTHONPATH=. env312/bin/python experiments/benchmarks/env_speed.py
 """
 
 import os
 import time
 from collections.abc import Callable
 from functools import partial
+from importlib.metadata import version
 
 try:
     from pipeline import cli
@@ -26,38 +33,40 @@ import numpy as np
 from custom_envs.car import drive
 from custom_envs.car_racing import DT, POSITION_ITERATIONS, VELOCITY_ITERATIONS, CarRacing
 from experiments.benchmarks import measure
+from experiments.benchmarks.driver import driving_actions
 from experiments.benchmarks.measure import Row, WorkerPool, interleave, row
 from pipeline.errors import UserError
 
 ROUNDS = 10
 STEPS = 500  # per episode
+SLOTS_OF_A_ROLLOUT = 16  # simulation.rollout.ROWS
+SLOT_STEPS = 200  # per episode in slots
 ENVPOOL_BATCHES = (1, 4, 16)  # environments per call
 RATE = "steps/s"
-# Reasons for missed goals (profiled with time.perf_counter around each part of Raster.frame).
-SOLVER = "Box2D's solver takes half of our step and runs as many iterations in theirs; rasterization takes the rest"
+# Reasons for missed goals (profiled with time.perf_counter around each part of CarRacing.step).
+SOLVER = "Box2D's solver takes a third of our step and runs as many iterations in theirs"
 RASTER = (
-    "the car takes half of a frame's time, mostly the overhead of some fourteen NumPy calls on few pixels; the"
-    " indicator bar and the warp of the playfield take an eighth each"
+    "physics take 25 to 30 of 50 µs; of the rest the warp of the playfield takes 4, the wheels 6, palette and color"
+    " conversion 3, the bar 2, all of them near the cost of their calls from Python"
+)
+SLOTS = (
+    "of some 14 µs more, the warp takes 4, Box2D's step and the car's physics 3 each: the data of 16 environments leave"
+    " the caches. A texture of half the bytes, one of a quarter of the texels, one copied around the car and buffers"
+    " that all environments share gained less than 5 %"
 )
 
 Play = Callable[[int], float]  # seed -> steps per second
 Clock = Callable[[], float]
 
 
-def actions_of(seed: int) -> np.ndarray:
-    """Actions of an episode, float32 (STEPS, 3): full gas, then random actions, each held for five frames."""
-    actions = np.random.default_rng(seed).uniform((-1, 0, 0), (1, 1, 0.2), (STEPS // 5, 3))
-    actions[:4] = (0, 1, 0)
-    return actions.repeat(5, axis=0).astype(np.float32)
-
-
 def play_env(env: gym.Env, clock: Clock = time.process_time) -> Play:
     """Steps per second of an environment with Gymnasium's interface; resets within the episode are not timed."""
 
     def play(seed: int) -> float:
+        actions = driving_actions(seed, STEPS)
         env.reset(seed=seed)
         start = clock()
-        for i, action in enumerate(actions_of(seed)):
+        for i, action in enumerate(actions):
             if env.step(action)[2]:
                 pause = clock()
                 env.reset(seed=seed + i)
@@ -67,12 +76,29 @@ def play_env(env: gym.Env, clock: Clock = time.process_time) -> Play:
     return play
 
 
+def play_slots(envs: list[CarRacing], tracks: int) -> Play:
+    """Steps per second of several environments stepped in turn, on the given number of tracks."""
+
+    def play(seed: int) -> float:
+        env_seeds = [seed + slot % tracks for slot in range(len(envs))]
+        actions = [driving_actions(env_seed, STEPS) for env_seed in env_seeds]
+        for env, env_seed in zip(envs, env_seeds, strict=True):
+            env.reset(seed=env_seed)
+        start = time.process_time()
+        for t in range(SLOT_STEPS):
+            for env, action in zip(envs, actions, strict=True):
+                env.step(action[t])
+        return SLOT_STEPS * len(envs) / (time.process_time() - start)
+
+    return play
+
+
 def play_physics(env: CarRacing) -> Play:
     """Steps per second of our physics alone, without rasterization."""
 
     def play(seed: int) -> float:
         env.reset(seed=seed)
-        car, world, actions = env.car, env.world, actions_of(seed).tolist()
+        car, world, actions = env.car, env.world, driving_actions(seed, STEPS).tolist()
         assert car is not None
         start = time.process_time()
         for steer, gas, brake in actions:
@@ -100,23 +126,27 @@ def play_envpool(batch: int, threads: int = 1, clock: Clock = time.process_time)
 
     def play(seed: int) -> float:
         env.reset()  # all start together, so that only cars that leave the playfield are reset within the episode
-        actions = actions_of(seed)[:, None].repeat(batch, axis=1)
+        actions = driving_actions(seed, STEPS)[: 4 * STEPS // batch, None].repeat(batch, axis=1)
         start = clock()
         for action in actions:
             env.step(action)
-        return STEPS * batch / (clock() - start)
+        return len(actions) * batch / (clock() - start)
 
     return play
 
 
-def resets(env: gym.Env) -> Callable[[int], float]:
-    """Resets per second."""
+def resets(env: gym.Env, other: gym.Env | None = None) -> Callable[[int], float]:
+    """Resets per second, to new tracks or, if given, to those that the other environment drives."""
 
     def play(seed: int) -> float:
-        start = time.process_time()
-        for i in range(8):
-            env.reset(seed=8 * seed + i)
-        return 8 / (time.process_time() - start)
+        seconds = 0.0
+        for env_seed in range(8 * seed, 8 * seed + 8):
+            if other:
+                other.reset(seed=env_seed)
+            start = time.process_time()
+            env.reset(seed=env_seed)
+            seconds += time.process_time() - start
+        return 8 / seconds
 
     return play
 
@@ -124,7 +154,7 @@ def resets(env: gym.Env) -> Callable[[int], float]:
 def prepare(number: int) -> Callable[[], int]:
     """The work of one of two workers: an episode of its own."""
     cv2.setNumThreads(1)
-    env, actions = CarRacing(), actions_of(number)
+    env, actions = CarRacing(), driving_actions(number, STEPS)
 
     def work() -> int:
         env.reset(seed=number)
@@ -148,36 +178,45 @@ def by_round(plays: dict[str, Play], rounds: int) -> dict[str, np.ndarray]:
 def on_one_core() -> list[Row]:
     """The comparisons on one core."""
     ours, theirs = CarRacing(), gym.make("CarRacing-v3", disable_env_checker=True).unwrapped
+    slots = [CarRacing() for _ in range(SLOTS_OF_A_ROLLOUT)]
     plays = {
         "64": play_env(ours),
         "96": play_env(CarRacing(size=96)),
         "Gymnasium": play_env(theirs),
         "physics": play_physics(CarRacing()),
+        "16 tracks": play_slots(slots, tracks=16),
+        "one track": play_slots(slots, tracks=1),
         "resets": resets(ours),
+        "shared resets": resets(ours, slots[0]),
         "their resets": resets(theirs),
     }
     envpools = {f"EnvPool {batch}": play_envpool(batch) for batch in ENVPOOL_BATCHES}
     rates = by_round(plays | envpools, ROUNDS)
     best = max(envpools, key=lambda name: np.median(rates[name]))
-    envpool = f"EnvPool 1.2.5, one thread, batch {best.split()[1]}"
-    gymnasium = f"Gymnasium {gym.__version__} CarRacing-v3"
+    envpool = f"EnvPool {version('envpool')}, one thread, batch {best.split()[1]}, 96×96"
+    gymnasium, step = f"Gymnasium {gym.__version__} CarRacing-v3", "environment step"
+    alone, physics = rates["64"], rates["physics"]
+    in_slots = {tracks: rates[tracks] for tracks in ("16 tracks", "one track")}
     return [
-        row("environment step, 64×64", f"{gymnasium}, 96×96", rates["64"], rates["Gymnasium"], RATE, 45, goal=60),
-        row("environment step, 96×96", f"{gymnasium}, 96×96", rates["96"], rates["Gymnasium"], RATE, 45, goal=60),
-        row("environment step, 64×64", f"{envpool}, 96×96", rates["64"], rates[best], RATE, 5, goal=7, bound=SOLVER),
-        row("environment step, 96×96", f"{envpool}, 96×96", rates["96"], rates[best], RATE, 4, goal=7, bound=SOLVER),
-        row(
-            "environment step",
-            "its own physics",
-            rates["64"],
-            rates["physics"],
-            RATE,
-            1.9,
-            goal=1.5,
-            is_cost=True,
-            bound=RASTER,
+        row(f"{step}, 64×64", f"{gymnasium}, 96×96", alone, rates["Gymnasium"], RATE, 45, goal=60),
+        row(f"{step}, 96×96", f"{gymnasium}, 96×96", rates["96"], rates["Gymnasium"], RATE, 45, goal=60),
+        row(f"{step}, 64×64", envpool, alone, rates[best], RATE, 6, goal=8, bound=SOLVER),
+        row(f"{step}, 96×96", envpool, rates["96"], rates[best], RATE, 5, goal=7, bound=SOLVER),
+        row(step, "its own physics", alone, physics, RATE, 1.8, goal=1.5, is_cost=True, bound=RASTER),
+        *(
+            row(f"{step} in 16 slots, {tracks}", "alone", slot, alone, RATE, 1.25, goal=1.1, is_cost=True, bound=SLOTS)
+            for tracks, slot in in_slots.items()
         ),
         row("reset", f"{gymnasium}'s", rates["resets"], rates["their resets"], "resets/s", 1, is_cost=True),
+        row(
+            "reset to a track that another slot drives",
+            "to a new track",
+            rates["shared resets"],
+            rates["resets"],
+            "resets/s",
+            0.25,
+            is_cost=True,
+        ),
     ]
 
 
@@ -191,7 +230,7 @@ def on_two_cores() -> Row:
     best = max(list(plays)[1:], key=lambda batch: np.median(rates[batch]))
     return row(
         "environment step, two cores, resets included",
-        f"EnvPool 1.2.5, two threads, batch {best}",
+        f"EnvPool {version('envpool')}, two threads, batch {best}",
         rates["ours"],
         rates[best],
         RATE,
