@@ -19,7 +19,6 @@ NAME.dream_best.json the best in the latter. Real scores do not influence the se
 import argparse
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
 from importlib.metadata import version
@@ -45,9 +44,9 @@ from simulation.agent import Agent
 from simulation.dream import DreamWorld, initial_states_hash, open_initial_z
 from simulation.launch import launch
 from simulation.policies import ControllerPolicy
-from simulation.ranks import Ranks
+from simulation.ranks import Ranks, Work
 from simulation.real_world import RealWorld
-from simulation.rollout import Result, Task, evaluator, rollout
+from simulation.rollout import evaluator, rollout
 
 CMA_DECAY = 0.94  # noise in the fitness keeps the step size of CMA-ES large without a decay (deviation 25)
 
@@ -140,11 +139,13 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> SearchSetti
     )
 
 
-def rollouts(args: argparse.Namespace, agent: Agent) -> dict[str, Callable[[list[Task]], list[Result]]]:
+def rollouts(args: argparse.Namespace, agent: Agent) -> dict[str, Work]:
     """The functions that roll out tasks in the real world and, with --dream_mode, in dreams."""
     limit = args.max_steps_without_progress
     real = RealWorld(agent, args.env_name)
-    functions = {"real": partial(rollout, real, ControllerPolicy(real.rows), max_steps_without_progress=limit)}
+    functions: dict[str, Work] = {
+        "real": partial(rollout, real, ControllerPolicy(real.rows), max_steps_without_progress=limit)
+    }
     if args.dream_mode:
         dream = DreamWorld(agent.rnn, open_initial_z(agent.hashes["vae"]), args.temperature)
         policy = ControllerPolicy(dream.rows)

@@ -13,7 +13,7 @@ bit-identical for the same machine, library versions and number of BLAS threads.
 Symbols: mu is the mean of the search distribution, sigma its standard deviation, eps a perturbation sampled from it.
 """
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -287,13 +287,15 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
 
 # --- replay of a history -----------------------------------------------------------------------------------------
 
+Some = TypeVar("Some", bound=Optimizer)
+
 
 def replay(name: str, settings: dict[str, Any], fitness: np.ndarray) -> Optimizer:
     """An optimizer after the generations of `fitness` (generations, popsize); `settings` are its arguments."""
     return replay_into(OPTIMIZERS[name](**settings), fitness)
 
 
-def replay_into(optimizer: Optimizer, fitness: np.ndarray) -> Optimizer:
+def replay_into(optimizer: Some, fitness: np.ndarray) -> Some:
     """Replay `fitness` (generations, popsize) into a new optimizer and return it."""
     for row in fitness:
         optimizer.ask()

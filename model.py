@@ -41,7 +41,7 @@ from simulation.dream import single_dream
 from simulation.environments import exploration_policy
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import EnvironmentWorld, RealWorld
-from simulation.rollout import NO_WEIGHTS, Policy, Result, Task, World, rollout, score_unseen_tracks
+from simulation.rollout import NO_WEIGHTS, Policy, Result, RolloutSettings, Task, World, rollout, score_unseen_tracks
 
 __all__ = ["ControllerPolicy", "RealWorld", "Result", "Task", "load_agent", "rollout"]
 
@@ -181,7 +181,10 @@ def main() -> None:
         play_with_keyboard(args)
     elif args.final_mode:
         world, policy, weights = open_world(args)
-        score_unseen_tracks(world, policy, args.seed, args.num_episode, args.max_length, weights)
+        settings = RolloutSettings(
+            env=args.env_name, seed=args.seed, num_episode=args.num_episode, max_length=args.max_length
+        )
+        score_unseen_tracks(world, policy, settings, weights)
     else:
         play_agent(args)
 

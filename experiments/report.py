@@ -33,12 +33,12 @@ from pipeline.batches import Batch, open_batches_of
 from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range, rng
+from pipeline.seeds import rng
 from simulation.agent import Agent, folder_of, load_agent
 from simulation.environments import exploration_policy
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import ROWS, EnvironmentWorld, RealWorld
-from simulation.rollout import NO_WEIGHTS, Task, rollout
+from simulation.rollout import NO_WEIGHTS, RolloutSettings, rollout
 
 
 def parse_args() -> argparse.Namespace:
@@ -185,12 +185,12 @@ def untrained(seed: int) -> tuple[Agent, np.ndarray]:
 
 def score_agents(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> dict[str, list[float]]:
     """Scores of three agents on the same unseen tracks; prints a line for each."""
-    env_seeds = env_seed_range("report", args.seed, 0, args.num_episode)
     max_length = config.ENVIRONMENTS[args.env_name].max_length
+    settings = RolloutSettings(env=args.env_name, seed=args.seed, num_episode=args.num_episode, max_length=max_length)
     agents = {"trained": (agent, weights), "random": (None, NO_WEIGHTS), "untrained": untrained(args.seed)}
     scores = {}
     for name, (its_agent, its_weights) in agents.items():
-        tasks = [Task(env_seed, max_length, its_weights) for env_seed in env_seeds]
+        tasks = settings.tasks(its_weights)
         if its_agent:
             results = rollout(RealWorld(its_agent, args.env_name), ControllerPolicy(ROWS), tasks)
         else:

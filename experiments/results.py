@@ -19,6 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median
@@ -40,7 +41,7 @@ from pipeline.scores import mean_std
 from simulation.agent import load_agent
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
-from simulation.rollout import score_unseen_tracks
+from simulation.rollout import RolloutSettings, score_unseen_tracks
 
 RESULTS_DIR = ROOT / "docs" / "results"
 README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
@@ -159,12 +160,17 @@ def record(
     return path
 
 
-def score_controller(filename: Path, seed: int, num_episode: int) -> list[float]:
+def rollout_settings(seed: int, num_episode: int) -> RolloutSettings:
+    """The settings of a published score."""
+    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
+    return RolloutSettings(env=ENV_NAME, seed=seed, num_episode=num_episode, max_length=max_length)
+
+
+def score_controller(filename: Path, settings: RolloutSettings) -> list[float]:
     """Scores of a controller on unseen tracks, as `model.py --final_mode` computes and prints them."""
     agent, weights = load_agent(filename)
-    world = RealWorld(agent, ENV_NAME)
-    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
-    return score_unseen_tracks(world, ControllerPolicy(world.rows), seed, num_episode, max_length, weights)
+    world = RealWorld(agent, settings.env)
+    return score_unseen_tracks(world, ControllerPolicy(world.rows), settings, weights)
 
 
 def timed(work: Callable[[], list[float]]) -> tuple[list[float], float, float]:
@@ -189,13 +195,15 @@ def run_command(command: str) -> list[float]:
 def record_score(args: argparse.Namespace) -> Path:
     """Run the command that trains a controller, score the controller, and record both."""
     minutes = timed(lambda: run_command(args.run))[1:] if args.run else None
-    scores, wall, processor = timed(lambda: score_controller(args.filename, args.seed, args.num_episode))
+    settings = rollout_settings(args.seed, args.num_episode)
+    scores, wall, processor = timed(lambda: score_controller(args.filename, settings))
     filename = args.filename.resolve()
     shown = filename.relative_to(ROOT) if filename.is_relative_to(ROOT) else Path(filename.name)
     flags = f"--filename {shlex.quote(str(shown))} --num_episode {args.num_episode} --seed {args.seed}"
     command = args.run or f"python experiments/results.py score {args.name} {flags}"
     controller = {"file": str(shown), "sha256": file_hash(filename)}
-    return record(args.name, command, args.seed, *(minutes or (wall, processor)), scores, controller=controller)
+    measured: dict[str, Any] = {"controller": controller, "rollout": asdict(settings)}
+    return record(args.name, command, args.seed, *(minutes or (wall, processor)), scores, **measured)
 
 
 # --- tables -----------------------------------------------------------------------------------------------------------

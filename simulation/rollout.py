@@ -15,6 +15,7 @@ import numpy as np
 from pipeline.errors import UserError
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
+from pipeline.settings import Settings
 
 NO_WEIGHTS = np.zeros(0)
 
@@ -206,13 +207,28 @@ class PrintScores(Callback[World]):
         print_score(slot.index, result)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RolloutSettings(Settings):
+    """Settings of a score over unseen tracks: what it depends on, beside the world and the policy."""
+
+    env: str  # a key of config.ENVIRONMENTS
+    seed: int  # run seed of the tracks, those of the "report" seeds
+    num_episode: int
+    max_length: int
+    max_steps_without_progress: int = 0  # 0: never truncated early, as in a final score
+
+    def tasks(self, weights: np.ndarray = NO_WEIGHTS) -> list[Task]:
+        """A task per track, with the same weights of the policy."""
+        env_seeds = env_seed_range("report", self.seed, 0, self.num_episode)
+        return [Task(env_seed, self.max_length, weights) for env_seed in env_seeds]
+
+
 def score_unseen_tracks(
-    world: W, policy: Policy[W], seed: int, num_episode: int, max_length: int, weights: np.ndarray = NO_WEIGHTS
+    world: W, policy: Policy[W], settings: RolloutSettings, weights: np.ndarray = NO_WEIGHTS
 ) -> list[float]:
-    """Score a policy on unseen tracks, those of the "report" seeds; prints each score, then mean, std and minimum."""
-    env_seeds = env_seed_range("report", seed, 0, num_episode)
-    tasks = [Task(env_seed, max_length, weights) for env_seed in env_seeds]
-    results = rollout(world, policy, tasks, callbacks=[PrintScores()])
+    """Score a policy on unseen tracks; prints each score, then mean, std and minimum."""
+    limit = settings.max_steps_without_progress
+    results = rollout(world, policy, settings.tasks(weights), limit, [PrintScores()])
     scores = [result.score for result in results]
     print(summary(scores))
     return scores

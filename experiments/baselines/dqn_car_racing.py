@@ -10,6 +10,8 @@ baselines/dqn_car_racing_weight.h5 (best evaluation), .state.h5 and .png (learni
 """
 
 import argparse
+from functools import partial
+from typing import Any
 
 try:
     from pipeline import cli
@@ -22,8 +24,9 @@ import numpy as np
 import config
 from experiments.baselines import records
 from experiments.baselines.q_learning import Problem, Q, Recipe
+from experiments.scores import Scores
 from simulation.real_world import ROWS, EnvironmentWorld
-from simulation.rollout import Policy, Slot, Task, rollout, score_unseen_tracks
+from simulation.rollout import Policy, RolloutSettings, Slot, Task, rollout, score_unseen_tracks
 
 NAME, ENV_NAME = "dqn_car_racing", "car_racing"
 FRAME_SKIP = 4  # frames for which an action is held
@@ -100,23 +103,15 @@ class CarRacing(Problem):
             return reward + REWARD_SCALE * FRAME_SKIP * NO_PROGRESS_REWARD * RECIPE.gamma / (1 - RECIPE.gamma), True
         return reward, slot.done
 
-    def make_network(self) -> object:
+    def make_network(self) -> Any:
         """Two convolutions and a dense layer: uint8 (n, 64, 64, 4) -> Q values, float32 (n, 5)."""
         from pipeline.networks import keras
 
-        layers = keras.layers
-        return keras.Sequential(
-            [
-                keras.Input((*self.shape, self.stack), dtype="uint8"),
-                layers.Rescaling(1 / 255, name="scaled"),
-                layers.Conv2D(16, 8, strides=4, activation="relu", name="conv_1"),
-                layers.Conv2D(32, 4, strides=2, activation="relu", name="conv_2"),
-                layers.Flatten(name="flat"),
-                layers.Dense(256, activation="relu", name="hidden"),
-                layers.Dense(len(ACTIONS), name="q"),
-            ],
-            name=NAME,
-        )
+        conv, dense = partial(keras.layers.Conv2D, activation="relu"), keras.layers.Dense
+        layers = [keras.Input((*self.shape, self.stack), dtype="uint8"), keras.layers.Rescaling(1 / 255, name="scaled")]
+        layers += [conv(16, 8, strides=4, name="conv_1"), conv(32, 4, strides=2, name="conv_2")]
+        layers += [keras.layers.Flatten(name="flat"), dense(256, activation="relu", name="hidden")]
+        return keras.Sequential([*layers, dense(len(ACTIONS), name="q")], name=NAME)
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
         """Scores of the greedy policy; episodes without progress are truncated early and charged."""
@@ -146,8 +141,7 @@ class Greedy(Policy[EnvironmentWorld]):
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--max_length", type=cli.positive_int, default=MAX_LENGTH, help="maximal frames per episode")
-    records.add_arguments(parser, "episodes", total=3000, eval_steps=50, eval_episode=8)
+    records.add_arguments(parser, MAX_LENGTH, "episodes", episodes=3000, eval_steps=50, eval_episode=8)
     return parser.parse_args()
 
 
@@ -160,10 +154,11 @@ def main() -> None:
     if not args.final_mode:
         return QTraining(problem, args).train(args.episodes, args.new_model)
     learner, metadata = load_best(problem, "experiments/baselines/dqn_car_racing.py")
-    policy = Greedy(learner.q)
-    scores = score_unseen_tracks(EnvironmentWorld(ENV_NAME), policy, args.seed, args.num_episode, args.max_length)
-    frames, parameters = metadata["steps"] * FRAME_SKIP, learner.network.count_params()
-    records.keep_scores(NAME, scores, args.seed, metadata, parameters, frames, metadata["seconds"])
+    settings = RolloutSettings(env=ENV_NAME, seed=args.seed, num_episode=args.num_episode, max_length=args.max_length)
+    scores = score_unseen_tracks(EnvironmentWorld(ENV_NAME), Greedy(learner.q), settings)
+    cost = {"parameters": learner.network.count_params(), "agent_steps": metadata["steps"] * FRAME_SKIP}
+    kept = Scores(settings=settings, scores=scores, metadata=metadata, **cost, seconds=metadata["seconds"])
+    kept.write(records.path(NAME, "scores.json"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ baselines/cartpole_weight.h5 (best evaluation), .state.h5 and .png; with --stabl
 """
 
 import argparse
+from typing import Any
 
 try:
     from pipeline import cli
@@ -22,11 +23,11 @@ import numpy as np
 
 from experiments.baselines import records
 from experiments.baselines.q_learning import Problem, Q, Recipe
+from experiments.scores import Scores
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range
 from simulation.policies import FunctionPolicy
 from simulation.real_world import EnvironmentWorld
-from simulation.rollout import Slot, Task, rollout
+from simulation.rollout import RolloutSettings, Slot, Task, rollout
 
 ENV_ID, MAX_LENGTH, SOLVED = "CartPole-v1", 500, 475.0  # Gymnasium's time limit and reward threshold
 OBSERVATION_SCALE = (2.4, 2.0, 0.2, 2.0)  # typical size of each observation; 2.4 m and 0.2 rad end an episode
@@ -71,7 +72,7 @@ class CartPole(Problem):
         fell = bool(self.world.terminated[0])
         return (-float(fell), fell) if self.stable else (slot.reward, slot.done)
 
-    def make_network(self) -> object:
+    def make_network(self) -> Any:
         """Two hidden layers: float32 (n, 4) -> Q values, float32 (n, 2)."""
         from pipeline.networks import keras
 
@@ -82,7 +83,7 @@ class CartPole(Problem):
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
         """Scores of the greedy policy; one network call per step serves all episodes."""
-        greedy = FunctionPolicy(lambda world, slots: q(world.frames).argmax(axis=1))
+        greedy: FunctionPolicy[CartPoles] = FunctionPolicy(lambda world, slots: q(world.frames).argmax(axis=1))
         tasks = [Task(env_seed, MAX_LENGTH) for env_seed in env_seeds]
         return [result.score for result in rollout(CartPoles(ENV_ID, len(tasks)), greedy, tasks)]
 
@@ -90,7 +91,7 @@ class CartPole(Problem):
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     parser.add_argument("--stable", action="store_true", help="use the hyperparameters that solve CartPole")
-    records.add_arguments(parser, "episodes", total=1000, eval_steps=20, eval_episode=100)
+    records.add_arguments(parser, 0, "episodes", episodes=1000, eval_steps=20, eval_episode=100)
     return parser.parse_args()
 
 
@@ -102,10 +103,11 @@ def main() -> None:
     if not args.final_mode:
         return QTraining(problem, args).train(args.episodes, args.new_model)
     learner, metadata = load_best(problem, "experiments/baselines/dqn_cartpole.py")
-    scores = problem.evaluate(learner.q, env_seed_range("report", args.seed, 0, args.num_episode))
+    settings = RolloutSettings(env=ENV_ID, seed=args.seed, num_episode=args.num_episode, max_length=MAX_LENGTH)
+    scores = problem.evaluate(learner.q, [task.env_seed for task in settings.tasks()])
     verdict = "solved" if np.mean(scores) >= SOLVED else f"not solved, which takes {SOLVED:.0f}"
     print(f"{summary(scores, 'episodes')}: {verdict}")
-    records.keep_scores(problem.name, scores, args.seed, metadata)
+    Scores(settings=settings, scores=scores, metadata=metadata).write(records.path(problem.name, "scores.json"))
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ files: baselines/ga_car_racing.es.npz and .png. Rows B10 to B14 of docs/deviatio
 """
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 
 try:
@@ -27,13 +28,14 @@ from controller.saved_search import load_search, save_search
 from es import Optimizer, Seed, replay_into
 from experiments.baselines import records
 from experiments.plots.controller import draw_learning_curve
+from experiments.scores import Scores
 from pipeline.errors import UserError
 from pipeline.files import check_same
 from pipeline.seeds import env_seed_range, rng
 from simulation import launch as mpi
 from simulation.ranks import Ranks
 from simulation.real_world import ROWS, EnvironmentWorld
-from simulation.rollout import Policy, Slot, evaluator, rollout, score_unseen_tracks
+from simulation.rollout import Policy, RolloutSettings, Slot, evaluator, rollout, score_unseen_tracks
 
 NAME, ENV_NAME = "ga_car_racing", "car_racing"
 GRID, HIDDEN = 8, 16  # averages per side of the frame; hidden units
@@ -41,11 +43,12 @@ FRAME_SKIP = 4  # frames for which an action is held
 SHAPES = ((HIDDEN, GRID**2), (HIDDEN,), (config.ACTION_DIM, HIDDEN), (config.ACTION_DIM,))
 GENES = sum(int(np.prod(shape)) for shape in SHAPES)
 RENAMED_SETTINGS = {"patience": "max_steps_without_progress", "tracks": "episodes_per_candidate"}  # of version 0.1.0
-SETTINGS = ("seed", "population", "episodes_per_candidate", "max_length", "max_steps_without_progress", "eval_steps")
-SETTINGS += ("eval_episode", "crossover", "mutation", "sigma")
+SETTINGS = (
+    *("seed", "population", "episodes_per_candidate", "max_length", "max_steps_without_progress"),
+    *("eval_steps", "eval_episode", "crossover", "mutation", "sigma"),
+)
 
 
-# --- the algorithm ----------------------------------------------------------------------------------------------------
 def roulette(fitness: np.ndarray) -> np.ndarray:
     """Selection probabilities (n,) -> float64 (n,), proportional to the fitness above the minimum; uniform if equal."""
     above = fitness - fitness.min()
@@ -99,7 +102,7 @@ class RouletteGA(Optimizer):
     default_sigma_decay = 1.0
 
     def __init__(
-        self, num_params: int, popsize: int, seed: Seed, sigma_init: float = 0.5, rates: tuple = (0.8, 0.1)
+        self, num_params: int, popsize: int, seed: Seed, sigma_init: float = 0.5, rates: Sequence[float] = (0.8, 0.1)
     ) -> None:
         if popsize < 4 or popsize % 4:
             raise ValueError(f"popsize must be a multiple of four, twice an even population, not {popsize}")
@@ -114,7 +117,8 @@ class RouletteGA(Optimizer):
         if not len(self.population):
             return self.sigma_init * self._normal(self.popsize)
         parents = draw_parents(self.fitness, self.popsize // 4, self.rng)
-        children = crossover(*self.population[parents.T], self.crossover_rate, self.rng)
+        mothers, fathers = self.population[parents.T]
+        children = crossover(mothers, fathers, self.crossover_rate, self.rng)
         return np.concatenate([self.population, mutate(children, self.mutation_rate, self.sigma_init, self.rng)])
 
     def _update(self, solutions: np.ndarray, fitness: np.ndarray) -> None:
@@ -123,7 +127,6 @@ class RouletteGA(Optimizer):
         self._mu = self.population.mean(axis=0)
 
 
-# --- the network ------------------------------------------------------------------------------------------------------
 def observe(frames: np.ndarray) -> np.ndarray:
     """Inputs of the network: the green of frames, uint8 (n, 64, 64, 3), averaged on a grid -> (n, 64), -1..1."""
     side = frames.shape[1] // GRID
@@ -166,7 +169,6 @@ class GenePolicy(Policy[EnvironmentWorld]):
         return self.actions
 
 
-# --- the search -------------------------------------------------------------------------------------------------------
 class GASearch(records.Training):
     """One search; the settings and the fitness history in baselines/ga_car_racing.es.npz rebuild it."""
 
@@ -201,6 +203,7 @@ class GASearch(records.Training):
         """Ask, evaluate, tell; the row's min, mean and max are those of the survivors."""
         settings, count = self.settings, self.settings["episodes_per_candidate"]
         env_seeds = env_seed_range("search", settings["seed"], len(self.rows) * count, count)
+        assert self.evaluate_candidates is not None  # best_genes makes a search without it, which is not run
         scores, steps = self.evaluate_candidates(self.optimizer.ask(), env_seeds, settings["max_length"])
         self.fitness = np.vstack([self.fitness, scores.mean(axis=1)])
         self.optimizer.tell(self.fitness[-1])
@@ -211,8 +214,10 @@ class GASearch(records.Training):
         generation, seconds, *spread, steps = self.rows[-1].tolist()
         self.log(f"{NAME} {int(generation), int(seconds), *(round(score, 1) for score in spread), int(steps)}")
 
-    def score(self, env_seeds: list[int]) -> np.ndarray:
-        return self.evaluate_candidates(self.optimizer.population[:1], env_seeds, self.settings["max_length"])[0][0]
+    def score(self, env_seeds: list[int]) -> list[float]:
+        assert self.evaluate_candidates is not None
+        scores, _ = self.evaluate_candidates(self.optimizer.population[:1], env_seeds, self.settings["max_length"])
+        return scores[0].tolist()
 
     def keep_best(self) -> None:
         self.best_genes = self.optimizer.population[0]
@@ -232,19 +237,18 @@ def best_genes() -> tuple[np.ndarray, dict]:
 
 
 def parse_args() -> argparse.Namespace:
-    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
     parser = cli.parser(__doc__)
     add = parser.add_argument
     add("-n", "--num_worker", type=cli.positive_int, default=cli.cores(), help="processes (MPI ranks)")
     add("--population", type=cli.episode_count, default=100, help="individuals, an even number")
     add("--episodes_per_candidate", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
-    add("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
     no_progress = "frames without a positive reward after which an episode is truncated early; 0: never"
     add("--max_steps_without_progress", type=cli.count, default=100, help=no_progress)
     add("--crossover", type=cli.share, default=0.8, help="share of the pairs that cross over, 0..1")
     add("--mutation", type=cli.share, default=0.1, help="share of a child's genes that mutate, 0..1")
     add("--sigma", type=cli.positive_float, default=0.3, help="standard deviation of initial genes and of a mutation")
-    records.add_arguments(parser, "generations", total=100, eval_steps=10, eval_episode=16)
+    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
+    records.add_arguments(parser, max_length, "generations", generations=100, eval_steps=10, eval_episode=16)
     args = parser.parse_args()
     if args.population % 2:
         parser.error(f"argument --population: must be even, not {args.population}")
@@ -259,8 +263,12 @@ def main() -> None:
     world, policy = EnvironmentWorld(ENV_NAME), GenePolicy()
     if args.final_mode:
         genes, metadata = best_genes()
-        scores = score_unseen_tracks(world, policy, args.seed, args.num_episode, args.max_length, genes)
-        return records.keep_scores(NAME, scores, args.seed, metadata, GENES, metadata["steps"], metadata["seconds"])
+        tracks = {"seed": args.seed, "num_episode": args.num_episode, "max_length": args.max_length}
+        settings = RolloutSettings(env=ENV_NAME, **tracks)
+        scores = score_unseen_tracks(world, policy, settings, genes)
+        cost = {"parameters": GENES, "agent_steps": int(metadata["steps"]), "seconds": metadata["seconds"]}
+        kept = Scores(settings=settings, scores=scores, metadata=metadata, **cost)
+        return kept.write(records.path(NAME, "scores.json"))
     with Ranks() as ranks:
         limit = args.max_steps_without_progress
         ranks.functions["real"] = partial(rollout, world, policy, max_steps_without_progress=limit)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Recipe:
         if self.epsilon_step is not None:
             decay = float(np.exp(-step / self.epsilon_step))
             return self.epsilon_final + (self.epsilon_start - self.epsilon_final) * decay
-        return max(self.epsilon_final, self.epsilon_start * self.epsilon_decay**updates)
+        return max(self.epsilon_final, self.epsilon_start * (self.epsilon_decay or 1.0) ** updates)
 
 
 class Problem(Protocol):
@@ -59,7 +59,7 @@ class Problem(Protocol):
     def observe(self) -> np.ndarray: ...  # the world's observation
     def explore(self, rng: np.random.Generator) -> int: ...  # a random action
     def learn_from(self, slot: Slot) -> tuple[float, bool]: ...  # the training reward; whether the step is terminal
-    def make_network(self) -> object: ...  # a Keras model: states (n, ...) -> Q values, float32 (n, actions)
+    def make_network(self) -> Any: ...  # a Keras model: states (n, ...) -> Q values, float32 (n, actions)
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]: ...  # scores of the greedy policy
 
 
@@ -73,9 +73,9 @@ class ReplayMemory:
         transitions: how many there are to sample from.
     """
 
-    def __init__(self, capacity: int, shape: tuple[int, ...], dtype: np.dtype, stack: int = 1) -> None:
+    def __init__(self, capacity: int, shape: tuple[int, ...], dtype: type, stack: int = 1) -> None:
         self.capacity, self.stack = capacity, stack
-        self.observations = np.zeros((capacity, *shape), dtype)
+        self.observations: np.ndarray = np.zeros((capacity, *shape), dtype)
         self.ages = np.zeros(capacity, np.int64)  # observations of the same episode before this one
         self.actions, self.has_next = np.zeros(capacity, np.int32), np.zeros(capacity, bool)
         self.rewards, self.terminal = np.zeros((2, capacity), np.float32)

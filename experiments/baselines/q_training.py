@@ -81,7 +81,7 @@ class Learner:
 
 
 class QTraining(records.Training, Policy[World], Callback[World]):
-    """One training, whose state is in baselines/NAME.state.h5 except for the replay memory."""
+    """One training, policy and callback of its episodes; its state, without replay memory, is in NAME.state.h5."""
 
     columns, unit = COLUMNS, "episodes"
 
@@ -91,7 +91,8 @@ class QTraining(records.Training, Policy[World], Callback[World]):
         self.problem, self.learner, self.target_score = problem, Learner(problem, args.seed), problem.target_score
         self.memory = ReplayMemory(problem.recipe.memory, problem.shape, problem.dtype, problem.stack)
         self.weights_path = records.path(f"{problem.name}_weight", "h5")
-        self.best_weights, self.resumed = [], False
+        self.best_weights: list[np.ndarray] = []
+        self.resumed = False
 
     def train(self, total: int, new_model: bool) -> None:
         if not (new_model or self.path.exists()) and self.weights_path.exists():
@@ -141,14 +142,13 @@ class QTraining(records.Training, Policy[World], Callback[World]):
         self.best_weights = self.learner.network.get_weights()
 
     def draw(self) -> None:
-        draw_training_scores(self.name, self.rows[:, SCORE], records.path(self.name, "png"), self.evaluations)
-
-    # --- an episode: this training is its policy and its callback
+        draw_training_scores(self.name, self.rows[:, SCORE].tolist(), records.path(self.name, "png"), self.evaluations)
 
     def advance(self) -> tuple[float, ...]:
         """One episode; its track, exploration and minibatches are functions of the seed and its number."""
         seed, episode, first = self.settings["seed"], len(self.rows), int(self.last("steps"))
-        self.steps, self.losses, self.epsilon = first, [], self.problem.recipe.epsilon_final
+        self.losses: list[float] = []
+        self.steps, self.epsilon = first, self.problem.recipe.epsilon_final
         self.stream = rng("q_learning", seed, episode)
         [env_seed] = env_seed_range("search", seed, episode, 1)
         task, limit = Task(env_seed, self.problem.max_length), self.problem.max_steps_without_progress

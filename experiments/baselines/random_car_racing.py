@@ -9,6 +9,7 @@ the episode in progress. Output files: baselines/random_car_racing.scores.json a
 
 import argparse
 from contextlib import nullcontext
+from dataclasses import asdict, replace
 
 try:
     from pipeline import cli
@@ -22,13 +23,12 @@ from display.play import Display, draw_environment
 from display.window import open_window
 from experiments.baselines import records
 from experiments.plots.baselines import draw_training_scores
-from pipeline.errors import UserError
-from pipeline.files import check_same, only_one, read_json
+from experiments.scores import Scores, read_scores
+from pipeline.files import check_same, only_one
 from pipeline.scores import summary
-from pipeline.seeds import env_seed_range
 from simulation.policies import ExplorationPolicy
 from simulation.real_world import EnvironmentWorld
-from simulation.rollout import Task, print_score, rollout
+from simulation.rollout import RolloutSettings, print_score, rollout
 
 NAME, ENV_NAME = "random_car_racing", "car_racing"
 SCORES = records.path(NAME, "scores.json")
@@ -41,43 +41,32 @@ def random_action(t: int, action: np.ndarray, rng: np.random.Generator, refresh_
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
     parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="episodes in total")
-    parser.add_argument("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
     window = "1: show the episodes in a window; closing it stops the run"
     parser.add_argument("--render", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=window)
-    records.add_arguments(parser)
+    records.add_arguments(parser, config.ENVIRONMENTS[ENV_NAME].max_length)
     return parser.parse_args()
-
-
-def saved_scores(args: argparse.Namespace) -> list[float]:
-    """The scores of an earlier run; UserError when its settings differ or its file is damaged."""
-    if args.new_model or not SCORES.exists():
-        return []
-    kept = read_json(SCORES)
-    try:
-        made, scores = {"seed": kept["seed"], **kept["about"]}, [float(score) for score in kept["scores"]]
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{SCORES} does not hold scores: --new_model starts over") from None
-    check_same(str(SCORES), made, {"seed": args.seed, "max_length": args.max_length}, records.REMEDY)
-    print(f"resuming {SCORES} after {len(scores)} episodes")
-    return scores
 
 
 def main() -> None:
     args = parse_args()
     world = EnvironmentWorld(ENV_NAME, rows=1, render_mode="rgb_array" if args.render else None)
     policy = ExplorationPolicy(random_action, rows=1)
+    settings = RolloutSettings(env=ENV_NAME, seed=args.seed, num_episode=args.num_episode, max_length=args.max_length)
     window = open_window("--render", 600, 400) if args.render else nullcontext()
     with window as show, only_one(records.path(NAME, "lock"), f"running {NAME}"):
-        scores = saved_scores(args)
-        env_seeds = env_seed_range("report", args.seed, 0, args.num_episode)
+        scores: list[float] = []
+        if SCORES.exists() and not args.new_model:
+            kept = read_scores(SCORES)
+            wanted = replace(settings, num_episode=kept.settings.num_episode)  # a run may go on for more episodes
+            check_same(str(SCORES), asdict(kept.settings), asdict(wanted), records.REMEDY)
+            scores = kept.scores
+            print(f"resuming {SCORES} after {len(scores)} episodes")
         display = Display(draw_environment, [show] if show else [])
-        for index in range(len(scores), args.num_episode):
-            task = Task(env_seeds[index], args.max_length)
+        for index, task in list(enumerate(settings.tasks()))[len(scores) :]:
             [result] = rollout(world, policy, [task], callbacks=[display])
             scores.append(result.score)
-            records.keep_scores(NAME, scores, args.seed, {"max_length": args.max_length})
+            Scores(settings=settings, scores=scores, metadata={}).write(SCORES)
             print_score(index, result)
         draw_training_scores(NAME, scores, records.path(NAME, "png"))
     print(f"{summary(scores)}; scores in {SCORES}, learning curve in {records.path(NAME, 'png')}")

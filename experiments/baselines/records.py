@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import config
 from controller.evaluations import EVALUATION
 from pipeline import cli
 from pipeline.errors import UserError, first_line
-from pipeline.files import only_one, write_json
+from pipeline.files import only_one
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
 
@@ -30,17 +30,18 @@ def remove(name: str) -> None:
         (config.BASELINES_DIR / f"{name}{suffix}").unlink(missing_ok=True)
 
 
-def add_arguments(
-    parser: argparse.ArgumentParser, unit: str = "", total: int = 0, eval_steps: int = 0, eval_episode: int = 0
-) -> None:
-    """Add the flags that all baselines share and, with their defaults, those of a training in some `unit`."""
+def add_arguments(parser: argparse.ArgumentParser, max_length: int = 0, unit: str = "", **defaults: int) -> None:
+    """Add the flags that all baselines share and, for a training in some `unit`, its own with their defaults."""
     add = parser.add_argument
     if unit:
-        add(f"--{unit}", type=cli.positive_int, default=total, help=f"{unit} in total")
-        add("--eval_steps", type=cli.positive_int, default=eval_steps, help=f"{unit} between evaluations")
-        add("--eval_episode", type=cli.episode_count, default=eval_episode, help="unseen tracks per evaluation")
+        add(f"--{unit}", type=cli.positive_int, help=f"{unit} in total")
+        add("--eval_steps", type=cli.positive_int, help=f"{unit} between evaluations")
+        add("--eval_episode", type=cli.episode_count, help="unseen tracks per evaluation")
         add("--final_mode", action="store_true", help="score the trained agent on unseen tracks")
         add("--num_episode", type=cli.episode_count, default=100, help="episodes of --final_mode")
+        parser.set_defaults(**defaults)
+    if max_length:
+        add("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
     add("--seed", type=cli.seed, default=0, help=f"seed of the tracks and of the {'training' if unit else 'actions'}")
     add("--new_model", action="store_true", help="start over; the earlier files are deleted")
 
@@ -54,6 +55,8 @@ class Training:
         evaluations: float64 (m, 4): number of the row, then mean, std and min of the scores.
     """
 
+    advance: Callable[[], tuple[float, ...]]  # trains for one row; returns it from its third entry on
+    score: Callable[[list[int]], Sequence[float]]  # env_seeds -> scores of the present agent
     columns: tuple[str, ...]  # of a row; "steps" are the environment steps since the start
     unit: str  # what a row stands for, in the plural
     target_score = np.inf  # training stops early at an evaluation with this mean
@@ -64,9 +67,7 @@ class Training:
 
     def save(self) -> None: ...  # write all that resuming needs
     def restore(self) -> None: ...  # read it; UserError when it is damaged or the settings differ
-    def advance(self) -> tuple[float, ...]: ...  # train for one row; returns it from its third entry on
     def report(self) -> None: ...  # print the newest row
-    def score(self, env_seeds: list[int]) -> Sequence[float]: ...  # scores of the present agent
     def keep_best(self) -> None: ...  # note that the present agent is the best so far
     def draw(self) -> None: ...  # draw the learning curve
 
@@ -115,7 +116,8 @@ class Training:
         number, count = len(self.rows), self.settings["eval_episode"]
         scores = self.score(env_seed_range("evaluate", self.settings["seed"], number * count, count))
         better = np.mean(scores) > self.best_mean()
-        self.evaluations = np.vstack([self.evaluations, (number, np.mean(scores), np.std(scores), min(scores))])
+        row = np.array([number, np.mean(scores), np.std(scores), min(scores)])
+        self.evaluations = np.vstack([self.evaluations, row])
         if better:
             self.keep_best()
         self.save()
@@ -143,11 +145,3 @@ class Training:
         best = max(evaluations, key=lambda evaluation: evaluation["mean"])
         row = rows[int(best[self.columns[0]]) - 1]
         return {"settings": self.settings, "evaluation": best, "steps": row["steps"], "seconds": row["seconds"]}
-
-
-def keep_scores(
-    name: str, scores: list[float], seed: int, metadata: dict, parameters: int = 0, steps: int = 0, seconds: float = 0
-) -> None:
-    """Write scores on unseen tracks, the agent's metadata, and its cost: environment steps and wall time (s)."""
-    cost = {"parameters": parameters, "agent_steps": int(steps), "seconds": float(seconds)}
-    write_json(path(name, "scores.json"), {"seed": seed, "scores": scores, "about": metadata, **cost})

@@ -22,10 +22,11 @@ import config
 import controller.arch as controller
 from experiments.baselines import records
 from experiments.plots.canvas import new_figure, save_figure
+from experiments.scores import read_scores
 from experiments.studies import study
 from experiments.studies.study import Outcome
 from pipeline.errors import UserError
-from pipeline.files import read_json, write_text
+from pipeline.files import write_text
 from pipeline.seeds import rng
 
 BASELINES = {  # name -> script, and the flags of the commands that train it and score it on the tracks of a seed
@@ -60,14 +61,13 @@ def baseline(name: str, seed: int) -> Outcome | str:
     script, all_flags = BASELINES[name]
     commands = [f"python experiments/baselines/{script}.py {flags.format(seed=seed)}".rstrip() for flags in all_flags]
     missing = ", then ".join(commands)
-    path = records.path(script, "scores.json")
-    kept = read_json(path) if path.exists() else {}
     try:
-        cost = kept["parameters"], kept["agent_steps"], kept["seconds"]
-        right = kept["seed"] == seed and len(kept["scores"]) == TRACKS
-        return Outcome(name, [float(score) for score in kept["scores"]], *cost) if right else missing
-    except (KeyError, TypeError, ValueError):
+        kept = read_scores(records.path(script, "scores.json"))
+    except UserError:
         return missing
+    if kept.settings.seed != seed or len(kept.scores) != TRACKS:
+        return missing
+    return Outcome(name, kept.scores, kept.parameters, kept.agent_steps, kept.seconds)
 
 
 NOTES = """

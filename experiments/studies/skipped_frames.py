@@ -10,6 +10,7 @@ docs/images/skipped_frames.png below the working directory's project.
 
 import argparse
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 try:
@@ -22,13 +23,12 @@ import numpy as np
 import config
 from experiments import ROOT
 from experiments.plots.canvas import new_figure, save_figure
-from experiments.results import record
+from experiments.results import record, rollout_settings
 from pipeline.scores import mean_std
-from pipeline.seeds import env_seed_range
 from simulation.agent import Agent, load_agent
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
-from simulation.rollout import Task, rollout
+from simulation.rollout import rollout
 
 ENV_NAME = "car_racing"
 PRETRAINED = config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED
@@ -93,19 +93,18 @@ def draw(scores: dict[int, list[float]], path: Path) -> None:
 def main() -> None:
     args, started = parse_args(), time.monotonic()
     agent, weights = load_agent(args.filename)
-    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
-    tasks = [
-        Task(env_seed, max_length, weights) for env_seed in env_seed_range("report", args.seed, 0, args.num_episode)
-    ]
+    settings = rollout_settings(args.seed, args.num_episode)
     scores: dict[int, list[float]] = {}
     for every in sorted(set(args.every)):
         world = SkippedFrames(agent, ENV_NAME, every)
-        scores[every] = [result.score for result in rollout(world, ControllerPolicy(world.rows), tasks)]
+        scores[every] = [
+            result.score for result in rollout(world, ControllerPolicy(world.rows), settings.tasks(weights))
+        ]
         print(f"every {every:2d}: {mean_std(scores[every])}, min {min(scores[every]):.1f}", flush=True)
     draw(scores, ROOT / "docs" / "images" / "skipped_frames.png")
     command = f"python experiments/studies/skipped_frames.py --filename {args.filename}"
     minutes = (time.monotonic() - started) / 60
-    print(record("skipped_frames", command, args.seed, minutes, scores_by_every=scores))
+    print(record("skipped_frames", command, args.seed, minutes, rollout=asdict(settings), scores_by_every=scores))
 
 
 if __name__ == "__main__":

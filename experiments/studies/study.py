@@ -13,10 +13,11 @@ from controller.files import name_of
 from controller.search import ROW
 from experiments import ROOT
 from experiments.plots.controller import read_rows
-from experiments.results import score_controller
+from experiments.results import rollout_settings, score_controller
+from experiments.scores import Scores, read_scores
 from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.files import check_folder, file_hash, read_json, write_json
+from pipeline.files import check_folder, file_hash
 from pipeline.scores import mean_std
 
 
@@ -89,17 +90,18 @@ def find_controller(folder: Path, search: str = "car_racing", which: str = "best
 
 def score(folder: Path, weights: Path, name: str, seed: int, parameters: int, num_episode: int = 100) -> Outcome:
     """Score a folder's controller on unseen tracks; a stored outcome of the same weights and tracks is reused."""
-    path = folder / f"{weights.stem}.outcome.json"
-    outcome = read_json(path) if path.exists() else {}
-    metadata = {"weights": file_hash(weights), "seed": seed, "num_episode": num_episode}
-    if {key: outcome.get(key) for key in metadata} != metadata:
-        scores = score_controller(weights, seed, num_episode)
+    path, settings = folder / f"{weights.stem}.outcome.json", rollout_settings(seed, num_episode)
+    metadata = {"weights": file_hash(weights)}
+    kept = read_scores(path) if path.exists() else None
+    if kept is None or (kept.settings, kept.metadata) != (settings, metadata):
+        scores = score_controller(weights, settings)
         generation = controller_files.load(weights)[2]["generation"]
         rows = read_rows(folder / config.LOG_DIR / f"{name_of(weights)}.hist.json", ROW)[:generation]
-        steps = sum(row["mean steps"] * row["episodes"] for row in rows)
-        outcome = metadata | {"scores": scores, "agent_steps": round(steps), "seconds": rows[-1]["seconds"]}
-        write_json(path, outcome)
-    return Outcome(name, outcome["scores"], parameters, outcome["agent_steps"], outcome["seconds"])
+        steps = round(sum(row["mean steps"] * row["episodes"] for row in rows))
+        cost = {"parameters": parameters, "agent_steps": steps, "seconds": rows[-1]["seconds"]}
+        kept = Scores(settings=settings, scores=scores, metadata=metadata, **cost)
+        kept.write(path)
+    return Outcome(name, kept.scores, parameters, kept.agent_steps, kept.seconds)
 
 
 def search_and_score(
