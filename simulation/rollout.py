@@ -43,7 +43,7 @@ class Result:
     steps: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Slot:
     """The state of one running episode.
 
