@@ -196,17 +196,17 @@ FILES = {
     ),
     "04 with series of another VAE": (
         *(RNN, "--new_model", ("data", "vae/weights.h5")),
-        lambda f: edit(f / "data/rnn_1.json", vae="another"),
+        lambda f: edit(f / "data/rnn_1.json", vae_hash="another"),
         "batch 1 was encoded by VAE another, vae/ holds",
     ),
     "05 with series of another VAE": (
         *(CONTROLLER, ONE_RANK, ("data", *NETWORKS)),
-        lambda f: edit(f / "data/rnn_1.json", vae="another"),
+        lambda f: edit(f / "data/rnn_1.json", vae_hash="another"),
         "batch 1 was encoded by VAE another, vae/ holds",
     ),
     "an RNN of another VAE": (
         *(CONTROLLER, STAGES[CONTROLLER], ("data", *NETWORKS)),
-        lambda f: edit(f / "rnn/weights.json", vae="another"),
+        lambda f: edit(f / "rnn/weights.json", vae_hash="another"),
         "rnn/ was trained on VAE another, vae/ holds",
     ),
     "a controller of another VAE": (
