@@ -151,7 +151,8 @@ def play_dream(args: argparse.Namespace) -> Result:
 
 def play_with_keyboard(args: argparse.Namespace) -> None:
     """Let a person drive, in the real environment or in a dream."""
-    with open_window("--play") as show:  # before TensorFlow is loaded: fail at once without a display
+    remedy = "driving needs a screen and a keyboard, on this machine or by `ssh -X`; --record_video shows the agent"
+    with open_window("--play", remedy=remedy) as show:  # before TensorFlow is loaded: fail at once without a display
         env_seeds = env_seed_range("report", args.seed, 0, cli.MAX_EPISODES)
         if args.dream_mode:
             folder = folder_of(args.filename) if args.filename else default_folder()

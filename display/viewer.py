@@ -16,7 +16,7 @@ KEYS = {  # our name of a key: pyglet's names
 
 
 class NoDisplay(RuntimeError):
-    """There is no display or no OpenGL to open a window with; one line that names the remedy."""
+    """There is no display or no OpenGL to open a window with."""
 
 
 class Viewer:
@@ -32,10 +32,7 @@ class Viewer:
 
             self._window = pyglet.window.Window(width, height, caption=title)
         except Exception as error:  # pyglet's errors for this share no base class
-            raise NoDisplay(
-                f"no window can be opened ({' '.join(str(error).split())}): put"
-                ' `xvfb-run -a -s "-screen 0 1400x900x24"` before the command, or leave the flag out'
-            ) from None
+            raise NoDisplay(f"no window can be opened ({' '.join(str(error).split())})") from None
         self._pyglet = pyglet
         self._held = pyglet.window.key.KeyStateHandler()
         self._window.push_handlers(self._held)

@@ -11,10 +11,12 @@ import numpy as np
 from display.overlay import HEIGHT, WIDTH
 from pipeline.errors import UserError
 
+VIRTUAL_DISPLAY = 'put `xvfb-run -a -s "-screen 0 1400x900x24"` before the command, or leave the flag out'
+
 
 @contextmanager
 def open_window(
-    flag: str, width: int = WIDTH, height: int = HEIGHT
+    flag: str, width: int = WIDTH, height: int = HEIGHT, remedy: str = VIRTUAL_DISPLAY
 ) -> Iterator[Callable[[np.ndarray], frozenset[str]]]:
     """Yield a function that displays an image in a window and returns the keys that are down (display.viewer.KEYS).
 
@@ -24,6 +26,7 @@ def open_window(
     Args:
         flag: the command-line flag that asked for the window, for error messages.
         width, height: pixels.
+        remedy: what to do where there is no display.
 
     Raises:
         UserError: there is no display, or the window's process has died.
@@ -51,7 +54,7 @@ def open_window(
     try:
         error = receive()
         if error:
-            raise UserError(f"{flag}: {error}")
+            raise UserError(f"{flag}: {error}: {remedy}")
         yield show
     finally:
         connection.close()

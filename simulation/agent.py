@@ -43,8 +43,8 @@ class Agent:
 
 def folder_of(filename: Path | None) -> Path:
     """The folder of a controller's V and M: the parent of its controller/ folder, else the working directory."""
-    if filename and filename.parent.name == str(config.CONTROLLER_DIR):
-        folder = filename.parent.parent
+    if filename and filename.absolute().parent.name == str(config.CONTROLLER_DIR):
+        folder = filename.parent.parent if filename.parent.name else Path("..")  # started in controller/ itself
         if (folder / config.VAE_DIR / "weights.h5").exists():
             return folder
     return Path()

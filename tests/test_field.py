@@ -7,15 +7,19 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from helpers.scripts import LIMIT, ROOT, SEARCH, STAGES, command, environment, full_disk, limit, run_script, snapshot
 from test_batches import episodes, write
 from test_stages import wait_for
 
+import config
+import model
 from display.overlay import HEIGHT, WIDTH
 from display.video import open_video
 from pipeline.batches import write_batch
@@ -113,6 +117,47 @@ def test_paths_with_a_space(finished: Path, tmp_path: Path) -> None:
     arguments = STAGES[CONTROLLER].replace("--generations 3", "--generations 4")
     project = {"root": tmp_path / "a project", "PYTHONSAFEPATH": "1"}
     assert "resuming" in run_script(tmp_path / "a run", CONTROLLER, arguments, **project).stdout
+
+
+def test_a_controller_in_the_working_directory(finished: Path) -> None:
+    """V and M are found one folder up, as if the command was started there."""
+    file, arguments = f"{SEARCH}.best.json", "--max_length 5"
+    there = run_script(finished, MODEL, f"--filename controller/{file} {arguments}").stdout
+    assert run_script(finished / "controller", MODEL, f"--filename {file} {arguments}").stdout == there
+
+
+@contextmanager
+def window_that_is_closed(flag: str, remedy: str) -> Iterator[Callable[[np.ndarray], frozenset[str]]]:
+    """In place of a window: a person presses the gas, and closes it after five images."""
+    images = iter(range(5))
+
+    def show(image: np.ndarray) -> frozenset[str]:
+        if next(images, None) is None:
+            raise KeyboardInterrupt
+        return frozenset({"up"})
+
+    yield show
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_playing_and_dreaming_on_a_fresh_clone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """The pretrained V and M are used; without a display a person is not sent to a virtual one."""
+    done = run_script(tmp_path, MODEL, "--play --dream_mode", ok=False, DISPLAY=None, WAYLAND_DISPLAY=None)
+    assert done.returncode == 2
+    assert "--play: no window can be opened" in done.stderr and "driving needs a screen" in done.stderr
+    assert "xvfb" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    env = gym.make("simulation:WorldModels/CarRacingDream-v0")
+    z, _ = env.reset(seed=0)
+    assert z.shape == (config.Z_DIM,)
+    monkeypatch.setattr(sys, "argv", ["model.py", "--play", "--dream_mode", "--max_length", "3"])
+    monkeypatch.setattr(model, "open_window", window_that_is_closed)
+    model.main()
+    played = capsys.readouterr().out
+    assert "no trained agent in this folder: using " in played
+    assert "in 3 steps" in played
 
 
 def test_every_locale(tmp_path: Path) -> None:

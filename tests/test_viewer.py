@@ -108,7 +108,7 @@ except NoDisplay as error:
     done = run(program, **({"DISPLAY": display} if display else {}))
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) == 1
-    assert "no window can be opened" in done.stdout and "xvfb-run" in done.stdout
+    assert "no window can be opened" in done.stdout
 
 
 def test_import_does_not_load_pyglet() -> None:

@@ -63,7 +63,8 @@ try:
 except UserError as error:
     print(error)
 """
-    assert run(program).stdout.startswith("--flag: no window can be opened")
+    printed = run(program).stdout
+    assert printed.startswith("--flag: no window can be opened") and "xvfb-run" in printed
 
 
 @pytest.mark.parametrize(
