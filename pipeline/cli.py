@@ -17,7 +17,10 @@ import config
 from pipeline.errors import UserError, first_line, is_lack_of_memory
 from pipeline.seeds import MAX_SEED
 
-# Scripts import this module first, so that a missing package is one line (see their `except ModuleNotFoundError`).
+# Scripts import this module first, so that a missing package is one line (see their `except ImportError`), and so is a
+# module of other work that PYTHONPATH puts before one of this project's.
+if Path(config.__file__).parent != Path(__file__).parents[1]:
+    raise ImportError(f"{config.__file__} hides this project's config.py")
 for package in ("cma", "cv2", "gymnasium", "keras", "numpy"):
     if find_spec(package) is None:
         raise ModuleNotFoundError(f"No module named '{package}'")

@@ -37,4 +37,7 @@ def test_a_python_without_the_project_ends_in_one_line(script: str, tmp_path: Pa
     command = [sys.executable, "-S", ROOT / "experiments" / script, "--help"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr == "No module named 'pipeline': run `make setup` and start this with .venv/bin/python\n"
+    assert (
+        done.stderr
+        == "No module named 'pipeline': run `make setup`, start this with .venv/bin/python, without PYTHONPATH\n"
+    )

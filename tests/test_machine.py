@@ -62,6 +62,16 @@ def test_the_bytes_of_a_batch_are_those_of_its_files(tmp_path: Path, monkeypatch
         assert batch_bytes(kind, 3, 5) == sum(path.stat().st_size - 128 for path in files)  # 128: a header of NumPy
 
 
+@pytest.mark.parametrize("module", ["config", "pipeline"])
+def test_a_module_of_other_work_is_named(tmp_path: Path, module: str) -> None:
+    """PYTHONPATH comes before the project for the scripts of experiments/."""
+    (tmp_path / f"{module}.py").write_text("")
+    done = run_script(tmp_path, "experiments/report.py", "--help", ok=False, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert f"{tmp_path}/{module}.py" in line and "PYTHONPATH" in line
+
+
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_outside_the_environment_one_line_says_what_is_missing(name: str, tmp_path: Path) -> None:
     """-S leaves out site-packages: nothing of the environment can be imported, nor this project's editable install."""

@@ -15,8 +15,8 @@ from typing import Any
 
 try:
     from pipeline import cli
-except ModuleNotFoundError as error:
-    raise SystemExit(f"{error}: run `make setup` and start this with .venv/bin/python") from None
+except ImportError as error:
+    raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
 import gymnasium as gym
 import numpy as np
