@@ -70,10 +70,11 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training episodes")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
-    from pipeline.networks import seed_everything
+    from pipeline.networks import seed_everything, use_one_thread_per_operation
     from pipeline.optimizer import Adam
     from rnn.arch import RNN, RNNTrainer
 
+    use_one_thread_per_operation()  # see TOWERS of rnn/arch.py
     seed_everything(args.seed)
     rnn = RNN()
     init_weights = args.init_weights and rnn.load(args.init_weights)

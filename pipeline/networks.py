@@ -100,6 +100,14 @@ def use_one_cpu_thread() -> None:
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
+def use_one_thread_per_operation() -> None:
+    """Run each TensorFlow operation on one thread, independent ones side by side; before its first operation.
+
+    For a network whose parallel parts are balanced: threads that share a small operation wait for each other.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+
+
 def seed_everything(seed: int) -> None:
     """Seed the initial weights and make every TensorFlow operation deterministic."""
     keras.utils.set_random_seed(seed)

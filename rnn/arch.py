@@ -14,46 +14,65 @@ from pipeline.errors import UserError
 from pipeline.networks import keras, load_weights, save_weights, tf
 from pipeline.training import Trainer
 from pipeline.weights import training_settings
+from rnn.fast_losses import chunked_losses
+from rnn.lstm import lstm
 
 layers = keras.layers
 MAKER = "04_train_rnn.py"
 INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
 MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
+# A gradient step runs as parallel parts of the batch, on one thread each: two threads share a product of a time step
+# badly. The number is fixed, so that results do not depend on the number of cores.
+TOWERS = 4
+
+
+def log_sum_exp(x: tf.Tensor) -> tf.Tensor:
+    """log of the sum of exp(x) over the mixtures; (..., 5, 32) -> (..., 1, 32)."""
+    largest = tf.stop_gradient(tf.reduce_max(x, axis=-2, keepdims=True))  # cancels out; keeps exp finite
+    return tf.math.log(tf.reduce_sum(tf.exp(x - largest), axis=-2, keepdims=True)) + largest
+
+
+def split_outputs(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Split the dense layer's output (..., 481) into log_pi, mu, log_sigma (..., 5, 32) and the reward logit (...).
+
+    log_pi is not normalized: softmax over the mixtures gives pi.
+    """
+    *mixture, logit = tf.split(outputs, [*[config.MIXTURES * config.Z_DIM] * 3, 1], axis=-1)
+    shape = tf.concat([tf.shape(outputs)[:-1], [config.MIXTURES, config.Z_DIM]], axis=0)
+    log_pi, mu, log_sigma = (tf.reshape(part, shape) for part in mixture)
+    return log_pi, mu, log_sigma, logit[..., 0]
 
 
 def split_mixture(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Split the dense layer's output (..., 481) into log_pi, mu, log_sigma (..., 5, 32) and the reward logit (...).
-
-    log_pi is normalized over the mixtures.
-    """
-    shape = tf.concat([tf.shape(outputs)[:-1], [3, config.MIXTURES, config.Z_DIM]], axis=0)
-    log_pi, mu, log_sigma = tf.unstack(tf.reshape(outputs[..., :MIXTURE_OUTPUTS], shape), axis=-3)
-    return tf.nn.log_softmax(log_pi, axis=-2), mu, log_sigma, outputs[..., MIXTURE_OUTPUTS]
+    """As `split_outputs`, with log_pi normalized over the mixtures."""
+    log_pi, *others = split_outputs(outputs)
+    return tf.nn.log_softmax(log_pi, axis=-2), *others
 
 
 def mixture_nll(z: tf.Tensor, log_pi: tf.Tensor, mu: tf.Tensor, log_sigma: tf.Tensor) -> tf.Tensor:
-    """-log sum_k pi_k N(z; mu_k, sigma_k) in nats; z (..., 32), the others (..., 5, 32) -> (..., 32)."""
+    """-log sum_k pi_k N(z; mu_k, sigma_k) in nats; z (..., 32), the others (..., 5, 32) -> (..., 32).
+
+    log_pi need not be normalized.
+    """
     scaled = (z[..., None, :] - mu) * tf.exp(-log_sigma)
     log_normal = -0.5 * tf.square(scaled) - log_sigma - 0.5 * math.log(2 * math.pi)
-    return -tf.reduce_logsumexp(log_pi + log_normal, axis=-2)
+    return (log_sum_exp(log_pi) - log_sum_exp(log_pi + log_normal))[..., 0, :]
 
 
-@tf.function(jit_compile=True, autograph=False)  # XLA fuses some twenty passes over memory
-def masked_losses(outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """z_loss (nats per latent) and reward_loss (nats), both averaged over the real transitions.
+def summed_losses(outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """z_loss (nats per latent) and reward_loss (nats), both summed over the real transitions.
 
     Args:
-        outputs: output (B, T, 481) of the dense layer.
-        z, reward: targets (B, T, 32) and (B, T); the reward is 0 or 1.
-        real: bool (B, T), False where the episode had already ended.
+        outputs: output (n, 481) of the dense layer.
+        z, reward: targets (n, 32) and (n,); the reward is 0 or 1.
+        real: bool (n,), False where the episode had already ended.
     """
-    log_pi, mu, log_sigma, logit = split_mixture(outputs)
+    log_pi, mu, log_sigma, logit = split_outputs(outputs)
     nll = tf.reduce_mean(mixture_nll(z, log_pi, mu, log_sigma), axis=-1)
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(reward, logit)
-    count = tf.maximum(tf.reduce_sum(tf.cast(real, tf.float32)), 1.0)
     # where() and not a product with the mask: padding may give inf, and 0 * inf is NaN
     # (test_padding_after_the_end_of_an_episode_is_masked).
-    return tuple(tf.reduce_sum(tf.where(real, losses, 0.0)) / count for losses in (nll, cross_entropy))
+    return tuple(tf.reduce_sum(tf.where(real, losses, 0.0)) for losses in (nll, cross_entropy))
 
 
 class RNN:
@@ -149,6 +168,7 @@ class RNNTrainer(Trainer):
 
     def __init__(self, rnn: RNN, seed: int):
         super().__init__(rnn.model, seed)
+        self.rnn = rnn
 
     def losses_of(self, series: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Mean losses over the real transitions of a batch: z_loss in nats per latent, reward_loss in nats.
@@ -159,6 +179,27 @@ class RNNTrainer(Trainer):
         """
         z = series["mu"] + tf.exp(series["log_var"] / 2) * self.noise_like(series["mu"], step)
         inputs = tf.concat([z[:, :-1], series["action"], series["reward"][:, :-1, None]], axis=-1)
-        outputs = self.network(inputs, training=True)
-        z_loss, reward_loss = masked_losses(outputs, z[:, 1:], series["reward"][:, 1:], series["real"])
-        return {"loss": z_loss + reward_loss, "z_loss": z_loss, "reward_loss": reward_loss}
+        targets = (z[:, 1:], series["reward"][:, 1:], series["real"])
+        cell, dense = self.rnn.lstm.cell, self.network.get_layer("mixture")
+        lstm_weights, dense_weights = (
+            [tf.convert_to_tensor(weight) for weight in layer.weights] for layer in (cell, dense)
+        )
+        losses = []
+        for tower in range(TOWERS):
+            x, *at_steps = (_time_major(_part(array, tower)) for array in (inputs, *targets))
+            hidden = tf.reshape(lstm(x, *lstm_weights), (-1, config.HIDDEN_UNITS))
+            flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in at_steps]
+            losses.append(chunked_losses(summed_losses, hidden, *dense_weights, *flat))
+        count = tf.maximum(tf.reduce_sum(tf.cast(series["real"], tf.float32)), 1.0)
+        return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
+
+
+def _part(array: tf.Tensor, tower: int) -> tf.Tensor:
+    """The rows of one tower; none for some towers where the batch has fewer rows than there are towers."""
+    rows = tf.shape(array)[0]
+    return array[tower * rows // TOWERS : (tower + 1) * rows // TOWERS]
+
+
+def _time_major(array: tf.Tensor) -> tf.Tensor:
+    """(B, T, ...) -> (T, B, ...)."""
+    return tf.transpose(array, (1, 0, *range(2, array.shape.rank)))

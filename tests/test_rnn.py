@@ -9,7 +9,9 @@ import pytest
 import config
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
-from rnn.arch import INPUTS, MIXTURE_OUTPUTS, RNN, RNNTrainer, mixture_nll, split_mixture
+from rnn import fast_losses
+from rnn.arch import INPUTS, MIXTURE_OUTPUTS, RNN, RNNTrainer, mixture_nll, split_mixture, summed_losses
+from rnn.lstm import lstm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -164,6 +166,80 @@ def test_hidden_states_do_not_depend_on_the_other_series(rnn: RNN) -> None:
     assert together.shape == (120, 4, config.HIDDEN_UNITS)
     for i in (0, 49, 50, 119):
         np.testing.assert_allclose(together[i], rnn.hidden_states(x[i : i + 1])[0], atol=1e-6)
+
+
+# --- fast kernels --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("rows", "steps"), [(5, 20), (1, 1), (0, 3)])
+def test_the_fused_lstm_equals_keras_layer(rows: int, steps: int) -> None:
+    """Values and gradients of all weights; also without rows, as in a tower of a batch smaller than TOWERS."""
+    layer = keras.layers.LSTM(7, return_sequences=True)
+    layer.build((None, None, 3))
+    rng = np.random.default_rng(0)
+    layer.set_weights([rng.normal(0, 0.5, weight.shape) for weight in layer.weights])
+    x, dh = (tf.constant(rng.normal(size=(rows, steps, n)), tf.float32) for n in (3, 7))
+    weights = [tf.convert_to_tensor(weight) for weight in layer.weights]
+    with tf.GradientTape() as tape:
+        tape.watch(weights)
+        ours = tf.transpose(lstm(tf.transpose(x, (1, 0, 2)), *weights), (1, 0, 2))
+    assert ours.shape == (rows, steps, 7)
+    ours = [ours, *tape.gradient(ours, weights, dh)]
+    if not rows:
+        assert all(not np.any(array) for array in ours)
+        return
+    with tf.GradientTape() as tape:
+        theirs = layer(x)
+    theirs = [theirs, *tape.gradient(theirs, [weight.value for weight in layer.weights], dh)]
+    assert np.abs(theirs[0]).max() > 0.1
+    for one, other in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [13, 12, 4, 3, 0])
+def test_chunked_losses_equal_the_losses_of_all_rows(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values and gradients, where the last chunk of four rows is short, full, the only one, or missing."""
+    monkeypatch.setattr(fast_losses, "ROWS", 4)
+    rng = np.random.default_rng(0)
+    shapes = ((rows, 6), (6, MIXTURE_OUTPUTS + 1), (MIXTURE_OUTPUTS + 1,))
+    inputs = [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
+    targets = [tf.constant(rng.normal(size=(rows, Z)), tf.float32), tf.ones(rows), tf.constant(rng.random(rows) < 0.7)]
+    results = []
+    for chunked in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            if chunked:
+                loss, *parts = fast_losses.chunked_losses(summed_losses, *inputs, *targets)
+            else:
+                hidden, kernel, bias = inputs
+                parts = summed_losses(tf.matmul(hidden, kernel) + bias, *targets)
+                loss = parts[0] + parts[1]
+            loss *= 3  # a gradient from above that is not 1
+        results.append([loss, *parts, *tape.gradient(loss, inputs)])
+    for ours, plain in zip(*results, strict=True):
+        assert not rows or np.abs(plain).max() > 1e-3
+        np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-4)
+
+
+def test_the_gradients_of_the_trainer_are_those_of_the_keras_model(rnn: RNN) -> None:
+    """Second formula: the model and mixture_nll on the whole batch; also for fewer episodes than TOWERS."""
+    for n in (2, 7):
+        series = some_series(n, 9) | {"log_var": np.full((n, 10, Z), -40, np.float32)}
+        series["real"][0, 5:] = False
+        tensors = {name: tf.constant(array) for name, array in series.items()}
+        with tf.GradientTape() as tape:
+            ours = RNNTrainer(rnn, 0).losses_of(tensors, tf.constant(0, tf.int64))["loss"]
+        ours = [ours, *tape.gradient(ours, rnn.model.trainable_variables)]
+        with tf.GradientTape() as tape:
+            inputs = [tensors["mu"][:, :-1], tensors["action"], tensors["reward"][:, :-1, None]]
+            log_pi, mu, log_sigma, logit = split_mixture(rnn.model(tf.concat(inputs, axis=-1)))
+            losses = tf.reduce_mean(mixture_nll(tensors["mu"][:, 1:], log_pi, mu, log_sigma), axis=-1)
+            losses += tf.nn.sigmoid_cross_entropy_with_logits(tensors["reward"][:, 1:], logit)
+            plain = tf.reduce_mean(losses[tensors["real"]])
+        plain = [plain, *tape.gradient(plain, rnn.model.trainable_variables)]
+        for one, other in zip(ours, plain, strict=True):
+            assert np.abs(other).max() > 1e-3
+            np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
 # --- learning ------------------------------------------------------------------------------------------------------
