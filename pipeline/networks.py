@@ -105,7 +105,8 @@ def use_one_thread_per_operation() -> None:
 
     For a network whose parallel parts are balanced: threads that share a small operation wait for each other.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(1)
+    if tf.config.threading.get_intra_op_parallelism_threads() != 1:
+        tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
 def seed_everything(seed: int) -> None:

@@ -179,19 +179,21 @@ class RNNTrainer(Trainer):
         """
         z = series["mu"] + tf.exp(series["log_var"] / 2) * self.noise_like(series["mu"], step)
         inputs = tf.concat([z[:, :-1], series["action"], series["reward"][:, :-1, None]], axis=-1)
-        targets = (z[:, 1:], series["reward"][:, 1:], series["real"])
-        cell, dense = self.rnn.lstm.cell, self.network.get_layer("mixture")
-        lstm_weights, dense_weights = (
-            [tf.convert_to_tensor(weight) for weight in layer.weights] for layer in (cell, dense)
-        )
-        losses = []
-        for tower in range(TOWERS):
-            x, *at_steps = (_time_major(_part(array, tower)) for array in (inputs, *targets))
-            hidden = tf.reshape(lstm(x, *lstm_weights), (-1, config.HIDDEN_UNITS))
-            flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in at_steps]
-            losses.append(chunked_losses(summed_losses, hidden, *dense_weights, *flat))
+        arrays = (inputs, z[:, 1:], series["reward"][:, 1:], series["real"])
+        layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
+        weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
+        losses = [_tower_losses(weights, *(_part(array, tower) for array in arrays)) for tower in range(TOWERS)]
         count = tf.maximum(tf.reduce_sum(tf.cast(series["real"], tf.float32)), 1.0)
         return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
+
+
+@tf.function(autograph=False, reduce_retracing=True)  # one trace serves all towers
+def _tower_losses(weights: list[tf.Tensor], inputs: tf.Tensor, *targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+    """Summed losses, z_loss + reward_loss and each, of one tower: inputs (B, T, 36), targets of `summed_losses`."""
+    lstm_weights, dense_weights = weights[:3], weights[3:]
+    hidden = lstm(_time_major(inputs), *lstm_weights)
+    flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *map(_time_major, targets))]
+    return chunked_losses(summed_losses, flat[0], *dense_weights, *flat[1:])
 
 
 def _part(array: tf.Tensor, tower: int) -> tf.Tensor:
