@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 import config
+from pipeline.batches import ObsSettings
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
 from simulation import collect
-from simulation.environments import make_env
 from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
 from vae.conv import Conv2DTranspose
 
@@ -26,11 +26,8 @@ def vae(one_thread: None) -> VAE:
 @pytest.fixture(scope="module")
 def frames() -> np.ndarray:
     """Frames of two episodes of stage 01: uint8 (100, 64, 64, 3)."""
-    settings = {"env": "car_racing", "time_steps": 50, "action_refresh_rate": 5}
-    env = make_env("car_racing")
-    return np.concatenate(
-        [collect.record_exploration(env, env_seed, settings, show=None)["obs_data"] for env_seed in (1, 2)]
-    )
+    settings = ObsSettings(env="car_racing", seed=0, action_refresh_rate=5, time_steps=50, episodes=2)
+    return np.concatenate([episode["obs_data"] for episode in collect.record_exploration(settings, (1, 2))])
 
 
 # --- the losses ----------------------------------------------------------------------------------------------------
@@ -113,6 +110,9 @@ def test_a_frames_z_does_not_depend_on_its_neighbors(vae: VAE, frames: np.ndarra
         alone = vae.encode(frames[i : i + 1], rows=16)
         np.testing.assert_array_equal(alone[0][0], mu[i])
         np.testing.assert_array_equal(alone[1][0], log_var[i])
+    for n in range(1, 17):  # padded to 4, 8, 12 or 16 frames
+        for moment, few in zip((mu, log_var), vae.encode(frames[3 : 3 + n], rows=16), strict=True):
+            np.testing.assert_array_equal(few, moment[3 : 3 + n])
     reversed_frames = vae.encode(frames[:40][::-1], rows=16)
     np.testing.assert_array_equal(reversed_frames[0][::-1], mu)
     assert len(np.unique(mu, axis=0)) == len(np.unique(frames[:40], axis=0)) > 1
