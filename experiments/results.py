@@ -173,6 +173,17 @@ def score_controller(filename: Path, settings: RolloutSettings) -> list[float]:
     return score_unseen_tracks(world, ControllerPolicy(world.rows), settings, weights)
 
 
+def shown(path: Path) -> str:
+    """A path for a result: relative to the project, or the name alone of a file that lies elsewhere."""
+    path = path.resolve()
+    return str(path.relative_to(ROOT) if path.is_relative_to(ROOT) else path.name)
+
+
+def score_flags(filename: Path, settings: RolloutSettings) -> str:
+    """The flags that repeat a score."""
+    return f"--filename {shlex.quote(shown(filename))} --num_episode {settings.num_episode} --seed {settings.seed}"
+
+
 def timed(work: Callable[[], list[float]]) -> tuple[list[float], float, float]:
     """The result of `work`, and the wall and processor minutes that it and its child processes took."""
 
@@ -197,11 +208,9 @@ def record_score(args: argparse.Namespace) -> Path:
     minutes = timed(lambda: run_command(args.run))[1:] if args.run else None
     settings = rollout_settings(args.seed, args.num_episode)
     scores, wall, processor = timed(lambda: score_controller(args.filename, settings))
-    filename = args.filename.resolve()
-    shown = filename.relative_to(ROOT) if filename.is_relative_to(ROOT) else Path(filename.name)
-    flags = f"--filename {shlex.quote(str(shown))} --num_episode {args.num_episode} --seed {args.seed}"
+    flags = score_flags(args.filename, settings)
     command = args.run or f"python experiments/results.py score {args.name} {flags}"
-    controller = {"file": str(shown), "sha256": file_hash(filename)}
+    controller = {"file": shown(args.filename), "sha256": file_hash(args.filename)}
     measured: dict[str, Any] = {"controller": controller, "rollout": asdict(settings)}
     return record(args.name, command, args.seed, *(minutes or (wall, processor)), scores, **measured)
 

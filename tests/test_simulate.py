@@ -6,11 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.rollouts import simulate
-from helpers.settings import training_settings
+from helpers.settings import obs_settings, training_settings
 
 import config
 import controller.arch as controller
-from pipeline.batches import ObsSettings
 from pipeline.errors import UserError
 from pipeline.networks import seed_everything
 from simulation import collect
@@ -144,8 +143,7 @@ def test_sampled_z_has_posterior_moments_and_depends_on_env_seed(agent: Agent, m
 @pytest.mark.parametrize("env_seed", [3, 4])
 def test_exploration_equals_that_of_stage_01(env_seed: int) -> None:
     """Alone in a row, as stage 01 records it, and beside fifteen others, as model.py --generate_data_mode scores it."""
-    settings = ObsSettings(env="car_racing", seed=0, action_refresh_rate=5, time_steps=STEPS + 1, episodes=1)
-    [episode] = collect.record_exploration(settings, [env_seed])
+    [episode] = collect.record_exploration(obs_settings(time_steps=STEPS + 1, episodes=1), [env_seed])
     world, policy = EnvironmentWorld("car_racing"), ExplorationPolicy(exploration_policy("car_racing"), ROWS)
     others = [Task(other, STEPS) for other in range(10, 25)]
     [result, *_] = rollout(world, policy, [Task(env_seed, STEPS), *others])

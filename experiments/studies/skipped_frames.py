@@ -23,7 +23,7 @@ import numpy as np
 import config
 from experiments import ROOT
 from experiments.plots.canvas import new_figure, save_figure
-from experiments.results import record, rollout_settings
+from experiments.results import record, rollout_settings, score_flags
 from pipeline.scores import mean_std
 from simulation.agent import Agent, load_agent
 from simulation.policies import ControllerPolicy
@@ -102,7 +102,7 @@ def main() -> None:
         ]
         print(f"every {every:2d}: {mean_std(scores[every])}, min {min(scores[every]):.1f}", flush=True)
     draw(scores, ROOT / "docs" / "images" / "skipped_frames.png")
-    command = f"python experiments/studies/skipped_frames.py --filename {args.filename}"
+    command = f"python experiments/studies/skipped_frames.py {score_flags(args.filename, settings)}"
     minutes = (time.monotonic() - started) / 60
     print(record("skipped_frames", command, args.seed, minutes, rollout=asdict(settings), scores_by_every=scores))
 
