@@ -5,6 +5,7 @@
     python 02_train_vae.py --new_model --init_weights ../vae/weights.h5 --steps 1000    # start from earlier weights
 
 Reads data/obs_*; writes vae/weights.h5 (best validation loss), vae/state.h5 (for resuming) and vae/log.csv (losses).
+Every --checkpoint_steps gradient steps V is validated on a fixed part of the held-out frames and saved.
 The same command without --new_model resumes the training, also with a larger --epochs or --steps. Losses:
 reconstruction is the squared error summed over the 64 x 64 x 3 values (0..1) of a frame, kl is in nats, summed over the
 32 latents, and loss is their sum.
@@ -26,8 +27,8 @@ from pipeline.errors import UserError
 from pipeline.weights import TrainingSettings
 
 WEIGHTS = config.VAE_DIR / "weights.h5"
-PATIENCE = 5  # epochs without a better validation loss
-VALIDATION_FRAMES = 5000  # at most, spread over the validation episodes: enough for a stable validation loss
+CHECKPOINT_STEPS = 200  # gradient steps: a checkpoint costs about 2 % of their time at most
+PATIENCE_STEPS = 5000  # gradient steps without a better validation loss
 
 
 def parse_args() -> argparse.Namespace:
@@ -36,7 +37,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--steps", type=cli.positive_int, help="gradient steps in total; default: set by --epochs")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="frames per gradient step")
     cli.add_time_steps(parser)
-    return cli.parse_training(parser, WEIGHTS)
+    return cli.parse_training(parser, WEIGHTS, CHECKPOINT_STEPS)
 
 
 def find_frames(batches: list[Batch], episodes: np.ndarray) -> np.ndarray:
@@ -72,7 +73,6 @@ def main() -> None:
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train_episodes, held_out_episodes = split_episodes(int(episodes), args.seed)
     train, held_out = find_frames(batches, train_episodes), find_frames(batches, held_out_episodes)
-    held_out = held_out[:: -(-len(held_out) // VALIDATION_FRAMES)]
     if len(train) < args.batch_size:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training frames")
 
@@ -93,17 +93,18 @@ def main() -> None:
         seed=args.seed,
         init_weights=init_weights,
     )
+    held_out = training.spread(held_out, args.batch_size)
     read = partial(read_frames, batches)
     print(f"{len(train)} training frames of {len(train_episodes)} episodes, {len(held_out)} validation frames")
     training.fit(
         trainer,
         config.VAE_DIR,
         settings=settings,
-        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps),
+        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps, args.checkpoint_steps),
         new_model=args.new_model,
-        training=lambda epoch: map(read, training.shuffled(train, args.batch_size, args.seed, epoch)),
+        training=lambda epoch, first: map(read, training.shuffled(train, args.batch_size, args.seed, epoch, first)),
         validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
-        patience=PATIENCE,
+        patience_steps=PATIENCE_STEPS,
     )
     print(f"best weights in {WEIGHTS}")
 

@@ -5,6 +5,7 @@
     python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # start from earlier weights
 
 Reads data/rnn_*; writes rnn/weights.h5 (best validation loss), rnn/state.h5 (for resuming) and rnn/log.csv (losses).
+Every --checkpoint_steps gradient steps M is validated on a fixed part of the held-out episodes and saved.
 The same command without --new_model resumes the training, also with a larger --epochs or --steps. Every gradient step
 samples z anew from the mean and variance given by the VAE. Losses: z_loss is the negative log likelihood in nats per
 latent, reward_loss the binary cross-entropy of a positive reward in nats, and loss is their sum.
@@ -26,17 +27,17 @@ from pipeline.errors import UserError
 from pipeline.weights import TrainingSettings, find_vae_hash
 
 WEIGHTS = config.RNN_DIR / "weights.h5"
-PATIENCE = 40  # epochs without a better validation loss
-EPOCH_STEPS = 100  # gradient steps per epoch at most, since the state is only saved after an epoch
+CHECKPOINT_STEPS = 100  # gradient steps: a checkpoint costs about 2 % of their time at most
+PATIENCE_STEPS = 4000  # gradient steps without a better validation loss
 
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    epochs = f"epochs in total, of {EPOCH_STEPS} gradient steps at most; default: set by --steps"
+    epochs = "passes over the episodes in total; default: set by --steps"
     parser.add_argument("--epochs", type=cli.positive_int, help=epochs)
     parser.add_argument("--steps", type=cli.positive_int, default=4000, help="gradient steps in total")
     parser.add_argument("--batch_size", type=cli.positive_int, default=100, help="episodes per gradient step")
-    return cli.parse_training(parser, WEIGHTS)
+    return cli.parse_training(parser, WEIGHTS, CHECKPOINT_STEPS)
 
 
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
@@ -88,17 +89,18 @@ def main() -> None:
         seed=args.seed,
         init_weights=init_weights,
     )
+    held_out = training.spread(held_out, args.batch_size)
     read = partial(read_series, batches)
     print(f"{len(train)} training episodes, {len(held_out)} validation episodes")
     training.fit(
         trainer,
         config.RNN_DIR,
         settings=settings,
-        schedule=training.Schedule(min(len(train) // args.batch_size, EPOCH_STEPS), args.epochs, args.steps),
+        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps, args.checkpoint_steps),
         new_model=args.new_model,
-        training=lambda epoch: map(read, training.shuffled(train, args.batch_size, args.seed, epoch)),
+        training=lambda epoch, first: map(read, training.shuffled(train, args.batch_size, args.seed, epoch, first)),
         validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
-        patience=PATIENCE,
+        patience_steps=PATIENCE_STEPS,
     )
     print(f"best weights in {WEIGHTS}")
 

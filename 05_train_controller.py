@@ -33,13 +33,14 @@ import numpy as np
 
 import config
 from controller.arch import FEATURES
-from controller.files import search_name, weights_path
+from controller.files import search_name, state_path, weights_path
 from controller.generation import Evaluate, evaluate_mean, run_generation
 from controller.resume import start_or_resume
 from controller.search import ROW, ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.files import check_folder, file_hash, only_one
+from pipeline.new_model import until_saved
 from simulation.agent import Agent
 from simulation.dream import DreamWorld, initial_states_hash, open_initial_z
 from simulation.launch import launch
@@ -86,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--init_opt", type=Path, help=init_opt)
     add("-s", "--seed_start", "--seed", type=cli.seed, default=111, help="seed of the search and of its tracks")
-    add("--new_model", action="store_true", help="start from scratch; the present search of this NAME is lost")
+    add("--new_model", action="store_true", help=f"{cli.NEW_MODEL}, as of this NAME")
     add = parser.add_argument_group("evaluation").add_argument
     add("--eval_steps", type=cli.positive_int, default=10, help="generations between evaluations of the mean")
     add("--eval_episode", type=cli.episode_count, default=32, help="unseen tracks per evaluation")
@@ -183,7 +184,8 @@ def main() -> None:
         name = search_name(settings)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
             search = start_or_resume(name, settings, agent.rnn.hidden_states, args.new_model, args.init_opt)
-            train(args, search, evaluator(ranks.map))
+            with until_saved(state_path(name), args.new_model):
+                train(args, search, evaluator(ranks.map))
     print(f"controller in {weights_path(name, 'best' if len(search.real.rows) else 'current')}")
 
 

@@ -13,6 +13,7 @@ from controller.search import ControllerSearch
 from controller.settings import SearchSettings
 from pipeline.errors import UserError
 from pipeline.files import check_same
+from pipeline.new_model import check_not_set_aside
 from pipeline.weights import training_settings
 
 
@@ -37,6 +38,7 @@ def start_or_resume(
         print(f"resuming {path} after generation {search.generation}")
         return search
     if not new_model:
+        check_not_set_aside(path)
         print(f"{path} holds no search to resume: starting from scratch")
     w0 = initial_weights(init_opt, name, settings) if init_opt else np.zeros(NUM_WEIGHTS)
     return ControllerSearch(name, settings, new_coordinates(settings, hidden_states, w0))

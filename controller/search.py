@@ -23,6 +23,7 @@ from controller.settings import SearchSettings
 from es import Optimizer, replay
 from pipeline.errors import UserError, first_line
 from pipeline.files import write_json
+from pipeline.new_model import forget_previous
 from pipeline.seeds import rng
 from pipeline.settings import read_settings
 
@@ -106,7 +107,10 @@ class ControllerSearch:
         self.write_reports()
 
     def write_reports(self) -> None:
-        """Write the files derived from the state: controllers, history, evaluations and settings."""
+        """Write the files derived from the state: controllers, history, evaluations and settings.
+
+        Then no earlier state is needed that --new_model has set aside.
+        """
         settings = self.settings
         metadata = {
             "vae": settings.vae_hash,
@@ -126,6 +130,7 @@ class ControllerSearch:
         if settings.dream_mode:
             write_json(config.LOG_DIR / f"{self.name}.dream_log.json", _table(EVALUATION, self.dream.rows))
         write_json(config.LOG_DIR / f"{self.name}.json", asdict(settings))
+        forget_previous(state_path(self.name))
 
     def _write_best(self, which: str, evaluations: Evaluations, metadata: dict[str, Any]) -> None:
         path = weights_path(self.name, which)

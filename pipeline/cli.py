@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 import config
 from pipeline.errors import UserError, first_line, is_lack_of_memory
+from pipeline.new_model import how_to_start_again
 from pipeline.seeds import MAX_SEED
 
 # Scripts import this module first, so that a missing package is one line (see their `except ImportError`), and so is a
@@ -25,6 +26,7 @@ for package in ("cma", "cv2", "gymnasium", "keras", "numpy"):
     if find_spec(package) is None:
         raise ModuleNotFoundError(f"No module named '{package}'")
 
+NEW_MODEL = "start from scratch; the earlier model is lost when the new one has saved its first state"
 MAX_EPISODES = 2**16  # of one evaluation: keeps the indices of environment seeds far below their limit, 2**32
 
 
@@ -139,12 +141,18 @@ def add_time_steps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--time_steps", type=positive_int, help=repeated)
 
 
-def parse_training(parser: argparse.ArgumentParser, weights: Path) -> argparse.Namespace:
-    """Parse the command line of 02 or 04, which write `weights`: the flags of `parser` and those that both share."""
+def parse_training(parser: argparse.ArgumentParser, weights: Path, checkpoint_steps: int) -> argparse.Namespace:
+    """Parse the command line of 02 or 04, which write `weights`: the flags of `parser` and those that both share.
+
+    Args:
+        checkpoint_steps: the default of the flag.
+    """
     parser.add_argument("--start_batch", type=count, default=0, help="first batch file to train on")
     parser.add_argument("--max_batch", type=count, help="last batch file to train on (inclusive); default: all")
     parser.add_argument("--N", type=positive_int, help="train on this many episodes at most; default: all")
-    parser.add_argument("--new_model", action="store_true", help="start from scratch; the present training is lost")
+    parser.add_argument("--new_model", action="store_true", help=NEW_MODEL)
+    checkpoint = "gradient steps between checkpoints: a validation, a row of log.csv and a saved state"
+    parser.add_argument("--checkpoint_steps", type=positive_int, default=checkpoint_steps, help=checkpoint)
     parser.add_argument("--init_weights", type=Path, help="initial weights (.h5); default: random ones")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights, batch order and noise")
     args = parser.parse_args()
@@ -185,14 +193,19 @@ def run(main: Callable[[], None], resumable: bool = True) -> None:
         _say(f"{sys.argv[0]}: error: {error}")
         sys.exit(2)
     except KeyboardInterrupt as stop:
-        hint = "; run the same command (without --new_model) to resume" if resumable else ""
-        _say(f"\n{sys.argv[0]}: stopped{hint}")
+        hint = getattr(stop, "__notes__", [_early_hint()])[0]  # see pipeline.new_model
+        _say(f"\n{sys.argv[0]}: stopped" + (f"; {hint}" if resumable else ""))
         sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
     except BrokenPipeError:
         with open(os.devnull, "w") as null:  # for what is still buffered
             os.dup2(null.fileno(), 1)
             os.dup2(null.fileno(), 2)
         sys.exit(128 + signal.SIGPIPE)
+
+
+def _early_hint() -> str:
+    """How to go on after a stop before the training began, or in a script that has no --new_model."""
+    return how_to_start_again(True) if "--new_model" in sys.argv else "run the same command again"
 
 
 def _stop(number: int, frame: object) -> None:

@@ -1,9 +1,9 @@
 """The resumable training loop of stages 02 and 04.
 
-After every epoch the network is validated and everything is saved. state.h5 is the only commit point; the best weights
-and the log are derived from it. Batch order and noise are functions of (seed, epoch, step), so a resumed training gives
-the same numbers as an uninterrupted one. The exception is a training that ended within an epoch at its --steps: resumed
-with more steps, it starts a new epoch.
+At every checkpoint the network is validated on a fixed part of the held-out data and everything is saved. state.h5 is
+the only commit point; the best weights and the log are derived from it. Batch order and noise are functions of (seed,
+epoch, step), so a resumed training gives the same numbers as an uninterrupted one. A training that is extended has one
+row more, of the checkpoint at its earlier end.
 """
 
 import csv
@@ -11,19 +11,22 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
+from pipeline.new_model import check_not_set_aside, forget_previous, until_saved
 from pipeline.seeds import rng
 from pipeline.settings import read_settings
 from pipeline.training_state import check_arrays, read_state, restore, write_state
 from pipeline.weights import TrainingSettings
+
+VALIDATION_BATCHES = 4  # of a checkpoint, for its cost see docs/speed.md
 
 
 class Trainer(keras.Model):
@@ -75,9 +78,10 @@ class Progress:
 
     Attributes:
         settings: the settings that a resumed training must share.
-        history: one row of losses per finished epoch.
-        best: metadata of the epoch with the lowest validation loss; None before the first epoch.
-        best_weights: the weights after that epoch.
+        history: one row per checkpoint: step, epoch (a fraction) and losses, where those of the training are means
+            since the checkpoint before.
+        best: metadata of the checkpoint with the lowest validation loss; None before the first one.
+        best_weights: the weights at that checkpoint.
     """
 
     settings: TrainingSettings
@@ -87,7 +91,8 @@ class Progress:
 
     @property
     def best_loss(self) -> float:
-        return self.best["losses"]["val_loss"] if self.best else float("inf")
+        """inf before the first checkpoint, also that after a state of version 0.1.0, which validated on other data."""
+        return self.best["losses"]["val_loss"] if self.best and self.history else float("inf")
 
 
 def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
@@ -98,6 +103,9 @@ def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
 
 def load_state(path: Path, model: keras.Model, remedy: str) -> Progress:
     """Restore a compiled model from a file of `save_state`; returns the saved progress.
+
+    Version 0.1.0 had a row per epoch and validated on more data. Its best weights stay until the next checkpoint, which
+    begins another history.
 
     Args:
         remedy: how to start over, for the error message.
@@ -114,6 +122,10 @@ def load_state(path: Path, model: keras.Model, remedy: str) -> Progress:
         losses = [row["val_loss"] for row in progress.history]
         if not losses or not np.isfinite(losses).all() or progress.best_loss != min(losses):
             raise ValueError("its losses are inconsistent")
+        if "step" not in progress.history[0]:
+            progress.history = []
+        if any(type(row["step"]) is not int for row in progress.history):
+            raise TypeError("its steps are no integers")
     except UserError:
         raise
     except Exception as error:  # metadata of any other structure counts as damage
@@ -131,71 +143,107 @@ def _state_variables(model: keras.Model) -> dict[str, list[Any]]:
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Saves the state, the best weights and the log after every epoch, and stops the training early.
+    """Validates and saves the state, the best weights and the log at every checkpoint, and stops the training early.
 
     Args:
         folder: folder of state.h5, weights.h5 and log.csv.
         trainer: the compiled trainer.
         progress: its progress so far.
-        patience: epochs without a better validation loss after which training stops.
+        schedule: when a checkpoint is due.
+        patience_steps: gradient steps without a better validation loss after which training stops.
     """
 
-    def __init__(self, folder: Path, trainer: Trainer, progress: Progress, patience: int):
+    def __init__(self, folder: Path, trainer: Trainer, progress: Progress, schedule: "Schedule", patience_steps: int):
         super().__init__()
-        self.folder, self.trainer, self.progress, self.patience = folder, trainer, progress, patience
+        self.folder, self.trainer, self.progress = folder, trainer, progress
+        self.schedule, self.patience_steps = schedule, patience_steps
+        self.held_out: tf.data.Dataset  # the validation batches and a progress bar, set when the training begins
+        self.bar: tqdm[Any]
+
+    @property
+    def step(self) -> int:
+        return int(self.trainer.optimizer.iterations)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
-        self.check(logs["loss"], f"step {batch + 1} of epoch {len(self.progress.history) + 1}")
+        step = self.step
+        self.check(logs["loss"], f"step {step}")
+        self.bar.set_postfix(loss=f"{logs['loss']:.4g}", refresh=False)
+        self.bar.update()
+        if self.schedule.is_checkpoint(step):
+            validated = self.trainer.evaluate(self.held_out, verbose=0, return_dict=True)
+            self.trainer.reset_metrics()  # the losses of the next row are means since this one
+            self.save(step, logs | {f"val_{name}": value for name, value in validated.items()})
+            if self.is_finished():
+                self.trainer.stop_training = True
 
     def check(self, loss: float, where: str) -> None:
         """Stop at a loss that is not finite, before weights with NaN are saved (tests/test_finite.py)."""
         if not np.isfinite(loss):
             raise UserError(f"the loss is {loss} at {where}: training stopped; the last finite weights are kept")
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        assert logs is not None
-        row = {"epoch": epoch + 1} | {key: float(value) for key, value in logs.items()}
-        self.check(row["val_loss"], f"the validation of epoch {epoch + 1}")
+    def save(self, step: int, losses: dict[str, float]) -> None:
+        """Append a row with the losses after `step` to the history, save everything, and print the row."""
+        self.check(losses["val_loss"], f"the validation after step {step}")
+        epoch = round(step / self.schedule.steps_per_epoch, 4)
+        row = {"step": step, "epoch": epoch} | {name: float(losses[name]) for name in sorted(losses)}
         progress = self.progress
+        better = row["val_loss"] < progress.best_loss
         progress.history.append(row)
-        if row["val_loss"] < progress.best_loss:
-            metadata = {
+        if better:
+            progress.best = {
                 "settings": asdict(progress.settings),
-                "epochs": epoch + 1,
+                "steps": step,
                 "losses": row,
                 "versions": versions(),
             }
-            progress.best, progress.best_weights = metadata, self.trainer.network.get_weights()
+            progress.best_weights = self.trainer.network.get_weights()
         save_state(self.folder / "state.h5", self.trainer, progress)
         self.write_results()
-        if self.is_finished():
-            self.trainer.stop_training = True
+        numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "epoch"))
+        tqdm.write(f"step {step}, epoch {epoch:.2f}: {numbers}{', the best so far' if better else ''}")
+        sys.stdout.flush()  # a log file is buffered
 
     def write_results(self) -> None:
-        """Write the files derived from the state: the best weights, unless they are saved already, and the log."""
+        """Write the files derived from the state: the best weights, unless they are saved already, and the log.
+
+        Then no earlier state is needed that --new_model has set aside.
+        """
         progress, network, path = self.progress, self.trainer.network, self.folder / "weights.h5"
         if progress.best and not are_saved(path, progress.best):
             last = network.get_weights()
             network.set_weights(progress.best_weights)
             save_weights(network, path, progress.best)
             network.set_weights(last)
-        with atomic_write(self.folder / "log.csv") as part, open(part, "w", encoding="utf-8", newline="") as file:
-            writer = csv.DictWriter(file, progress.history[0])
-            writer.writeheader()
-            writer.writerows(progress.history)
+        if progress.history:
+            with atomic_write(self.folder / "log.csv") as part, open(part, "w", encoding="utf-8", newline="") as file:
+                writer = csv.DictWriter(file, progress.history[0])
+                writer.writeheader()
+                writer.writerows(progress.history)
+        forget_previous(self.folder / "state.h5")
 
     def is_finished(self) -> bool:
-        """Whether the validation loss has not improved for `patience` epochs."""
-        losses = [row["val_loss"] for row in self.progress.history]
-        return len(losses) > self.patience and min(losses[-self.patience :]) >= min(losses[: -self.patience])
+        """Whether the validation loss has not improved for `patience_steps` gradient steps."""
+        progress = self.progress
+        if not progress.best or not progress.history:
+            return False
+        return bool(progress.history[-1]["step"] - progress.best["losses"]["step"] >= self.patience_steps)
 
 
-def shuffled(samples: np.ndarray, batch_size: int, seed: int, epoch: int) -> Iterator[np.ndarray]:
-    """Yield the batches of an epoch in an order that depends on (seed, epoch); drops an incomplete last batch."""
+def shuffled(samples: np.ndarray, batch_size: int, seed: int, epoch: int, first: int = 0) -> Iterator[np.ndarray]:
+    """Yield the batches of an epoch from batch `first` on, in an order that depends on (seed, epoch).
+
+    An incomplete last batch is dropped.
+    """
     order = rng("batch_order", seed, epoch).permutation(len(samples))
-    for i in range(0, len(samples) - batch_size + 1, batch_size):
+    for i in range(first * batch_size, len(samples) - batch_size + 1, batch_size):
         yield samples[order[i : i + batch_size]]
+
+
+def spread(samples: np.ndarray, batch_size: int) -> np.ndarray:
+    """The fixed part of the held-out samples on which a checkpoint validates: VALIDATION_BATCHES batches at most."""
+    count = min(len(samples), VALIDATION_BATCHES * batch_size)
+    return samples[np.arange(count) * len(samples) // count]
 
 
 def in_order(samples: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -211,17 +259,17 @@ class Schedule:
     steps_per_epoch: int
     epochs: int | None
     steps: int | None
+    checkpoint_steps: int  # gradient steps between checkpoints
 
-    def spans(self, epoch: int, step: int) -> list[tuple[int, int, int]]:
-        """The spans left after `epoch` epochs and `step` steps: [(first epoch, last epoch + 1, steps per epoch)]."""
-        limits = []
-        if self.epochs is not None:
-            limits.append((self.epochs - epoch) * self.steps_per_epoch)
-        if self.steps is not None:
-            limits.append(self.steps - step)
-        whole, rest = divmod(max(0, min(limits)), self.steps_per_epoch)
-        spans = [(epoch, epoch + whole, self.steps_per_epoch), (epoch + whole, epoch + whole + 1, rest)]
-        return [span for span in spans if span[0] < span[1] and span[2]]
+    @property
+    def goal(self) -> int:
+        """The gradient steps in total."""
+        limits = [self.epochs and self.epochs * self.steps_per_epoch, self.steps]
+        return min(limit for limit in limits if limit is not None)
+
+    def is_checkpoint(self, step: int) -> bool:
+        """Whether everything is saved after so many gradient steps."""
+        return step % self.checkpoint_steps == 0 or step == self.goal
 
     def end(self, step: int) -> str:
         """Which limit ended the training after `step` steps, and what continues it."""
@@ -237,18 +285,19 @@ def fit(
     settings: TrainingSettings,
     schedule: Schedule,
     new_model: bool,
-    training: Callable[[int], Iterator[Any]],
+    training: Callable[[int, int], Iterator[Any]],
     validation: Callable[[], Iterator[Any]],
-    patience: int,
+    patience_steps: int,
 ) -> None:
     """Train a compiled `trainer` from scratch or from its saved state, with Keras' own `fit`.
 
     Args:
         folder: folder of state.h5, weights.h5 and log.csv.
         settings: the settings that a resumed training must share.
-        training: epoch -> iterator over at least steps_per_epoch batches; a batch is an array or a dict of arrays.
+        training: (epoch, first) -> iterator over the batches of an epoch from batch `first` on, steps_per_epoch - first
+            of them; a batch is an array or a dict of arrays.
         validation: () -> iterator over the validation batches.
-        patience: epochs without a better validation loss after which training stops.
+        patience_steps: gradient steps without a better validation loss after which training stops.
 
     Raises:
         UserError: the state is damaged or of other settings, a loss is not finite, or a file cannot be written.
@@ -256,70 +305,76 @@ def fit(
     """
     trainer.optimizer.build(trainer.network.trainable_variables)  # else the first step is traced twice
     with only_one(folder / ".training.lock", f"training {folder}/"):
-        checkpoint = _start_or_resume(trainer, folder, settings, new_model, patience)
-        done = len(checkpoint.progress.history)
-        spans = schedule.spans(done, int(trainer.optimizer.iterations))
+        progress = _start_or_resume(trainer, folder, settings, new_model)
+        checkpoint = Checkpoint(folder, trainer, progress, schedule, patience_steps)
+        if progress.best:
+            checkpoint.write_results()  # the last run may have been killed between the state and these files
         if checkpoint.is_finished():
-            reason = f"no better validation loss in the last {patience} of {done} epochs"
+            reason = f"no better validation loss in the last {patience_steps} of {checkpoint.step} steps"
             print(f"{folder}/ is trained: {reason}; --new_model starts over")
             return
-        if not spans:
-            end = schedule.end(int(trainer.optimizer.iterations))
-            print(f"{folder}/ is trained, {done} epochs: {end}, --new_model starts over")
+        if checkpoint.step >= schedule.goal:
+            end = schedule.end(checkpoint.step)
+            print(f"{folder}/ is trained, {checkpoint.step} steps: {end}, --new_model starts over")
             return
         check_folder(folder)
-        failures: list[UserError] = []
-        held_out = _dataset(validation, sum(1 for _ in validation()), failures)
-        for first, stop, steps in spans:
-            if checkpoint.is_finished():
-                break
-            stream = _dataset(partial(_chain, training, first, stop, steps), (stop - first) * steps, failures)
-            try:
-                trainer.fit(
-                    stream,
-                    initial_epoch=first,
-                    epochs=stop,
-                    steps_per_epoch=steps,
-                    validation_data=held_out,
-                    callbacks=[checkpoint],
-                    shuffle=False,  # the batches are shuffled already; Keras would warn that it cannot shuffle a stream
-                    verbose=1 if sys.stdout.isatty() else 2,  # a bar on a terminal, one line per epoch in a log file
-                )
-            except tf.errors.ResourceExhaustedError:
-                raise MemoryError("for a gradient step, or the data of one") from None
-            except tf.errors.OpError:
-                if failures:  # in place of TensorFlow's report of it
-                    raise failures[0] from None
-                raise
+        with until_saved(folder / "state.h5", new_model):
+            _run(trainer, checkpoint, schedule, training, validation)
         if checkpoint.is_finished():
-            print(f"no better validation loss for {patience} epochs: stopped early")
+            print(f"no better validation loss for {patience_steps} steps: stopped early")
         else:
-            print(schedule.end(int(trainer.optimizer.iterations)))
+            print(schedule.end(checkpoint.step))
 
 
-def _start_or_resume(
-    trainer: Trainer, folder: Path, settings: TrainingSettings, new_model: bool, patience: int
-) -> Checkpoint:
-    """The checkpoint of a new training, or that of the saved one, whose state is restored into `trainer`."""
+def _start_or_resume(trainer: Trainer, folder: Path, settings: TrainingSettings, new_model: bool) -> Progress:
+    """The progress of a new training, or that of the saved one, whose state is restored into `trainer`."""
     state, weights = folder / "state.h5", folder / "weights.h5"
-    if not (new_model or state.exists()):
+    if new_model:
+        return Progress(settings, [])
+    if not state.exists():
+        check_not_set_aside(state)
         if weights.exists():
             raise UserError(f"{weights} exists without {state}, which resuming needs: --new_model replaces it")
         print(f"{folder}/ holds no training to resume: starting from scratch")
-    if new_model or not state.exists():
-        return Checkpoint(folder, trainer, Progress(settings, []), patience)
+        return Progress(settings, [])
     progress = load_state(state, trainer, "--new_model starts over")
     remedy = "give the earlier settings, or --new_model to start over"
     check_same(str(state), asdict(progress.settings), asdict(settings), remedy)
-    checkpoint = Checkpoint(folder, trainer, progress, patience)
-    checkpoint.write_results()  # the last run may have been killed between the state and these files
-    print(f"resuming {state} after {len(progress.history)} epochs")
-    return checkpoint
+    print(f"resuming {state} after {int(trainer.optimizer.iterations)} steps")
+    return progress
 
 
-def _chain(training: Callable[[int], Iterator[Any]], first: int, stop: int, steps: int) -> Iterator[Any]:
-    for epoch in range(first, stop):
-        yield from islice(training(epoch), steps)
+def _run(
+    trainer: Trainer,
+    checkpoint: Checkpoint,
+    schedule: Schedule,
+    training: Callable[[int, int], Iterator[Any]],
+    validation: Callable[[], Iterator[Any]],
+) -> None:
+    """Train from the present step to the schedule's goal, or until the checkpoint stops it; see `fit`."""
+    step = checkpoint.step
+    failures: list[UserError] = []
+    checkpoint.held_out = _dataset(validation, sum(1 for _ in validation()), failures)
+    stream = _dataset(partial(_batches_after, step, training, schedule.steps_per_epoch), schedule.goal - step, failures)
+    bar = tqdm(total=schedule.goal, initial=step, unit="step", smoothing=0.05, disable=None)  # only on a terminal
+    try:
+        with bar as checkpoint.bar:
+            # The batches are shuffled already; Keras would warn that it cannot shuffle a stream.
+            trainer.fit(stream, callbacks=[checkpoint], shuffle=False, verbose=0)
+    except tf.errors.ResourceExhaustedError:
+        raise MemoryError("for a gradient step, or the data of one") from None
+    except tf.errors.OpError:
+        if failures:  # in place of TensorFlow's report of it
+            raise failures[0] from None
+        raise
+
+
+def _batches_after(step: int, training: Callable[[int, int], Iterator[Any]], steps_per_epoch: int) -> Iterator[Any]:
+    """The batches of all gradient steps after `step`, without end; none of those before is read."""
+    epoch, first = divmod(step, steps_per_epoch)
+    while True:
+        yield from training(epoch, first)
+        epoch, first = epoch + 1, 0
 
 
 def _dataset(batches: Callable[[], Iterator[Any]], count: int, failures: list[UserError]) -> tf.data.Dataset:

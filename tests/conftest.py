@@ -67,7 +67,6 @@ LONG = (
     "test_a_thousand_resets_leak_nothing",
     "test_a_lack_of_memory_is_one_line",
     "test_the_score_command_records_what_the_agent_scored",
-    "test_04_saves_its_state_at_least_every_100_steps",
     "test_exploration_policy_scores_the_same_in_the_original",
     "test_killed_stage_resumes_to_the_uninterrupted_result",  # make faults does the same a hundred times
 )

@@ -24,6 +24,7 @@ FIRST = {
 }
 BATCHES = {"--start_batch": BAD_COUNT, "--max_batch": BAD_COUNT}
 TRAINING = BATCHES | {"--N": BAD_SIZE, "--epochs": BAD_SIZE, "--steps": BAD_SIZE, "--batch_size": BAD_SIZE}
+TRAINING |= {"--checkpoint_steps": BAD_SIZE}
 Q_LEARNING = {"--episodes": BAD_SIZE, "--eval_steps": BAD_SIZE, "--eval_episode": BAD_TRACKS, "--seed": BAD_SEED}
 Q_LEARNING |= {"--num_episode": BAD_TRACKS}
 FLAGS: dict[str, dict[str, tuple[str, ...]]] = {

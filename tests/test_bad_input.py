@@ -39,8 +39,8 @@ def assert_refused(folder: Path, name: str, arguments: str, message: str, **envi
 
 COUNTS = {
     GENERATE: ("--total_episodes", "--time_steps", "--batch_size", "--action_refresh_rate", "--num_worker"),
-    VAE: ("--N", "--epochs", "--steps", "--batch_size"),
-    RNN: ("--N", "--epochs", "--steps", "--batch_size"),
+    VAE: ("--N", "--epochs", "--steps", "--batch_size", "--checkpoint_steps"),
+    RNN: ("--N", "--epochs", "--steps", "--batch_size", "--checkpoint_steps"),
     CONTROLLER: (
         *("--num_worker", "--num_worker_trial", "--num_episode", "--max_length", "--eval_steps", "--eval_episode"),
         *("--generations", "--sigma_init", "--sigma_decay"),

@@ -17,6 +17,7 @@ from helpers.scripts import ROOT, command, environment, run_script, snapshot
 from controller.saved_search import load_search, save_search
 from experiments.baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, random_car_racing
 from experiments.baselines.ga_car_racing import GASearch, best_genes
+from experiments.baselines.q_training import QTraining
 from pipeline.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -200,6 +201,36 @@ def test_the_car_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytes
         here(CAR, TINY[CAR])
 
 
+# --- --new_model over an earlier training -----------------------------------------------------------------------------
+def stopped(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+STEP = {RANDOM: (random_car_racing, "rollout"), CARTPOLE: (QTraining, "advance")}
+
+
+@pytest.mark.parametrize("name", STEP)
+def test_an_earlier_training_is_lost_only_when_the_new_one_has_saved_a_state(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """It is stopped before its first result; then a run without --new_model is refused, in one line."""
+    here(name, TINY[name])
+    earlier = snapshot(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(*STEP[name], stopped)
+        with pytest.raises(KeyboardInterrupt) as stop:
+            here(name, f"{TINY[name]} --new_model --seed 1")
+    assert stop.value.__notes__ == ["nothing is saved yet; run the same command, with --new_model, to start again"]
+    assert {path.removesuffix(".previous"): digest for path, digest in snapshot(tmp_path).items()} == earlier
+    with pytest.raises(UserError, match="--new_model was stopped before it saved a state"):
+        here(name, f"{TINY[name]} --seed 1")
+    here(name, f"{TINY[name]} --new_model --seed 1")
+    new = snapshot(tmp_path)
+    assert new.keys() == earlier.keys()
+    assert not any(new[path] == earlier[path] for path in new)
+    assert "resuming" in here(name, f"{TINY[name]} --seed 1")
+
+
 # --- the genetic algorithm --------------------------------------------------------------------------------------------
 def history() -> list[np.ndarray]:
     kept = load_search("baselines/ga_car_racing.es.npz")
@@ -235,6 +266,24 @@ def search_of(**changes: int) -> GASearch:
         return np.arange(np.prod(shape)).reshape(shape), np.full(shape, max_length)
 
     return GASearch(SEARCH | changes, evaluate)
+
+
+def test_an_earlier_search_is_lost_only_when_the_new_one_has_saved_a_state(
+    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ga_car_racing, "GENES", 5)
+    search_of().train(2, new_model=False)
+    earlier = snapshot(tmp_path)
+    stopping = search_of(seed=1)
+    stopping.evaluate_candidates = stopped
+    with pytest.raises(KeyboardInterrupt):
+        stopping.train(2, new_model=True)
+    assert {path.removesuffix(".previous"): digest for path, digest in snapshot(tmp_path).items()} == earlier
+    with pytest.raises(UserError, match="--new_model was stopped before it saved a state"):
+        search_of(seed=1).train(2, new_model=False)
+    search_of(seed=1).train(1, new_model=True)
+    assert len(history()[0]) == 1
+    assert snapshot(tmp_path).keys() == earlier.keys()
 
 
 def test_a_damaged_search_is_refused(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:

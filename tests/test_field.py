@@ -222,9 +222,31 @@ def test_a_closed_terminal_leaves_nothing_unfinished(tmp_path: Path, number: sig
     os.killpg(process.pid, number)
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 128 + number
-    assert err.decode().splitlines()[-1].endswith("stopped; run the same command (without --new_model) to resume")
+    assert err.decode().splitlines()[-1].endswith("stopped; run the same command again")
     assert b"Traceback" not in err
     assert not list(tmp_path.rglob(".part-*"))
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        (b"training frames of", "nothing is saved yet; run the same command, with --new_model, to start again"),
+        (b"step 1, epoch 0.10: ", "run the same command, without --new_model, to resume"),
+    ],
+)
+def test_ctrl_c_says_how_to_go_on(copy_of: Copy, line: bytes, hint: str) -> None:
+    """A log file has a line per checkpoint, as soon as it is saved."""
+    process = subprocess.Popen(
+        [*command(VAE, "--new_model --batch_size 20 --epochs 9999"), *("--checkpoint_steps", "1")],
+        **{"cwd": copy_of("data"), "env": environment(PYTHONUNBUFFERED="" if line.startswith(b"step") else "1")},
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE},
+    )
+    assert any(line in printed for printed in process.stdout)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 128 + signal.SIGINT
+    assert err.decode().splitlines()[-1].endswith(f"stopped; {hint}")
+    assert b"Traceback" not in err
 
 
 def test_a_video_on_a_full_disk(tmp_path: Path) -> None:

@@ -92,31 +92,31 @@ SETTINGS = TrainingSettings(data="", N=None, batch_size=4, seed=0, init_weights=
 
 
 def fit(overflow_steps: dict[int, int], validation: list[dict], epochs: int, new_model: bool) -> training.Trainer:
-    """Train epochs of three steps; the data of step overflow_steps[epoch] (from 0) overflows."""
+    """Train epochs of three steps, each with a checkpoint; data of step overflow_steps[epoch] (from 0) overflow."""
 
-    def batches(epoch: int) -> Iterator[dict]:
-        for step in range(3):
+    def batches(epoch: int, first: int) -> Iterator[dict]:
+        for step in range(first, 3):
             yield OVERFLOW if overflow_steps.get(epoch) == step else series(mu=epoch + step)
 
     trainer = rnn_trainer()
-    schedule = training.Schedule(3, epochs, None)
-    training.fit(trainer, Path("rnn"), SETTINGS, schedule, new_model, batches, lambda: iter(validation), patience=9)
+    schedule = training.Schedule(3, epochs, None, 3)
+    training.fit(trainer, Path("rnn"), SETTINGS, schedule, new_model, batches, lambda: iter(validation), 99)
     return trainer
 
 
 @pytest.mark.parametrize(
     ("bad_steps", "validation", "where"),
     [
-        ({1: 1}, [series()], "at step 2 of epoch 2"),
-        ({2: 0}, [series()], "at step 1 of epoch 3"),
-        ({1: 2}, [series()], "at step 3 of epoch 2"),
-        ({}, [series(), OVERFLOW], "at the validation of epoch 2"),
+        ({1: 1}, [series()], "at step 5"),
+        ({2: 0}, [series()], "at step 7"),
+        ({1: 2}, [series()], "at step 6"),
+        ({}, [series(), OVERFLOW], "at the validation after step 6"),
     ],
 )
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad_steps: dict, validation: list[dict], where: str
 ) -> None:
-    """No file changes, so the training can resume after the last finite epoch with other data."""
+    """No file changes, so the training can resume after the last finite checkpoint with other data."""
     monkeypatch.chdir(tmp_path)
     good = min(bad_steps, default=1)
     fit({}, [series()], epochs=good, new_model=True)
@@ -140,11 +140,11 @@ def train_step_with_nan_update(trainer: training.Trainer, data: dict) -> dict:
 
 
 def test_weights_with_nan_are_detected_before_they_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loss of the epoch's last step is finite, but its update is not: the validation detects it."""
+    """The loss of the step before a checkpoint is finite, but its update is not: the validation detects it."""
     monkeypatch.chdir(tmp_path)
     fit({}, [series()], epochs=1, new_model=True)
     before = snapshot(tmp_path)
     monkeypatch.setattr(RNNTrainer, "train_step", train_step_with_nan_update)
-    with pytest.raises(UserError, match="the loss is nan at the validation of epoch 2"):
+    with pytest.raises(UserError, match="the loss is nan at the validation after step 6"):
         fit({}, [series()], epochs=2, new_model=False)
     assert snapshot(tmp_path) == before

@@ -3,7 +3,9 @@
 tests/fixtures/v0.1.0 holds one small file of each kind; the weights and states of V and M are zeros.
 """
 
+import csv
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +57,17 @@ def test_weights() -> None:
     [("02_train_vae.py", "--epochs 1 --batch_size 2", "vae"), ("04_train_rnn.py", "--steps 1 --batch_size 1", "rnn")],
 )
 def test_training_states_resume(here: Path, stage: str, sizes: str, network: str) -> None:
-    assert f"{network}/ is trained, 1 epochs" in run_script(here, stage, sizes).stdout
+    """Their best weights stay until the first checkpoint: they were validated on other data."""
+    weights = (here / network / "weights.h5").read_bytes()
+    printed = run_script(here, stage, sizes).stdout
+    steps = int(re.search(f"resuming {network}/state.h5 after (\\d+) steps", printed)[1])
+    assert f"{network}/ is trained, {steps} steps" in printed
+    assert (here / network / "weights.h5").read_bytes() == weights
+    printed = run_script(here, stage, sizes, f"--epochs 9 --steps {steps + 1}").stdout
+    assert f"\nstep {steps + 1}, epoch {steps + 1}.00: " in printed
+    assert ", the best so far\n" in printed
+    [row] = csv.DictReader((here / network / "log.csv").read_text().splitlines())
+    assert int(row["step"]) == steps + 1
 
 
 def test_a_search_resumes_and_settings_that_were_renamed_keep_their_values() -> None:

@@ -22,6 +22,7 @@ from controller.search import ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.errors import UserError
+from pipeline.new_model import until_saved
 from simulation.rollout import Result, Task, evaluator
 
 NAME = "car_racing.cma.2.8"
@@ -358,3 +359,32 @@ def test_init_opt_may_be_of_the_networks_that_these_were_trained_on_from() -> No
         weights.write_bytes(b"weights")
         write_training_metadata(weights, init_weights=earlier)
     np.testing.assert_array_equal(initial_weights(state_path(NAME), "another", settings), other.mean_weights)
+
+
+# --- --new_model over an earlier search -------------------------------------------------------------------------------
+
+
+def test_an_earlier_search_is_lost_only_when_the_new_one_has_saved_a_state() -> None:
+    def start(new_model: bool) -> ControllerSearch:
+        return start_or_resume(NAME, new_search().settings, hidden_states=None, new_model=new_model, init_opt=None)
+
+    earlier = new_search()
+    run_generation_with_scores(earlier)
+    earlier.save()
+    state = state_path(NAME).read_bytes()
+    files = snapshot(Path())
+    with pytest.raises(KeyboardInterrupt) as stop, until_saved(state_path(NAME), new_model=True):
+        raise KeyboardInterrupt
+    assert stop.value.__notes__ == ["nothing is saved yet; run the same command, with --new_model, to start again"]
+    assert Path(f"{state_path(NAME)}.previous").read_bytes() == state
+    assert {name.removesuffix(".previous"): digest for name, digest in snapshot(Path()).items()} == files
+    with pytest.raises(UserError, match="--new_model was stopped before it saved a state"):
+        start(new_model=False)
+    with pytest.raises(KeyboardInterrupt) as stop, until_saved(state_path(NAME), new_model=True):
+        search = start(new_model=True)
+        run_generation_with_scores(search)
+        search.save()
+        raise KeyboardInterrupt
+    assert stop.value.__notes__ == ["run the same command, without --new_model, to resume"]
+    assert snapshot(Path()).keys() == files.keys()
+    assert start(new_model=False).generation == 1

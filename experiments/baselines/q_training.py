@@ -94,10 +94,10 @@ class QTraining(records.Training, Policy[World], Callback[World]):
         self.best_weights: list[np.ndarray] = []
         self.resumed = False
 
-    def train(self, total: int, new_model: bool) -> None:
-        if not (new_model or self.path.exists()) and self.weights_path.exists():
+    def check_new(self) -> None:
+        super().check_new()
+        if self.weights_path.exists():
             raise UserError(f"{self.weights_path} exists without {self.path}, which resuming needs: {START}")
-        super().train(total, new_model)
 
     def run(self, total: int) -> None:
         with cli.progress(total, "episode") as self.bar:

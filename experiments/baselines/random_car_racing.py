@@ -25,6 +25,7 @@ from experiments.baselines import records
 from experiments.plots.baselines import draw_training_scores
 from experiments.scores import Scores, read_scores
 from pipeline.files import check_same, only_one
+from pipeline.new_model import check_not_set_aside, forget_previous, until_saved
 from pipeline.scores import summary
 from simulation.policies import ExplorationPolicy
 from simulation.real_world import EnvironmentWorld
@@ -62,12 +63,16 @@ def main() -> None:
             check_same(str(SCORES), asdict(kept.settings), asdict(wanted), records.REMEDY)
             scores = kept.scores
             print(f"resuming {SCORES} after {len(scores)} episodes")
+        elif not args.new_model:
+            check_not_set_aside(SCORES)
         display = Display(draw_environment, [show] if show else [])
-        for index, task in list(enumerate(settings.tasks()))[len(scores) :]:
-            [result] = rollout(world, policy, [task], callbacks=[display])
-            scores.append(result.score)
-            Scores(settings=settings, scores=scores, metadata={}).write(SCORES)
-            print_score(index, result)
+        with until_saved(SCORES, args.new_model):
+            for index, task in list(enumerate(settings.tasks()))[len(scores) :]:
+                [result] = rollout(world, policy, [task], callbacks=[display])
+                scores.append(result.score)
+                Scores(settings=settings, scores=scores, metadata={}).write(SCORES)
+                forget_previous(SCORES)
+                print_score(index, result)
         draw_training_scores(NAME, scores, records.path(NAME, "png"))
     print(f"{summary(scores)}; scores in {SCORES}, learning curve in {records.path(NAME, 'png')}")
 

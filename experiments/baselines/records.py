@@ -12,22 +12,17 @@ from controller.evaluations import EVALUATION
 from pipeline import cli
 from pipeline.errors import UserError, first_line
 from pipeline.files import only_one
+from pipeline.new_model import check_not_set_aside, forget_previous, previous, until_saved
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
 
-SUFFIXES = (".state.h5", ".es.npz", ".scores.json", ".png", "_weight.h5", "_weight.json")
+RESULTS = (".scores.json", ".png", "_weight.h5", "_weight.json")  # what follows from the state of a training
 REMEDY = "give the earlier settings, or --new_model to start over"
 
 
 def path(name: str, suffix: str) -> Path:
     """The path of a baseline's file, baselines/NAME.SUFFIX below the working directory."""
     return config.BASELINES_DIR / f"{name}.{suffix}"
-
-
-def remove(name: str) -> None:
-    """Delete all files of an earlier training of that name."""
-    for suffix in SUFFIXES:
-        (config.BASELINES_DIR / f"{name}{suffix}").unlink(missing_ok=True)
 
 
 def add_arguments(parser: argparse.ArgumentParser, max_length: int = 0, unit: str = "", **defaults: int) -> None:
@@ -43,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser, max_length: int = 0, unit: st
     if max_length:
         add("--max_length", type=cli.positive_int, default=max_length, help="maximal frames per episode")
     add("--seed", type=cli.seed, default=0, help=f"seed of the tracks and of the {'training' if unit else 'actions'}")
-    add("--new_model", action="store_true", help="start over; the earlier files are deleted")
+    add("--new_model", action="store_true", help=cli.NEW_MODEL)
 
 
 class Training:
@@ -64,6 +59,7 @@ class Training:
     def __init__(self, name: str, suffix: str, settings: dict) -> None:
         self.name, self.path, self.settings = name, path(name, suffix), settings
         self.rows, self.evaluations = np.zeros((0, len(self.columns))), np.zeros((0, len(EVALUATION)))
+        self.is_saved = True  # False until a new training has saved its first state
 
     def save(self) -> None: ...  # write all that resuming needs
     def restore(self) -> None: ...  # read it; UserError when it is damaged or the settings differ
@@ -78,14 +74,35 @@ class Training:
         """Train, from scratch or from the saved state, until there are `total` rows or the target score is reached."""
         with only_one(path(self.name, "lock"), f"training {self.name}"):
             if new_model or not self.path.exists():
-                remove(self.name)
+                self.is_saved = False
+                if not new_model:
+                    self.check_new()
             else:
+                if previous(self.path).exists():  # a kill came just after the first state
+                    self.remove_earlier()
                 self.restore_checked()
                 self.log(f"resuming {self.path} after {self.columns[0]} {len(self.rows)}")
-            self.run(total)
+            with until_saved(self.path, new_model):
+                self.run(total)
             self.draw()
             done = f"{len(self.rows)} {self.unit}, {self.last('steps'):.0f} steps"
             self.log(f"{done}; learning curve in {path(self.name, 'png')}")
+
+    def check_new(self) -> None:
+        """Refuse, by a UserError, to begin beside files of an earlier training that are not to be replaced."""
+        check_not_set_aside(self.path)
+
+    def remove_earlier(self) -> None:
+        """Delete what is left of an earlier training."""
+        for suffix in RESULTS:
+            (config.BASELINES_DIR / f"{self.name}{suffix}").unlink(missing_ok=True)
+        forget_previous(self.path)
+
+    def commit(self) -> None:
+        self.save()
+        if not self.is_saved:
+            self.remove_earlier()
+            self.is_saved = True
 
     def restore_checked(self) -> None:
         try:
@@ -108,7 +125,7 @@ class Training:
                 return
             entries = self.advance()
             self.rows = np.vstack([self.rows, (len(self.rows) + 1, time.monotonic() - started, *entries)])
-            self.save()
+            self.commit()
             self.report()
 
     def evaluate(self) -> None:

@@ -33,9 +33,9 @@ STAGES = {  # script -> arguments, beginning of the first line that reports work
         "car_racing --total_episodes 4 --batch_size 4 --time_steps 50 --num_worker 1",
         "batches 0..0",
     ),
-    "02_train_vae.py": ("--new_model --steps 1 --batch_size 20", "1/1 - "),
+    "02_train_vae.py": ("--new_model --steps 1 --batch_size 20", "step 1, "),
     "03_generate_rnn_data.py": ("", "series of"),
-    "04_train_rnn.py": ("--new_model --steps 1 --batch_size 2", "1/1 - "),
+    "04_train_rnn.py": ("--new_model --steps 1 --batch_size 2", "step 1, "),
     "05_train_controller.py": (
         "car_racing -n 2 -t 2 -e 1 --max_length 10 --subspace 4 --generations 1 --new_model",
         "car_racing (1,",

@@ -41,7 +41,7 @@ def files(folder: Path) -> dict[str, Path]:
 
 
 def committed(folder: Path, stage: Stage) -> dict[str, object]:
-    """The committed batches, epochs, or generations and evaluations, by name; none of them may ever change."""
+    """The committed batches, checkpoints, or generations and evaluations, by name; none of them may ever change."""
     found = {}
     for name, path in files(folder).items():
         if not re.fullmatch(stage.commits, name):
@@ -51,7 +51,7 @@ def committed(folder: Path, stage: Stage) -> dict[str, object]:
         elif path.suffix == ".h5":
             with h5py.File(path) as file:
                 rows = json.loads(file.attrs["about"])["history"]
-            found |= {f"epoch {i + 1}": row for i, row in enumerate(rows)}
+            found |= {f"step {row['step']}": row for row in rows}
         else:
             arrays = content(path)
             found |= {f"generation {i + 1}": row for i, row in enumerate(arrays["coordinates/rows"].tolist())}

@@ -14,12 +14,12 @@ from simulation.launch import LAUNCHER_VARIABLES, ONE_THREAD
 ROOT = Path(__file__).parents[2]
 LIMIT = 120  # seconds after which a script is taken to hang
 
-# The README's order at a size that takes seconds. Two epochs, three generations: enough to be stopped in between.
+# The README's order at a size that takes seconds. Two checkpoints, three generations: enough to be stopped in between.
 STAGES = {
     "01_generate_data.py": "car_racing --total_episodes 6 --batch_size 3 --time_steps 40 --num_worker 2",
-    "02_train_vae.py": "--new_model --epochs 2 --batch_size 20",
+    "02_train_vae.py": "--new_model --epochs 2 --batch_size 20 --checkpoint_steps 10",
     "03_generate_rnn_data.py": "",
-    "04_train_rnn.py": "--new_model --steps 4 --batch_size 2",
+    "04_train_rnn.py": "--new_model --steps 4 --batch_size 2 --checkpoint_steps 2",
     "05_train_controller.py": "car_racing -n 2 -t 2 -e 1 --max_length 30 --eval_steps 1 --eval_episode 2"
     " --subspace 4 --joint_steps 2 --turn_steps 2 --generations 3",
 }
