@@ -53,6 +53,7 @@ def _quick_import() -> Iterator[None]:
     try:
         yield
     finally:
+        gc.freeze()  # what was imported stays: later collections need not visit it
         if collecting:
             gc.enable()
         if hidden:

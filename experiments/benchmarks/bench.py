@@ -1,10 +1,10 @@
-"""All benchmarks in one table: environment, agent, networks, start-up, disk and scaling.
+"""All benchmarks in one table: environment, agent, networks, training stages, start-up, disk and scaling.
 
     make bench                                   # installs EnvPool, which one part compares with, and runs this
     python experiments/benchmarks/bench.py
 
-Takes ten minutes on two idle cores. Prints the table, writes it with machine and versions to docs/results/speed.json,
-and renders docs/speed.md from that file.
+Takes a quarter of an hour on two idle cores. Prints the table, writes it with machine and versions to
+docs/results/speed.json, and renders docs/speed.md from that file.
 """
 
 import subprocess
@@ -22,7 +22,7 @@ from experiments import results
 from experiments.benchmarks.measure import Row
 from pipeline.files import read_json
 
-PARTS = ("env_speed", "agent_speed", "network_speed", "start_and_size", "scale")
+PARTS = ("env_speed", "agent_speed", "network_speed", "stage_speed", "start_and_size", "scale")
 
 
 def run_part(name: str) -> dict:

@@ -8,9 +8,9 @@ import argparse
 import multiprocessing
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -84,6 +84,30 @@ def row(
     return Row(
         work, ours_text, against, theirs_text, *numbers, required, goal, is_cost, " %" if percent else "×", bound
     )
+
+
+def cost_row(
+    work: str,
+    against: str,
+    ours: Sequence[float] | np.ndarray,
+    theirs: Sequence[float] | np.ndarray,
+    unit: str,
+    required: float,
+    *,
+    goal: float | None = None,
+    bound: str = "",
+) -> Row:
+    """A row from the costs, such as times, (rounds,) of both in `unit`; the ratio is ours to theirs."""
+    our_rates, their_rates = (1 / np.asarray(costs, float) for costs in (ours, theirs))
+    result = row(work, against, our_rates, their_rates, unit, required, is_cost=True, goal=goal, bound=bound)
+    texts = [f"{_short(float(np.median(costs)))} {unit}" for costs in (ours, theirs)]
+    return replace(result, ours=texts[0], theirs=texts[1])
+
+
+def limit_row(work: str, values: Sequence[float], limit: float, unit: str) -> Row:
+    """A row for values (rounds,) in `unit` that have an upper limit but no comparison."""
+    numbers = (float(np.median(values)), min(values), max(values))
+    return Row(work, f"{_short(numbers[0])}{unit}", "", "", *numbers, limit, is_cost=True, unit=unit)
 
 
 def speed_section(result: dict) -> str:

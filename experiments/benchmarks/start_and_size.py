@@ -24,7 +24,7 @@ import numpy as np
 import config
 from experiments import ROOT
 from experiments.benchmarks import measure
-from experiments.benchmarks.measure import Row
+from experiments.benchmarks.measure import Row, limit_row
 from pipeline.errors import UserError
 
 ROUNDS = 3
@@ -68,12 +68,6 @@ def seconds_until(line: str, folder: Path, script: str, arguments: str) -> float
     raise UserError(f"{script} printed no line that begins with '{line}'")
 
 
-def at_most(work: str, values: list[float], limit: float) -> Row:
-    """A row for seconds, which have a limit but no comparison."""
-    numbers = (float(np.median(values)), min(values), max(values))
-    return Row(work, f"{numbers[0]:.2f} s", "", "", *numbers, limit, is_cost=True, unit=" s")
-
-
 def start_ups(folder: Path) -> list[Row]:
     rows = []
     for script, (arguments, line) in STAGES.items():
@@ -83,9 +77,9 @@ def start_ups(folder: Path) -> list[Row]:
                 for path in (folder / "data").glob("obs_*" if script.startswith("01") else "rnn_*"):
                     path.unlink()
             values.append(seconds_until(line, folder, script, arguments))
-        rows.append(at_most(f"start of {script} to its first work", values, 6))
+        rows.append(limit_row(f"start of {script} to its first work", values, 6, " s"))
     helps = [[seconds_until("usage: ", folder, script, "--help") for _ in range(ROUNDS)] for script in SCRIPTS]
-    return [*rows, at_most("--help of the slowest script", max(helps, key=np.median), 0.5)]
+    return [*rows, limit_row("--help of the slowest script", max(helps, key=np.median), 0.5, " s")]
 
 
 def size_of_a_frame(folder: Path) -> tuple[Row, str]:
