@@ -37,7 +37,7 @@ def until_saved(state: Path, new_model: bool) -> Iterator[None]:
     """Train in this context, which calls `forget_previous` once `state` is saved.
 
     With `new_model` the state of an earlier model is renamed, so that no run takes it for that of the new model; all
-    else of the earlier model stays as it is. To a KeyboardInterrupt a note is added, which pipeline.cli.run prints: how
+    else of the earlier model stays as it is. An error before the first save renames it back. To a KeyboardInterrupt a note is added, which pipeline.cli.run prints: how
     to go on depends on whether `state` is saved.
 
     Raises:
@@ -55,4 +55,8 @@ def until_saved(state: Path, new_model: bool) -> Iterator[None]:
             stop.add_note(f"run the same command{', without --new_model,' if new_model else ''} to resume")
         else:
             stop.add_note(how_to_start_again(new_model))
+        raise
+    except Exception:  # a full disk, say: nothing of the new model exists
+        if previous(state).exists() and not state.exists():
+            os.replace(previous(state), state)
         raise
