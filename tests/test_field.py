@@ -215,7 +215,7 @@ def test_closed_and_broken_streams(finished: Path, copy_of: Copy) -> None:
 def test_a_closed_terminal_leaves_nothing_unfinished(tmp_path: Path, number: signal.Signals) -> None:
     """It sends SIGHUP to all processes of a command, as a batch system sends SIGTERM."""
     process = subprocess.Popen(
-        command(GENERATE, "car_racing --total_episodes 40 --batch_size 20 --time_steps 300 --num_worker 2"),
+        command(GENERATE, "car_racing --total_episodes 1000 --batch_size 500 --time_steps 10 --num_worker 2"),
         **{"cwd": tmp_path, "env": environment(), "start_new_session": True, "stderr": subprocess.PIPE},
     )
     wait_for(lambda: len(list(tmp_path.rglob(".part-*"))) == 8)
