@@ -351,7 +351,7 @@ def test_without_the_project_it_says_in_one_line_what_is_missing(name: str) -> N
     call = [sys.executable, "-I", "-S", str(ROOT / name), "--help"]  # a Python without installed packages
     done = subprocess.run(call, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (1, "")
-    assert re.fullmatch(r"No module named '\w+': run `make setup` .*\n", done.stderr)
+    assert re.fullmatch(r"No module named '\w+': run `make setup`, .*\n", done.stderr)
 
 
 @pytest.mark.parametrize(("name", "weights"), [(CARTPOLE, "cartpole_weight"), (CAR, "dqn_car_racing_weight")])
