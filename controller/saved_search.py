@@ -59,8 +59,7 @@ def _read_arrays(path: Path) -> dict[str, np.ndarray]:
         if file.read(len(ZIP)) != ZIP:
             raise ValueError("it is no .npz archive")
     archive = np.load(path, allow_pickle=False)
-    if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError("it is a single array")
+    assert isinstance(archive, np.lib.npyio.NpzFile)  # as its first bytes say
     with archive:
         assert archive.zip is not None  # as long as it is open
         if any(member.compress_type != zipfile.ZIP_STORED for member in archive.zip.infolist()):

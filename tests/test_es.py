@@ -311,7 +311,7 @@ def test_a_foreign_or_missing_file_is_refused(tmp_path: Path) -> None:
     single = io.BytesIO()
     np.save(single, np.zeros((2, 3)))
     path.write_bytes(single.getvalue())
-    refused(path, "single array")
+    refused(path, "no .npz archive")
 
 
 def test_content_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
