@@ -37,8 +37,8 @@ def until_saved(state: Path, new_model: bool) -> Iterator[None]:
     """Train in this context, which calls `forget_previous` once `state` is saved.
 
     With `new_model` the state of an earlier model is renamed, so that no run takes it for that of the new model; all
-    else of the earlier model stays as it is. An error before the first save renames it back. To a KeyboardInterrupt a note is added, which pipeline.cli.run prints: how
-    to go on depends on whether `state` is saved.
+    else of the earlier model stays as it is. An error before the first save renames it back. To a KeyboardInterrupt a
+    note is added, which pipeline.cli.run prints: how to go on depends on whether `state` is saved.
 
     Raises:
         UserError: the earlier state cannot be renamed.
