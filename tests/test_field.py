@@ -217,6 +217,7 @@ def test_a_closed_terminal_leaves_nothing_unfinished(tmp_path: Path, number: sig
     process = subprocess.Popen(
         command(GENERATE, "car_racing --total_episodes 1000 --batch_size 500 --time_steps 10 --num_worker 2"),
         **{"cwd": tmp_path, "env": environment(), "start_new_session": True, "stderr": subprocess.PIPE},
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # under nohup the tests ignore SIGHUP, and it too
     )
     wait_for(lambda: len(list(tmp_path.rglob(".part-*"))) == 8)
     os.killpg(process.pid, number)
