@@ -182,7 +182,7 @@ class RNNTrainer(Trainer):
         arrays = (inputs, z[:, 1:], series["reward"][:, 1:], series["real"])
         layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
         weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
-        losses = [_tower_losses(weights, *(_part(array, tower) for array in arrays)) for tower in range(TOWERS)]
+        losses = [_tower_losses(weights, *tower) for tower in zip(*map(_towers, arrays), strict=True)]
         count = tf.maximum(tf.reduce_sum(tf.cast(series["real"], tf.float32)), 1.0)
         return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
 
@@ -196,10 +196,10 @@ def _tower_losses(weights: list[tf.Tensor], inputs: tf.Tensor, *targets: tf.Tens
     return chunked_losses(summed_losses, flat[0], *dense_weights, *flat[1:])
 
 
-def _part(array: tf.Tensor, tower: int) -> tf.Tensor:
-    """The rows of one tower; none for some towers where the batch has fewer rows than there are towers."""
-    rows = tf.shape(array)[0]
-    return array[tower * rows // TOWERS : (tower + 1) * rows // TOWERS]
+def _towers(array: tf.Tensor) -> list[tf.Tensor]:
+    """The rows of every tower; none for some towers where the batch has fewer rows than there are towers."""
+    ends = tf.range(TOWERS + 1) * tf.shape(array)[0] // TOWERS
+    return tf.split(array, ends[1:] - ends[:-1], num=TOWERS)
 
 
 def _time_major(array: tf.Tensor) -> tf.Tensor:

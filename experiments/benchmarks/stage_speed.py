@@ -3,8 +3,8 @@
     python experiments/benchmarks/stage_speed.py
 
 Stages 01 to 03 make the data. 02 and 04 then train on it with their defaults, in processes of their own, for a few
-epochs; see timed_stage.py for what is timed. The first epoch reads its data from the disk (cold), the others find it in
-memory (warm). The work of a gradient step is counted in multiply-adds, see network_speed.py.
+checkpoints; see timed_stage.py for what is timed. The first interval reads its data from the disk, the others find it
+in memory. The work of a gradient step is counted in multiply-adds, see network_speed.py.
 """
 
 import subprocess
@@ -29,7 +29,7 @@ from pipeline.files import read_json
 
 RECORDED = 64  # episodes
 SERIES = 2000  # episodes for 04, the tutorial's number: the recorded ones, repeated
-EPOCHS = {"02": 4, "04": 6}
+TRAINED = {"02": 800, "04": 400}  # gradient steps; a log line comes after 200 and 100
 STARTS = 3  # rounds
 BOUNDS = {
     "02": "TensorFlow's convolutions, timed one by one, reach a third (the first, the last and the fourth) to nine"
@@ -63,10 +63,10 @@ def repeat_series(folder: Path) -> None:
     run_python(folder, "-c", code)
 
 
-def times_of(folder: Path, cache: str, script: str, length: str) -> dict[str, Any]:
-    """Train for some epochs or steps; returns what timed_stage.py wrote."""
+def times_of(folder: Path, cache: str, script: str, steps: int) -> dict[str, Any]:
+    """Train for a number of steps; returns what timed_stage.py wrote."""
     code = "from experiments.benchmarks.timed_stage import run; run()"
-    run_python(folder, "-c", code, "times.json", cache, script, "--new_model", *length.split())
+    run_python(folder, "-c", code, "times.json", cache, script, "--new_model", "--steps", str(steps))
     times: dict[str, Any] = read_json(folder / "times.json")
     return times
 
@@ -84,7 +84,7 @@ def start_rows(folder: Path) -> list[Row]:
                 subprocess.run([sys.executable, "-c", name], check=True, stderr=subprocess.DEVNULL)
                 values.append(time.time() - start)
             else:
-                times = times_of(other if name.startswith("02") else folder, "warm", name, "--steps 1")
+                times = times_of(other if name.startswith("02") else folder, "warm", name, 1)
                 values.append(times["first_step"] - start)
     imports, *stages = (values[1:] for values in seconds.values())  # the first round warms the page cache
     return [
@@ -97,7 +97,7 @@ def rows_of(stage: str, times: dict[str, Any], work: str, cost: int, required: t
     """The rows of one stage: cold and warm log intervals, page faults, and the bare step beside the matrix product."""
     rows = []
     cold, warm = times["intervals"][:1], times["intervals"][1:]
-    warm_work, cold_work = "time between two log lines", "training in the first epoch, data not in memory"
+    warm_work, cold_work = "time between two log lines", "the first steps, data not in memory"
     for name, intervals in ((warm_work, warm), (cold_work, cold)):
         ours = [1000 * interval["seconds"] / interval["steps"] for interval in intervals]
         bare = [1000 * interval["bare_seconds"] for interval in intervals]
@@ -120,10 +120,10 @@ def main() -> None:
         folder = Path(name)
         data = f"car_racing --total_episodes {RECORDED} --batch_size {RECORDED} --time_steps {STEPS + 1}"
         run_python(folder, str(ROOT / "01_generate_data.py"), *data.split())
-        vae = times_of(folder, "cold", "02_train_vae.py", f"--epochs {EPOCHS['02']}")
+        vae = times_of(folder, "cold", "02_train_vae.py", TRAINED["02"])
         run_python(folder, str(ROOT / "03_generate_rnn_data.py"))
         repeat_series(folder)
-        rnn = times_of(folder, "cold", "04_train_rnn.py", f"--epochs {EPOCHS['04']}")
+        rnn = times_of(folder, "cold", "04_train_rnn.py", TRAINED["04"])
         starts = start_rows(folder)
     rows = rows_of("02", vae, f"{FRAMES} frames", VAE_STEP, (62, 70))
     rows += rows_of("04", rnn, f"{EPISODES} episodes", RNN_STEP, (50, 60))
