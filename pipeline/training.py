@@ -400,7 +400,7 @@ def _dataset(batches: Callable[[], Iterator[Any]], count: int, failures: list[Us
             failures.append(error)
             raise
 
-    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]  # TensorFlow ships no types
     def load(index: tf.Tensor) -> object:
         tensors = tf.numpy_function(read, [index], [tf.as_dtype(array.dtype) for array in flat])
         for tensor, array in zip(tensors, flat, strict=True):
