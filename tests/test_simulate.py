@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.rollouts import simulate
+from helpers.rollouts import simulate, untrained_agent
 from helpers.settings import obs_settings, training_settings
 
 import config
 import controller.arch as controller
 from pipeline.errors import UserError
-from pipeline.networks import seed_everything
 from simulation import collect
 from simulation.agent import Agent
 from simulation.environments import exploration_policy, make_env
@@ -26,11 +25,7 @@ STEPS = 50
 
 @pytest.fixture(scope="module")
 def agent(one_thread: None) -> Agent:
-    """An untrained agent with doubled weights of V, so that z and h are far from zero."""
-    seed_everything(0)
-    agent = Agent()
-    agent.vae.full_model.set_weights([2 * weight for weight in agent.vae.full_model.get_weights()])
-    return agent
+    return untrained_agent()
 
 
 @pytest.fixture

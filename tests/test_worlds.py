@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from helpers.rollouts import simulate
+from helpers.rollouts import simulate, untrained_agent
 
 import config
 import controller.arch as controller
@@ -23,11 +23,7 @@ STEPS = 12
 
 @pytest.fixture(scope="module")
 def agent(one_thread: None) -> Agent:
-    """An agent with random weights, large enough that M's predictions and V's latents differ clearly."""
-    seed_everything(0)
-    agent = Agent()
-    agent.vae.full_model.set_weights([2 * weight for weight in agent.vae.full_model.get_weights()])
-    return agent
+    return untrained_agent()
 
 
 def tasks(count: int = 3) -> list[Task]:
