@@ -14,8 +14,8 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 
-# Ranks share the cores, one each. Results depend on it: a matrix product on two threads rounds differently. TensorFlow
-# takes its number of threads from pipeline.networks.use_one_cpu_thread.
+# Ranks and workers share the cores, one each. Results depend on it: a matrix product on two threads rounds differently.
+# TensorFlow takes its number of threads from pipeline.networks.use_one_cpu_thread.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # Unbuffered output, so that log lines appear as they are printed. Open MPI by default refuses to run as root (as in
 # containers) and to start more ranks than cores.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pipeline import cli
 from pipeline.errors import UserError
+from simulation.launch import ONE_THREAD
 
 if TYPE_CHECKING:
     from multiprocessing.sharedctypes import Synchronized
@@ -41,6 +42,7 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
     """Call `function(job)` for all jobs in up to `num_worker` processes; prints the messages that it returns, if any.
 
     Args:
+        num_worker: processes at once, with one thread each.
         total: number of `tick` calls of all jobs together.
         unit: name of one tick in the progress bar.
 
@@ -48,6 +50,7 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
         UserError: a job raised one, or a worker process was killed.
     """
     context = multiprocessing.get_context("spawn")
+    os.environ.update(ONE_THREAD)  # for the workers: the libraries of this process are loaded
     # Workers, and the process that keeps their semaphores, inherit the blocked signals: they are handled here alone.
     signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
     done, stop = context.Value("q", 0), context.Event()

@@ -7,6 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.scripts import SEARCH, run_script, snapshot
+from helpers.threads import drive_and_count
+
+from simulation import workers
 
 GENERATE = "01_generate_data.py"
 ARGUMENTS = (
@@ -40,6 +43,12 @@ def test_batches_do_not_depend_on_the_number_of_workers(folder: Path, tmp_path_f
     assert (rewards[:, 0] == 0).all()
     assert (rewards[:, 1] > 0).all()  # the first tile
     assert (frames[:, 1:] != frames[:, :-1]).any(axis=(2, 3, 4)).all()
+
+
+def test_a_worker_computes_on_one_thread(capfd: pytest.CaptureFixture[str]) -> None:
+    """The second thread waits for the parent's end. OpenCV and OpenBLAS would add one for each core."""
+    workers.run(drive_and_count, [5], num_worker=1, total=1, unit="episode")
+    assert capfd.readouterr().out == "2 threads\n"
 
 
 def test_exploration_is_a_share_of_the_actions(folder: Path) -> None:

@@ -59,6 +59,7 @@ HOSTILE = {
         "OPENBLAS_CORETYPE": "Prescott",
     },
     **{"NPY_DISABLE_CPU_FEATURES": "AVX512F AVX2 FMA3", "OPENCV_IPP": "disabled", "OPENCV_CPU_DISABLE": "AVX2,FP16"},
+    **{"OPENCV_FOR_THREADS_NUM": "3"},
     **{"MPLBACKEND": "module://matplotlib_inline.backend_inline", "TF_USE_LEGACY_KERAS": "1"},
     **{"PYTHONHASHSEED": "3", "PYTHONWARNINGS": "error"},
 }
