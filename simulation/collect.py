@@ -49,9 +49,8 @@ class Recorder(Callback[EnvironmentWorld]):
                 episode["action_data"][slot.steps] = episode["action_data"][slot.steps - 1]
 
     def _observe(self, world: EnvironmentWorld, slot: Slot) -> Episode:
-        episode = self.episodes[slot.index]
-        episode["obs_data"][slot.steps] = world.frames[slot.row]
-        episode["reward_data"][slot.steps] = slot.reward
+        episode, t = self.episodes[slot.index], slot.steps
+        episode["obs_data"][t], episode["reward_data"][t] = world.frames[slot.row], slot.reward
         return episode
 
 

@@ -120,10 +120,10 @@ class DreamWorld(World):
         self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
 
-    def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[list[float], list[bool]]:
         """Take actions, float32 (rows, 3), in all rows.
 
-        Returns: the rewards, float64 (rows,), on the real environment's scale, and which dreams have ended.
+        Returns: the rewards, on the real environment's scale, and which dreams have ended.
         """
         x = np.concatenate([self.z, actions, self.positive_reward[:, None]], axis=1)
         self.predict(x, self._noise[np.arange(self.rows), self._t % NOISE_STEPS])
@@ -132,7 +132,7 @@ class DreamWorld(World):
         self._t += 1
         lap = self._num_positive >= LAP_TILES
         done = lap | (self._steps_without_progress >= self.max_steps_without_progress)
-        return dream_reward(self.positive_reward.astype(np.float64)), done
+        return dream_reward(self.positive_reward.astype(np.float64)).tolist(), done.tolist()
 
     def predict(self, x: np.ndarray, noise: np.ndarray) -> None:
         """Set z, positive_reward, h and c of the next step: see RNN.dream for x (rows, 36) and noise (rows, 65)."""

@@ -10,8 +10,8 @@ from simulation.agent import Agent
 from simulation.environments import make_env
 from simulation.rollout import World
 
-# Episodes side by side, and rows of every network call. The last bits of a matrix product depend on its number of rows,
-# so every call has this many, unused rows included: else a score would depend on how many episodes run beside it.
+# Episodes side by side, and rows of every call of M. The last bits of a matrix product depend on its number of rows, so
+# M always computes this many, unused ones included: else a score would depend on how many episodes run beside it.
 # Guarded by tests/test_simulate.py::test_score_does_not_depend_on_other_slots.
 ROWS = 16
 
@@ -20,8 +20,8 @@ class EnvironmentWorld(World):
     """An environment in every row, for policies that read frames or nothing; no network runs.
 
     Attributes:
-        frames: the current observations, uint8 (rows, 64, 64, 3) in the environments of config.py.
-        reward, done, terminated: of the last step, (rows,) each; an episode that a time limit ends is not terminated.
+        frames: the current observation of each row, uint8 (64, 64, 3) in the environments of config.py.
+        reward, done, terminated: of the last step in each row; an episode that a time limit ends is not terminated.
 
     Args:
         env_name: a key of config.ENVIRONMENTS.
@@ -37,9 +37,9 @@ class EnvironmentWorld(World):
         self.envs: list[gym.Env] = [self.make_env(render_mode)]  # those of other rows are made when first used
         space = self.envs[0].observation_space
         assert isinstance(space, Box)  # make_env has checked it
-        self.frames = np.zeros((rows, *space.shape), space.dtype)
-        self.reward = np.zeros(rows)
-        self.done, self.terminated = np.zeros((2, rows), bool)
+        self.frames = [np.zeros(space.shape, space.dtype)] * rows
+        self.reward = [0.0] * rows
+        self.done, self.terminated = [False] * rows, [False] * rows
 
     def make_env(self, render_mode: str | None = None) -> gym.Env:
         """Make the environment of a row."""
@@ -52,11 +52,12 @@ class EnvironmentWorld(World):
         self.frames[row], _ = self.envs[row].reset(seed=seed)
         self.reward[row] = 0
 
-    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         """Take actions, (rows, ...), in `rows`; returns reward and done, see World.step."""
         for row in rows:
-            self.frames[row], self.reward[row], self.terminated[row], truncated, _ = self.envs[row].step(actions[row])
-            self.done[row] = self.terminated[row] or truncated
+            self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(actions[row])
+            self.reward[row], self.terminated[row] = float(reward), terminated
+            self.done[row] = terminated or truncated
         return self.reward, self.done
 
     def render(self, row: int) -> np.ndarray:
@@ -84,7 +85,8 @@ class RealWorld(EnvironmentWorld):
         super().__init__(env_name, rows, render_mode)
         self.agent = agent
         self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
-        self._z: np.ndarray | None = None  # None: the current frames are not encoded yet
+        self._z = np.zeros((rows, config.Z_DIM), np.float32)
+        self._not_encoded: list[int] = []  # rows with a new frame since z was read
         self._action = np.zeros((rows, config.ACTION_DIM), np.float32)  # the last one, see Agent.previous_action
         self._rngs = [rng("latent_noise", 0)] * rows  # of the samples with Agent.sample_z
         self._noise = np.zeros((rows, config.Z_DIM), np.float32)
@@ -96,10 +98,10 @@ class RealWorld(EnvironmentWorld):
         self._rngs[row] = rng("latent_noise", seed)
         self._observe([row])
 
-    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         """Take actions, float32 (rows, 3), in `rows`; returns reward and done, see World.step."""
         conditioned_on = self._action if self.agent.previous_action else actions
-        positive_reward = (self.reward > 0).astype(np.float32)[:, None]
+        positive_reward = np.array([[reward > 0] for reward in self.reward], np.float32)
         x = np.concatenate([self.z, conditioned_on, positive_reward], axis=1)
         self.h, self.c = self.agent.rnn.step(x, self.h, self.c)
         self._action = actions.copy()
@@ -109,7 +111,7 @@ class RealWorld(EnvironmentWorld):
 
     def _observe(self, rows: list[int]) -> None:
         """Note that there are new frames in `rows`; V encodes them when z is read."""
-        self._z = None
+        self._not_encoded = sorted({*self._not_encoded, *rows})
         if self.agent.sample_z:
             for row in rows:
                 self._noise[row] = self._rngs[row].standard_normal(config.Z_DIM, np.float32)
@@ -117,11 +119,13 @@ class RealWorld(EnvironmentWorld):
     @property
     def z(self) -> np.ndarray:
         """The encoded frames, float32 (rows, 32): the mean or, with Agent.sample_z, a sample of the posterior."""
-        if self._z is None:
-            self._z = self.encode()
+        if self._not_encoded:
+            self._z = self._z.copy()  # a reader may have kept the one before
+            self._z[self._not_encoded] = self.encode(self._not_encoded)
+            self._not_encoded = []
         return self._z
 
-    def encode(self) -> np.ndarray:
-        """z of the current frames, float32 (rows, 32)."""
-        z, log_var = self.agent.vae.encode(self.frames, self.rows)
-        return z + np.exp(log_var / 2) * self._noise if self.agent.sample_z else z
+    def encode(self, rows: list[int]) -> np.ndarray:
+        """z of the current frames in `rows`, float32 (len(rows), 32)."""
+        z, log_var = self.agent.vae.encode(np.stack([self.frames[row] for row in rows]), self.rows)
+        return z + np.exp(log_var / 2) * self._noise[rows] if self.agent.sample_z else z

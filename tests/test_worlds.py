@@ -129,9 +129,9 @@ class Counter(World):
     def reset(self, row: int, seed: int) -> None:
         self.count[row] = seed
 
-    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         self.count[rows] -= 1
-        return actions, self.count == 0
+        return actions.tolist(), (self.count == 0).tolist()
 
 
 @pytest.mark.parametrize(

@@ -67,15 +67,15 @@ class HeldActions(EnvironmentWorld):
         super().reset(row, seed)
         self.frames_left = self.max_frames
 
-    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         reward_sum = 0.0
         for _ in range(min(FRAME_SKIP, self.frames_left)):
             [reward], done = super().step(actions, rows)
-            reward_sum += float(reward)
+            reward_sum += reward
             self.frames_left -= 1
             if done[0]:
                 break
-        return np.array([reward_sum]), done
+        return [reward_sum], done
 
 
 class CarRacing(Problem):

@@ -69,7 +69,7 @@ class CartPole(Problem):
         return int(rng.integers(2))
 
     def learn_from(self, slot: Slot) -> tuple[float, bool]:
-        fell = bool(self.world.terminated[0])
+        fell = self.world.terminated[0]
         return (-float(fell), fell) if self.stable else (slot.reward, slot.done)
 
     def make_network(self) -> Any:
@@ -83,9 +83,12 @@ class CartPole(Problem):
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
         """Scores of the greedy policy; one network call per step serves all episodes."""
-        greedy: FunctionPolicy[CartPoles] = FunctionPolicy(lambda world, slots: q(world.frames).argmax(axis=1))
+
+        def act(world: CartPoles, slots: list[Slot]) -> np.ndarray:
+            return q(np.stack(world.frames)).argmax(axis=1)
+
         tasks = [Task(env_seed, MAX_LENGTH) for env_seed in env_seeds]
-        return [result.score for result in rollout(CartPoles(ENV_ID, len(tasks)), greedy, tasks)]
+        return [result.score for result in rollout(CartPoles(ENV_ID, len(tasks)), FunctionPolicy(act), tasks)]
 
 
 def parse_args() -> argparse.Namespace:

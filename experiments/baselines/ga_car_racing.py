@@ -165,7 +165,8 @@ class GenePolicy(Policy[EnvironmentWorld]):
     def act(self, world: EnvironmentWorld, slots: list[Slot]) -> np.ndarray:
         rows = [slot.row for slot in slots if slot.steps % FRAME_SKIP == 0]
         if rows:
-            self.actions[rows] = forward([layer[rows] for layer in self.layers], observe(world.frames[rows]))
+            inputs = observe(np.stack([world.frames[row] for row in rows]))
+            self.actions[rows] = forward([layer[rows] for layer in self.layers], inputs)
         return self.actions
 
 

@@ -50,15 +50,15 @@ class SkippedFrames(RealWorld):
         super().reset(row, seed)
         self.steps[row] = 0
 
-    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[np.ndarray, np.ndarray]:
+    def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         answer = super().step(actions, rows)
         self.steps += 1
         return answer
 
-    def encode(self) -> np.ndarray:
-        """z of the frames that are shown, M's expectation in the other rows: float32 (rows, 32)."""
-        shown = self.steps % self.every == 0
-        return np.where(shown[:, None], super().encode(), self.expected_z())
+    def encode(self, rows: list[int]) -> np.ndarray:
+        """z of the frames that are shown, M's expectation in the other rows: float32 (len(rows), 32)."""
+        shown = self.steps[rows] % self.every == 0
+        return np.where(shown[:, None], super().encode(rows), self.expected_z()[rows])
 
     def expected_z(self) -> np.ndarray:
         """The mean of the mixture that M predicts for the current z, float32 (rows, 32)."""
