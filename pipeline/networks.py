@@ -9,7 +9,7 @@ import platform
 import resource
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -91,6 +91,16 @@ keras.config.set_dtype_policy("float32")  # in case that Keras was imported, and
 keras.config.set_floatx("float32")
 keras.config.set_image_data_format("channels_last")
 keras.config.set_epsilon(1e-7)
+
+
+def traced(function: Callable[..., Any], *signature: Any, **options: Any) -> Callable[..., Any]:
+    """Trace a function of tensors once, for arguments of the given tf.TensorSpec.
+
+    A tf.function compares its arguments with its traces at every call: 0.15 ms, of 0.5 in M's step.
+    """
+    graph = tf.function(function, input_signature=signature, autograph=False, **options)
+    concrete: Callable[..., Any] = graph.get_concrete_function()
+    return concrete
 
 
 def use_one_cpu_thread() -> None:

@@ -5,13 +5,15 @@ latent has its own mixture of five Gaussians. All densities are computed in log 
 """
 
 import math
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 import config
 from pipeline.errors import UserError
-from pipeline.networks import keras, load_weights, save_weights, tf
+from pipeline.networks import keras, load_weights, save_weights, tf, traced
 from pipeline.training import Trainer
 from pipeline.weights import training_settings
 from rnn.fast_losses import chunked_losses
@@ -20,6 +22,8 @@ from rnn.lstm import lstm
 layers = keras.layers
 MAKER = "04_train_rnn.py"
 INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
+STATE = (config.HIDDEN_UNITS, config.HIDDEN_UNITS)  # h, c
+NOISE = 2 * config.Z_DIM + 1  # numbers per step, see dream_noise
 MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
 # A gradient step runs as parallel parts of the batch, on one thread each: two threads share a product of a time step
 # badly. The number is fixed, so that results do not depend on the number of cores.
@@ -89,8 +93,16 @@ class RNN:
         hidden = self.lstm(inputs)
         self.hidden_model = keras.Model(inputs, hidden, name="hidden")
         self.model = keras.Model(inputs, layers.Dense(MIXTURE_OUTPUTS + 1, name="mixture")(hidden), name="rnn")
-        self._step = tf.function(lambda x, h, c: self.lstm.cell(x, [h, c])[1], reduce_retracing=True)
-        self._dream = tf.function(self._sample_step, jit_compile=True)  # XLA: a third less time
+
+    @cached_property
+    def _step(self) -> Callable[..., list[tf.Tensor]]:
+        return traced(lambda x, h, c: self.lstm.cell(x, [h, c])[1], *_rows_of(INPUTS, *STATE))
+
+    @cached_property
+    def _dream(self) -> Callable[..., tuple[tf.Tensor, ...]]:
+        temperature = tf.TensorSpec((), tf.float32)
+        rows = _rows_of(INPUTS, *STATE, NOISE)
+        return traced(self._sample_step, *rows, temperature, jit_compile=True)  # XLA: a third less time
 
     def step(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One step of the LSTM alone: x = [z_t, action_t, reward_t > 0] (B, 36), h_t, c_t (B, 256) -> h_{t+1}, c_{t+1}.
@@ -153,6 +165,11 @@ class RNN:
             what = f"{path.parent}/ was trained on VAE {settings.vae_hash}, {config.VAE_DIR}/ holds {vae_hash}"
             raise UserError(f"{what}: run 03_generate_rnn_data.py and {MAKER} --new_model")
         return digest
+
+
+def _rows_of(*widths: int) -> list[tf.TensorSpec]:
+    """Signatures of float32 (B, width) each."""
+    return [tf.TensorSpec((None, width), tf.float32) for width in widths]
 
 
 def dream_noise(rng: np.random.Generator, steps: int) -> np.ndarray:

@@ -58,8 +58,9 @@ class CarRacingDream(gym.Env):
         action = np.asarray(action, np.float32)
         if action.shape != (config.ACTION_DIM,) or not np.isfinite(action).all():
             raise ValueError(f"an action is 3 finite numbers (steering, gas, brake), not {action}")
-        [reward], [done] = self.world.step(action.clip(config.ACTION_LOW, config.ACTION_HIGH)[None])
-        return self.world.z[0].copy(), float(reward), bool(done), False, {}
+        clipped = action.clip(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
+        [reward], [done] = self.world.step(clipped[None])
+        return self.world.z[0].copy(), reward, done, False, {}
 
     def render(self) -> NDArray[np.uint8] | None:
         """The decoded z, uint8 (64, 64, 3); None without a render mode."""

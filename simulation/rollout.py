@@ -154,7 +154,8 @@ def _until_one_ends(
     world: W, policy: Policy[W], slots: list[Slot], max_steps_without_progress: float, callbacks: Sequence[Callback[W]]
 ) -> list[Slot]:
     """Take steps in all slots until an episode ends; returns those that have ended."""
-    rows, ended = [slot.row for slot in slots], []
+    rows = [slot.row for slot in slots]
+    ended: list[Slot] = []
     while not ended:
         actions = policy.act(world, slots)
         for callback in callbacks:

@@ -6,12 +6,14 @@ for Gaussian pixels of variance 1/2: squared error summed over pixels plus KL di
 averaged over the batch.
 """
 
+from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 import config
-from pipeline.networks import keras, load_weights, save_weights, tf
+from pipeline.networks import keras, load_weights, save_weights, tf, traced
 from pipeline.training import Trainer
 from vae.conv import Conv2DTranspose
 
@@ -72,8 +74,10 @@ class VAE:
         self.encoder = keras.Model(frames, Sampling()((mu, log_var)), name="encoder")
         self.decoder = keras.Model(z, y, name="decoder")
         self.full_model = keras.Model(frames, self.decoder(self.encoder(frames)), name="vae")
-        signature = [tf.TensorSpec((None, *config.FRAME_SHAPE), tf.uint8)]  # one trace for all numbers of frames
-        self._encode = tf.function(self.encoder_mu_log_var, input_signature=signature, autograph=False)
+
+    @cached_property
+    def _encode(self) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+        return traced(self.encoder_mu_log_var, tf.TensorSpec((None, *config.FRAME_SHAPE), tf.uint8))
 
     def encode(self, frames: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Encode frames, uint8 (n, 64, 64, 3), to mu and log_var, float32 (n, 32) each, in calls of `rows` frames.
