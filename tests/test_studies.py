@@ -129,3 +129,52 @@ def test_links_into_a_moved_folder_are_replaced(finished: Path, tmp_path: Path) 
     shutil.rmtree(old)
     study.link(tmp_path / "work", finished, Path("vae"))
     assert (tmp_path / "work/vae/weights.h5").exists()
+
+
+def test_an_arm_varies_one_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], one_thread: None
+) -> None:
+    """Agents share all files of the stages before the arm's, and differ in its own; the record holds every seed."""
+    variance = importlib.import_module("experiments.studies.variance")
+    results = importlib.import_module("experiments.results")
+    stages = {
+        "data": ["01_generate_data.py car_racing --total_episodes 12 --time_steps 20 --seed {seed}"],
+        "vae": ["02_train_vae.py --steps 1 --batch_size 4 --seed {seed}", "03_generate_rnn_data.py"],
+        "rnn": ["04_train_rnn.py --steps 1 --batch_size 4 --seed {seed}"],
+        "search": [f"05_train_controller.py car_racing {SEARCH} --generations 1 -s {{seed}}"],
+    }
+    assert {arm: len(commands) for arm, commands in variance.STAGES.items()} == {
+        "data": 1,
+        "vae": 2,
+        "rnn": 1,
+        "search": 1,
+    }
+    monkeypatch.setattr(variance, "STAGES", stages)
+    monkeypatch.setattr(results, "RESULTS_DIR", tmp_path)
+    monkeypatch.setattr(
+        "sys.argv", ["variance.py", "--folder", str(tmp_path / "v"), *["--seeds", "3", "4", "--num_episode", "1"]]
+    )
+    variance.main()
+    made = {
+        "data": "data/obs_data_0.npy",
+        "vae": "vae/weights.h5",
+        "rnn": "rnn/weights.h5",
+        "search": "log/*.hist.json",
+    }
+    for number, arm in enumerate(stages):
+        for position, pattern in enumerate(made.values()):
+            [own], [base] = ((tmp_path / "v" / name).glob(pattern) for name in (f"{arm}4", "seed3"))
+            same = file_hash(own) == file_hash(base)
+            assert same == (position < number), (arm, pattern)
+    arms = json.loads((tmp_path / "variance.json").read_text())["arms"]
+    assert {arm: [row["seed"] for row in rows] for arm, rows in arms.items()} == {arm: [3, 4] for arm in stages}
+    assert capsys.readouterr().out.count("track ") == 5
+
+
+def test_variance_has_the_flags_of_the_demo() -> None:
+    variance = importlib.import_module("experiments.studies.variance")
+    recipe = (Path(__file__).parents[1] / "recipes" / "demo.sh").read_text()
+    for commands in variance.STAGES.values():
+        for words in commands:
+            script, flags = words.replace("{seed}", '"$SEED"').split(" ", 1) if " " in words else (words, "")
+            assert f'python "$root/{script}" {flags}'.strip() in recipe
