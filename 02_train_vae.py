@@ -77,10 +77,12 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training frames")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
-    from pipeline.networks import seed_everything
+    from pipeline.networks import seed_everything, use_one_thread_per_operation
     from pipeline.optimizer import Adam
-    from vae.arch import VAE, VAETrainer
+    from vae.arch import TOWERS, VAE, VAETrainer
 
+    if cli.cores() <= TOWERS:
+        use_one_thread_per_operation()
     seed_everything(args.seed)
     vae = VAE()
     init_weights = args.init_weights and vae.load(args.init_weights)

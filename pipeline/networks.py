@@ -120,6 +120,13 @@ def use_one_thread_per_operation() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
+def towers(array: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Split the rows of an array into so many parts; some have none where there are fewer rows than parts."""
+    ends = tf.range(count + 1) * tf.shape(array)[0] // count
+    parts: list[tf.Tensor] = tf.split(array, ends[1:] - ends[:-1], num=count)
+    return parts
+
+
 def seed_everything(seed: int) -> None:
     """Seed the initial weights and make every TensorFlow operation deterministic."""
     keras.utils.set_random_seed(seed)

@@ -13,7 +13,7 @@ import numpy as np
 
 import config
 from pipeline.errors import UserError
-from pipeline.networks import keras, load_weights, save_weights, tf, traced
+from pipeline.networks import keras, load_weights, save_weights, tf, towers, traced
 from pipeline.training import Trainer
 from pipeline.weights import training_settings
 from rnn.fast_losses import chunked_losses
@@ -199,7 +199,9 @@ class RNNTrainer(Trainer):
         arrays = (inputs, z[:, 1:], series["reward"][:, 1:], series["real"])
         layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
         weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
-        losses = [_tower_losses(weights, *tower) for tower in zip(*map(_towers, arrays), strict=True)]
+        losses = [
+            _tower_losses(weights, *tower) for tower in zip(*(towers(array, TOWERS) for array in arrays), strict=True)
+        ]
         count = tf.maximum(tf.reduce_sum(tf.cast(series["real"], tf.float32)), 1.0)
         return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
 
@@ -211,12 +213,6 @@ def _tower_losses(weights: list[tf.Tensor], inputs: tf.Tensor, *targets: tf.Tens
     hidden = lstm(_time_major(inputs), *lstm_weights)
     flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *map(_time_major, targets))]
     return chunked_losses(summed_losses, flat[0], *dense_weights, *flat[1:])
-
-
-def _towers(array: tf.Tensor) -> list[tf.Tensor]:
-    """The rows of every tower; none for some towers where the batch has fewer rows than there are towers."""
-    ends = tf.range(TOWERS + 1) * tf.shape(array)[0] // TOWERS
-    return tf.split(array, ends[1:] - ends[:-1], num=TOWERS)
 
 
 def _time_major(array: tf.Tensor) -> tf.Tensor:

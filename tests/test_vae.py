@@ -11,7 +11,7 @@ from pipeline.batches import ObsSettings
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
 from simulation import collect
-from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
+from vae.arch import TOWERS, VAE, VAETrainer, kl_divergence, reconstruction_loss
 from vae.conv import Conv2DTranspose
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -149,6 +149,20 @@ def test_the_noise_is_a_function_of_seed_and_step(one_thread: None) -> None:
     np.testing.assert_array_equal(same, again)
     assert not np.array_equal(same, other)
     assert not np.array_equal(same, trainers[0].noise_like(shape, tf.constant(4, tf.int64)))
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 7])
+def test_losses_are_means_over_the_batch(vae: VAE, frames: np.ndarray, rows: int) -> None:
+    """Also where there are fewer frames than towers; computed a second time without towers."""
+    trainer, step, batch = VAETrainer(vae, 3), tf.constant(5, tf.int64), frames[:rows]
+    losses = trainer.losses_of(tf.constant(batch), step)
+    noise = trainer.noise_like(tf.zeros((max(rows, TOWERS), 32)), step)[:rows].numpy()
+    mu, log_var = (array.numpy().astype(float) for array in vae.encoder_mu_log_var(batch))
+    decoded = vae.decoder((mu + np.exp(log_var / 2) * noise).astype(np.float32)).numpy().astype(float)
+    reconstruction = np.square(batch / 255 - decoded).sum(axis=(1, 2, 3)).mean()
+    kl = (0.5 * (mu**2 + np.exp(log_var) - 1 - log_var)).sum(axis=1).mean()
+    found = [float(losses[name]) for name in VAETrainer.parts]
+    np.testing.assert_allclose(found, [reconstruction + kl, reconstruction, kl], rtol=1e-4, atol=1e-4)
 
 
 # --- files ---------------------------------------------------------------------------------------------------------
