@@ -16,7 +16,7 @@ from helpers.scripts import ROOT, command, environment, run_script, snapshot
 
 from controller.saved_search import load_search, save_search
 from experiments.baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, random_car_racing
-from experiments.baselines.ga_car_racing import GASearch, best_genes
+from experiments.baselines.ga_car_racing import GASearch, GASettings, best_genes
 from experiments.baselines.q_training import QTraining
 from pipeline.errors import UserError
 
@@ -265,7 +265,7 @@ def search_of(**changes: int) -> GASearch:
         shape = len(candidates), len(env_seeds)
         return np.arange(np.prod(shape)).reshape(shape), np.full(shape, max_length)
 
-    return GASearch(SEARCH | changes, evaluate)
+    return GASearch(GASettings(**(SEARCH | changes)), evaluate)
 
 
 def test_an_earlier_search_is_lost_only_when_the_new_one_has_saved_a_state(
@@ -313,7 +313,7 @@ def test_a_search_of_version_0_1_0_is_resumed(here: Here, monkeypatch: pytest.Mo
     monkeypatch.setattr(ga_car_racing, "GENES", 5)
     search_of().train(2, new_model=False)
     kept = load_search("baselines/ga_car_racing.es.npz")
-    old_names = {new: old for old, new in ga_car_racing.RENAMED_SETTINGS.items()}
+    old_names = {new: old for old, new in GASettings.RENAMED.items()}
     settings = {old_names.get(name, name): value for name, value in kept.settings.items()}
     assert {"patience", "tracks"} <= settings.keys()
     save_search("baselines/ga_car_racing.es.npz", settings, kept.coordinates, kept.fitness)

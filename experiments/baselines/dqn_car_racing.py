@@ -10,6 +10,7 @@ baselines/dqn_car_racing_weight.h5 (best evaluation), .state.h5 and .png (learni
 """
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -86,7 +87,7 @@ class CarRacing(Problem):
     max_steps_without_progress = MAX_STEPS_WITHOUT_PROGRESS // FRAME_SKIP
 
     def __init__(self, max_length: int = MAX_LENGTH) -> None:
-        self.world, self.recipe, self.settings = HeldActions(max_length), RECIPE, {"max_length": max_length}
+        self.world, self.recipe = HeldActions(max_length), replace(RECIPE, max_length=max_length)
         self.max_length = -(-max_length // FRAME_SKIP)  # rounded up: the last action may be held for fewer frames
 
     def observe(self) -> np.ndarray:
@@ -115,7 +116,7 @@ class CarRacing(Problem):
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
         """Scores of the greedy policy; episodes without progress are truncated early and charged."""
-        tasks = [Task(env_seed, self.settings["max_length"]) for env_seed in env_seeds]
+        tasks = [Task(env_seed, self.recipe.max_length) for env_seed in env_seeds]
         results = rollout(EnvironmentWorld(ENV_NAME), Greedy(q), tasks, MAX_STEPS_WITHOUT_PROGRESS)
         return [result.score for result in results]
 

@@ -60,7 +60,7 @@ class CartPole(Problem):
 
     def __init__(self, stable: bool) -> None:
         self.name, self.recipe = ("cartpole_stable", STABLE) if stable else ("cartpole", SOURCE)
-        self.stable, self.world, self.settings = stable, CartPoles(ENV_ID, rows=1), {}
+        self.stable, self.world = stable, CartPoles(ENV_ID, rows=1)
 
     def observe(self) -> np.ndarray:
         return self.world.frames[0]

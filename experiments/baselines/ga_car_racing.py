@@ -12,7 +12,9 @@ files: baselines/ga_car_racing.es.npz and .png. Rows B10 to B14 of docs/deviatio
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from functools import partial
+from typing import ClassVar
 
 try:
     from pipeline import cli
@@ -30,8 +32,8 @@ from experiments.baselines import records
 from experiments.plots.controller import draw_learning_curve
 from experiments.scores import Scores
 from pipeline.errors import UserError
-from pipeline.files import check_same
 from pipeline.seeds import env_seed_range, rng
+from pipeline.settings import read_settings
 from simulation import launch as mpi
 from simulation.ranks import Ranks
 from simulation.real_world import ROWS, EnvironmentWorld
@@ -42,11 +44,24 @@ GRID, HIDDEN = 8, 16  # averages per side of the frame; hidden units
 FRAME_SKIP = 4  # frames for which an action is held
 SHAPES = ((HIDDEN, GRID**2), (HIDDEN,), (config.ACTION_DIM, HIDDEN), (config.ACTION_DIM,))
 GENES = sum(int(np.prod(shape)) for shape in SHAPES)
-RENAMED_SETTINGS = {"patience": "max_steps_without_progress", "tracks": "episodes_per_candidate"}  # of version 0.1.0
-SETTINGS = (
-    *("seed", "population", "episodes_per_candidate", "max_length", "max_steps_without_progress"),
-    *("eval_steps", "eval_episode", "crossover", "mutation", "sigma"),
-)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GASettings(records.TrainingSettings):
+    """Settings of a search; --help says what they do."""
+
+    RENAMED: ClassVar = {
+        "patience": "max_steps_without_progress",
+        "tracks": "episodes_per_candidate",
+    }  # of version 0.1.0
+
+    population: int
+    episodes_per_candidate: int
+    max_length: int
+    max_steps_without_progress: int
+    crossover: float
+    mutation: float
+    sigma: float
 
 
 def roulette(fitness: np.ndarray) -> np.ndarray:
@@ -175,23 +190,24 @@ class GASearch(records.Training):
 
     columns, unit = ("generation", "seconds", "min", "mean", "max", "steps"), "generations"
 
-    def __init__(self, settings: dict, evaluate: Evaluate | None = None) -> None:
+    settings: GASettings
+
+    def __init__(self, settings: GASettings, evaluate: Evaluate | None = None) -> None:
         super().__init__(NAME, "es.npz", settings)
         self.evaluate_candidates = evaluate
         self.best_genes = np.zeros(GENES)  # of the champion with the best evaluation
-        self.fitness = np.zeros((0, 2 * settings["population"]))  # of all individuals and children, by generation
-        stream, rates = rng("genetic_algorithm", settings["seed"]), (settings["crossover"], settings["mutation"])
-        self.optimizer = RouletteGA(GENES, self.fitness.shape[1], stream, settings["sigma"], rates)
+        self.fitness = np.zeros((0, 2 * settings.population))  # of all individuals and children, by generation
+        stream, rates = rng("genetic_algorithm", settings.seed), (settings.crossover, settings.mutation)
+        self.optimizer = RouletteGA(GENES, self.fitness.shape[1], stream, settings.sigma, rates)
 
     def save(self) -> None:
         tables = {"rows": self.rows, "evaluations": self.evaluations}
         arrays = {**tables, "best": self.best_genes, "champion": self.optimizer.population[0]}
-        save_search(self.path, self.settings, arrays, self.fitness)
+        save_search(self.path, asdict(self.settings), arrays, self.fitness)
 
     def restore(self, replay: bool = True) -> None:
         kept = load_search(self.path)
-        settings = {RENAMED_SETTINGS.get(name, name): value for name, value in kept.settings.items()}
-        check_same(str(self.path), settings, self.settings, records.REMEDY)
+        self.check_settings(kept.settings)
         self.fitness, arrays = kept.fitness, kept.coordinates
         self.rows, self.evaluations, self.best_genes = arrays["rows"], arrays["evaluations"], arrays["best"]
         if self.best_genes.shape != (GENES,):
@@ -202,10 +218,10 @@ class GASearch(records.Training):
 
     def advance(self) -> tuple[float, ...]:
         """Ask, evaluate, tell; the row's min, mean and max are those of the survivors."""
-        settings, count = self.settings, self.settings["episodes_per_candidate"]
-        env_seeds = env_seed_range("search", settings["seed"], len(self.rows) * count, count)
+        settings, count = self.settings, self.settings.episodes_per_candidate
+        env_seeds = env_seed_range("search", settings.seed, len(self.rows) * count, count)
         assert self.evaluate_candidates is not None  # best_genes makes a search without it, which is not run
-        scores, steps = self.evaluate_candidates(self.optimizer.ask(), env_seeds, settings["max_length"])
+        scores, steps = self.evaluate_candidates(self.optimizer.ask(), env_seeds, settings.max_length)
         self.fitness = np.vstack([self.fitness, scores.mean(axis=1)])
         self.optimizer.tell(self.fitness[-1])
         survivors = self.optimizer.fitness
@@ -217,7 +233,7 @@ class GASearch(records.Training):
 
     def score(self, env_seeds: list[int]) -> list[float]:
         assert self.evaluate_candidates is not None
-        scores, _ = self.evaluate_candidates(self.optimizer.population[:1], env_seeds, self.settings["max_length"])
+        scores, _ = self.evaluate_candidates(self.optimizer.population[:1], env_seeds, self.settings.max_length)
         return scores[0].tolist()
 
     def keep_best(self) -> None:
@@ -229,8 +245,8 @@ class GASearch(records.Training):
 
 def best_genes() -> tuple[np.ndarray, dict]:
     """The best champion of the saved search, float64 (genes,), and its metadata; UserError when there is none."""
-    settings = load_search(records.path(NAME, "es.npz")).settings
-    search = GASearch({RENAMED_SETTINGS.get(name, name): value for name, value in settings.items()})
+    path = records.path(NAME, "es.npz")
+    search = GASearch(read_settings(GASettings, load_search(path).settings, str(path), records.REMEDY))
     search.restore(replay=False)
     if not len(search.evaluations):
         raise UserError(f"{search.path} holds no champion yet: --eval_steps generations come before the first one")
@@ -275,7 +291,8 @@ def main() -> None:
         ranks.functions["real"] = partial(rollout, world, policy, max_steps_without_progress=limit)
         if ranks.rank > 0:
             return ranks.serve()
-        search = GASearch({name: getattr(args, name) for name in SETTINGS}, evaluator(ranks.map))
+        names = {field.name for field in fields(GASettings)} & vars(args).keys()
+        search = GASearch(GASettings(**{name: getattr(args, name) for name in names}), evaluator(ranks.map))
         search.train(args.generations, args.new_model)
 
 

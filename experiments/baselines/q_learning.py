@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from experiments.baselines.records import TrainingSettings
 from simulation.real_world import EnvironmentWorld
 from simulation.rollout import Slot
 
@@ -13,12 +14,13 @@ Q = Callable[[np.ndarray], np.ndarray]  # states (n, ...) -> Q values, float32 (
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
-    """Hyperparameters of a training, which a resumed training must share; most recipes use the defaults.
+class Recipe(TrainingSettings):
+    """Hyperparameters of a training; most recipes use the defaults.
 
     Epsilon, the exploration rate, decays by epsilon_step or by epsilon_decay; the other one is None.
     """
 
+    max_length: int = 0  # frames per episode; 0: set by the environment
     gamma: float  # discount factor of one step
     learning_rate: float = 0.001  # of Adam
     loss: str = "mse"  # of the error to the target: a key of q_training.LOSSES
@@ -46,7 +48,6 @@ class Problem(Protocol):
 
     name: str  # of the files
     recipe: Recipe
-    settings: dict  # what a resumed training must share besides the recipe
     shape: tuple[int, ...]  # of an observation
     dtype: type
     stack: int  # observations per state

@@ -5,7 +5,7 @@ equation 4. NAME.state.h5 is the one commit point, from which the best weights a
 """
 
 import argparse
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 from tqdm import tqdm
@@ -15,7 +15,7 @@ from experiments.baselines.q_learning import Problem, ReplayMemory
 from experiments.plots.baselines import WINDOW, draw_training_scores
 from pipeline import cli
 from pipeline.errors import UserError
-from pipeline.files import check_same, read_json
+from pipeline.files import read_json
 from pipeline.networks import are_saved, keras, load_weights, save_weights, seed_everything, tf, versions
 from pipeline.seeds import env_seed_range, rng
 from pipeline.training_state import check_arrays, read_state, restore, write_state
@@ -86,8 +86,8 @@ class QTraining(records.Training, Policy[World], Callback[World]):
     columns, unit = COLUMNS, "episodes"
 
     def __init__(self, problem: Problem, args: argparse.Namespace) -> None:
-        settings = {name: getattr(args, name) for name in ("seed", "eval_steps", "eval_episode")}
-        super().__init__(problem.name, "state.h5", settings | asdict(problem.recipe) | problem.settings)
+        flags = {name: getattr(args, name) for name in ("seed", "eval_steps", "eval_episode")}
+        super().__init__(problem.name, "state.h5", replace(problem.recipe, **flags))
         self.problem, self.learner, self.target_score = problem, Learner(problem, args.seed), problem.target_score
         self.memory = ReplayMemory(problem.recipe.memory, problem.shape, problem.dtype, problem.stack)
         self.weights_path = records.path(f"{problem.name}_weight", "h5")
@@ -113,7 +113,7 @@ class QTraining(records.Training, Policy[World], Callback[World]):
 
     def save(self) -> None:
         tables = {"rows": [self.rows], "evaluations": [self.evaluations], "best": self.best_weights}
-        write_state(self.path, {"settings": self.settings}, self.learner.variables() | tables)
+        write_state(self.path, {"settings": asdict(self.settings)}, self.learner.variables() | tables)
         if not self.best_weights:
             return
         metadata = self.metadata()
@@ -126,7 +126,7 @@ class QTraining(records.Training, Policy[World], Callback[World]):
 
     def restore(self) -> None:
         metadata, groups = read_state(self.path, START)
-        check_same(str(self.path), metadata.get("settings", {}), self.settings, records.REMEDY)
+        self.check_settings(metadata.get("settings"))
         variables = self.learner.variables()
         [self.rows], [self.evaluations], best = (groups[name] for name in ("rows", "evaluations", "best"))
         check_arrays(self.path, variables["model"] if best else [], best, START)
@@ -146,7 +146,7 @@ class QTraining(records.Training, Policy[World], Callback[World]):
 
     def advance(self) -> tuple[float, ...]:
         """One episode; its track, exploration and minibatches are functions of the seed and its number."""
-        seed, episode, first = self.settings["seed"], len(self.rows), int(self.last("steps"))
+        seed, episode, first = self.settings.seed, len(self.rows), int(self.last("steps"))
         self.losses: list[float] = []
         self.steps, self.epsilon = first, self.problem.recipe.epsilon_final
         self.stream = rng("q_learning", seed, episode)

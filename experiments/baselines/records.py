@@ -3,7 +3,9 @@
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +13,11 @@ import config
 from controller.evaluations import EVALUATION
 from pipeline import cli
 from pipeline.errors import UserError, first_line
-from pipeline.files import only_one
+from pipeline.files import check_same, only_one
 from pipeline.new_model import check_not_set_aside, forget_previous, previous, until_saved
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range
+from pipeline.settings import Settings, read_settings
 
 RESULTS = (".scores.json", ".png", "_weight.h5", "_weight.json")  # what follows from the state of a training
 REMEDY = "give the earlier settings, or --new_model to start over"
@@ -41,11 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser, max_length: int = 0, unit: st
     add("--new_model", action="store_true", help=cli.NEW_MODEL)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrainingSettings(Settings):
+    """Settings of a training, which a resumed one must share; the baselines add their own."""
+
+    seed: int = 0
+    eval_steps: int = 1  # rows between evaluations
+    eval_episode: int = 1  # tracks
+
+
 class Training:
     """A training that can be resumed, and the evaluations of its agent on unseen tracks.
 
     Attributes:
-        settings: what a resumed training must share: seed, eval_steps, eval_episode and those of the subclass.
+        settings: what a resumed training must share.
         rows: float64 (n, columns); a row begins with its number, counted from 1, and the wall time (s) since the start.
         evaluations: float64 (m, 4): number of the row, then mean, std and min of the scores.
     """
@@ -56,7 +68,7 @@ class Training:
     unit: str  # what a row stands for, in the plural
     target_score = np.inf  # training stops early at an evaluation with this mean
 
-    def __init__(self, name: str, suffix: str, settings: dict) -> None:
+    def __init__(self, name: str, suffix: str, settings: TrainingSettings) -> None:
         self.name, self.path, self.settings = name, path(name, suffix), settings
         self.rows, self.evaluations = np.zeros((0, len(self.columns))), np.zeros((0, len(EVALUATION)))
         self.is_saved = True  # False until a new training has saved its first state
@@ -104,6 +116,11 @@ class Training:
             self.remove_earlier()
             self.is_saved = True
 
+    def check_settings(self, saved: Any) -> None:
+        """Refuse, by a UserError, to resume a training of other settings than these."""
+        kept = read_settings(type(self.settings), saved, str(self.path), REMEDY)
+        check_same(str(self.path), asdict(kept), asdict(self.settings), REMEDY)
+
     def restore_checked(self) -> None:
         try:
             self.restore()
@@ -116,7 +133,7 @@ class Training:
     def run(self, total: int) -> None:
         started = time.monotonic() - self.last("seconds")
         while True:
-            due = len(self.rows) and len(self.rows) % self.settings["eval_steps"] == 0
+            due = len(self.rows) and len(self.rows) % self.settings.eval_steps == 0
             if due and len(self.rows) not in self.evaluations[:, 0]:  # first: a kill may have come before it
                 self.evaluate()
             if self.best_mean() >= self.target_score:
@@ -130,8 +147,8 @@ class Training:
 
     def evaluate(self) -> None:
         """Score the agent on unseen tracks, keep it if it is the best so far, save, draw, and print the result."""
-        number, count = len(self.rows), self.settings["eval_episode"]
-        scores = self.score(env_seed_range("evaluate", self.settings["seed"], number * count, count))
+        number, count = len(self.rows), self.settings.eval_episode
+        scores = self.score(env_seed_range("evaluate", self.settings.seed, number * count, count))
         better = np.mean(scores) > self.best_mean()
         row = np.array([number, np.mean(scores), np.std(scores), min(scores)])
         self.evaluations = np.vstack([self.evaluations, row])
@@ -161,4 +178,4 @@ class Training:
         rows, evaluations = self.as_dicts()
         best = max(evaluations, key=lambda evaluation: evaluation["mean"])
         row = rows[int(best[self.columns[0]]) - 1]
-        return {"settings": self.settings, "evaluation": best, "steps": row["steps"], "seconds": row["seconds"]}
+        return {"settings": asdict(self.settings), "evaluation": best, "steps": row["steps"], "seconds": row["seconds"]}
