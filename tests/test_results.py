@@ -129,7 +129,7 @@ def test_the_score_command_records_what_the_agent_scored(
         else:
             assert kept["command"].startswith("python experiments/results.py score demo --filename run/controller/")
             assert 0 < kept["wall_minutes"] < 5 and kept["processor_minutes"] > 0
-    assert results.score_controller(filename, 5, 2) == kept["scores"]
+    assert results.score_controller(filename, results.rollout_settings(5, 2)) == kept["scores"]
 
 
 @pytest.mark.parametrize(
