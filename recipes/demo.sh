@@ -3,7 +3,7 @@
 #
 #   SEED=7 make demo      another seed; each has a folder of its own, demo/seed7
 #
-# Costs 8 to 15 minutes on two cores and 2 GB of disk. Run it again to resume.
+# Costs 6 to 15 minutes on two cores and 2 GB of disk. Run it again to resume.
 set -eu
 . "$(dirname "$0")/common.sh"
 folder=$root/demo/seed$SEED
