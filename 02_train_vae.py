@@ -77,11 +77,11 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training frames")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
-    from pipeline.networks import seed_everything, use_one_thread_per_operation
+    from pipeline.networks import TOWERS, seed_everything, use_one_thread_per_operation
     from pipeline.optimizer import Adam
-    from vae.arch import TOWERS, VAE, VAETrainer
+    from vae.arch import VAE, VAETrainer
 
-    if cli.cores() <= TOWERS:
+    if cli.cores() <= TOWERS:  # on more, every operation of V uses all of them
         use_one_thread_per_operation()
     seed_everything(args.seed)
     vae = VAE()

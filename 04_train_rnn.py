@@ -75,7 +75,7 @@ def main() -> None:
     from pipeline.optimizer import Adam
     from rnn.arch import RNN, RNNTrainer
 
-    use_one_thread_per_operation()  # see TOWERS of rnn/arch.py
+    use_one_thread_per_operation()  # see TOWERS of pipeline/networks.py
     seed_everything(args.seed)
     rnn = RNN()
     init_weights = args.init_weights and rnn.load(args.init_weights)

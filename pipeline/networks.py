@@ -25,6 +25,11 @@ from pipeline.weights import read_metadata
 __all__ = ("keras", "tf")  # exported from here besides what this module defines
 
 
+# A gradient step runs as parallel parts of the batch, on one thread each: threads that share an operation wait for each
+# other at its end. The number is fixed, so that results do not depend on the number of cores.
+TOWERS = 4
+
+
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Discard what native code writes to stderr: TensorFlow's first messages ignore every log level."""
@@ -120,10 +125,10 @@ def use_one_thread_per_operation() -> None:
         tf.config.threading.set_intra_op_parallelism_threads(1)
 
 
-def towers(array: tf.Tensor, count: int) -> list[tf.Tensor]:
-    """Split the rows of an array into so many parts; some have none where there are fewer rows than parts."""
-    ends = tf.range(count + 1) * tf.shape(array)[0] // count
-    parts: list[tf.Tensor] = tf.split(array, ends[1:] - ends[:-1], num=count)
+def towers(array: tf.Tensor) -> list[tf.Tensor]:
+    """Split the rows of an array into TOWERS parts; some have none where there are fewer rows than parts."""
+    ends = tf.range(TOWERS + 1) * tf.shape(array)[0] // TOWERS
+    parts: list[tf.Tensor] = tf.split(array, ends[1:] - ends[:-1], num=TOWERS)
     return parts
 
 

@@ -25,9 +25,6 @@ INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
 STATE = (config.HIDDEN_UNITS, config.HIDDEN_UNITS)  # h, c
 NOISE = 2 * config.Z_DIM + 1  # numbers per step, see dream_noise
 MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
-# A gradient step runs as parallel parts of the batch, on one thread each: two threads share a product of a time step
-# badly. The number is fixed, so that results do not depend on the number of cores.
-TOWERS = 4
 
 
 def log_sum_exp(x: tf.Tensor) -> tf.Tensor:
@@ -199,9 +196,7 @@ class RNNTrainer(Trainer):
         arrays = (inputs, z[:, 1:], series["reward"][:, 1:], series["real"])
         layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
         weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
-        losses = [
-            _tower_losses(weights, *tower) for tower in zip(*(towers(array, TOWERS) for array in arrays), strict=True)
-        ]
+        losses = [_tower_losses(weights, *tower) for tower in zip(*map(towers, arrays), strict=True)]
         count = tf.maximum(tf.reduce_sum(tf.cast(series["real"], tf.float32)), 1.0)
         return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
 

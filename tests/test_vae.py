@@ -9,9 +9,9 @@ import pytest
 import config
 from pipeline.batches import ObsSettings
 from pipeline.errors import UserError
-from pipeline.networks import keras, seed_everything, tf
+from pipeline.networks import TOWERS, keras, seed_everything, tf
 from simulation import collect
-from vae.arch import TOWERS, VAE, VAETrainer, kl_divergence, reconstruction_loss
+from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
 from vae.conv import Conv2DTranspose
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,15 +13,12 @@ from pathlib import Path
 import numpy as np
 
 import config
-from pipeline.networks import keras, load_weights, save_weights, tf, towers, traced
+from pipeline.networks import TOWERS, keras, load_weights, save_weights, tf, towers, traced
 from pipeline.training import Trainer
 from vae.conv import Conv2DTranspose
 
 layers = keras.layers
 MAKER = "02_train_vae.py"
-# A gradient step runs as parallel parts of the batch: threads that share an operation wait for each other at its end.
-# The number is fixed, as in rnn/arch.py. On more cores than that, every operation uses all of them.
-TOWERS = 4
 PADDED = 4  # frames; the encoder's time grows with the frames of a call, from 1.5 ms for 4 to 3.4 ms for 16
 
 
@@ -128,7 +125,7 @@ class VAETrainer(Trainer):
         real = tf.sequence_mask(count, count + missing, tf.float32)
         frames = tf.pad(frames, [[0, missing], [0, 0], [0, 0], [0, 0]])
         noise = self.noise_like(tf.zeros((count + missing, config.Z_DIM)), step)
-        rows = [towers(array, TOWERS) for array in (frames, noise, real)]
+        rows = [towers(array) for array in (frames, noise, real)]
         parts = [self._summed_losses(*tower) for tower in zip(*rows, strict=True)]
         reconstruction, kl = (tf.add_n(sums) / tf.cast(count, tf.float32) for sums in zip(*parts, strict=True))
         return {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}

@@ -26,7 +26,6 @@ try:
 except ImportError as error:
     raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
-import cv2
 import gymnasium as gym
 import numpy as np
 
@@ -153,7 +152,6 @@ def resets(env: gym.Env, other: gym.Env | None = None) -> Callable[[int], float]
 
 def prepare(number: int) -> Callable[[], int]:
     """The work of one of two workers: an episode of its own."""
-    cv2.setNumThreads(1)
     env, actions = CarRacing(), driving_actions(number, STEPS)
 
     def work() -> int:
@@ -242,7 +240,6 @@ def on_two_cores() -> Row:
 
 def main() -> None:
     args = measure.parse_args(__doc__)
-    cv2.setNumThreads(1)
     rows = [on_two_cores()] if cli.cores() > 1 else []
     if hasattr(os, "sched_setaffinity"):  # not on macOS
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

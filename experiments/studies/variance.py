@@ -36,7 +36,6 @@ STAGES = {  # what is made -> the commands that make it
         "05_train_controller.py car_racing -n 16 -t 4 -e 1 --generations 20 --eval_steps 4 --eval_episode 8 -s {seed}"
     ],
 }
-NUM_WEIGHTS = controller.NUM_WEIGHTS
 
 
 def parse_args() -> argparse.Namespace:
@@ -80,7 +79,7 @@ def agent(arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     weights = study.find_controller(folder)
     if weights is None:
         raise UserError(f"{folder / config.CONTROLLER_DIR} holds no evaluated controller")
-    scores = study.score(folder, weights, arm, 0, NUM_WEIGHTS, args.num_episode).scores
+    scores = study.score(folder, weights, arm, 0, controller.NUM_WEIGHTS, args.num_episode).scores
     [log] = (folder / config.LOG_DIR).glob("*.log.json")
     row = {"seed": seed, "mean": float(np.mean(scores)), "std": float(np.std(scores)), "min": min(scores)}
     return row | {"evaluations": [evaluation["mean"] for evaluation in read_rows(log, EVALUATION)]}
