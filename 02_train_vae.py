@@ -24,6 +24,7 @@ import numpy as np
 import config
 from pipeline.batches import Batch, check_time_steps, combined_hash, open_batches, real_steps, split_episodes
 from pipeline.errors import UserError
+from pipeline.schedule import Schedule, in_order, shuffled, spread
 from pipeline.weights import TrainingSettings
 
 WEIGHTS = config.VAE_DIR / "weights.h5"
@@ -95,17 +96,17 @@ def main() -> None:
         seed=args.seed,
         init_weights=init_weights,
     )
-    held_out = training.spread(held_out, args.batch_size)
+    held_out = spread(held_out, args.batch_size)
     read = partial(read_frames, batches)
     print(f"{len(train)} training frames of {len(train_episodes)} episodes, {len(held_out)} validation frames")
     training.fit(
         trainer,
         config.VAE_DIR,
         settings=settings,
-        schedule=training.Schedule(len(train) // args.batch_size, args.epochs, args.steps, args.checkpoint_steps),
+        schedule=Schedule(len(train) // args.batch_size, args.epochs, args.steps, args.checkpoint_steps),
         new_model=args.new_model,
-        training=lambda epoch, first: map(read, training.shuffled(train, args.batch_size, args.seed, epoch, first)),
-        validation=lambda: map(read, training.in_order(held_out, args.batch_size)),
+        training=lambda epoch, first: map(read, shuffled(train, args.batch_size, args.seed, epoch, first)),
+        validation=lambda: map(read, in_order(held_out, args.batch_size)),
         patience_steps=PATIENCE_STEPS,
     )
     print(f"best weights in {WEIGHTS}")

@@ -21,12 +21,10 @@ from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
 from pipeline.new_model import check_not_set_aside, forget_previous, until_saved
-from pipeline.seeds import rng
+from pipeline.schedule import Schedule
 from pipeline.settings import read_settings
 from pipeline.training_state import check_arrays, read_state, restore, write_state
 from pipeline.weights import TrainingSettings
-
-VALIDATION_BATCHES = 4  # of a checkpoint, for its cost see docs/speed.md
 
 
 class Trainer(keras.Model):
@@ -153,7 +151,7 @@ class Checkpoint(keras.callbacks.Callback):
         patience_steps: gradient steps without a better validation loss after which training stops.
     """
 
-    def __init__(self, folder: Path, trainer: Trainer, progress: Progress, schedule: "Schedule", patience_steps: int):
+    def __init__(self, folder: Path, trainer: Trainer, progress: Progress, schedule: Schedule, patience_steps: int):
         super().__init__()
         self.folder, self.trainer, self.progress = folder, trainer, progress
         self.schedule, self.patience_steps = schedule, patience_steps
@@ -228,55 +226,6 @@ class Checkpoint(keras.callbacks.Callback):
         if not progress.best or not progress.history:
             return False
         return bool(progress.history[-1]["step"] - progress.best["losses"]["step"] >= self.patience_steps)
-
-
-def shuffled(samples: np.ndarray, batch_size: int, seed: int, epoch: int, first: int = 0) -> Iterator[np.ndarray]:
-    """Yield the batches of an epoch from batch `first` on, in an order that depends on (seed, epoch).
-
-    An incomplete last batch is dropped.
-    """
-    order = rng("batch_order", seed, epoch).permutation(len(samples))
-    for i in range(first * batch_size, len(samples) - batch_size + 1, batch_size):
-        yield samples[order[i : i + batch_size]]
-
-
-def spread(samples: np.ndarray, batch_size: int) -> np.ndarray:
-    """The fixed part of the held-out samples on which a checkpoint validates: VALIDATION_BATCHES batches at most."""
-    count = min(len(samples), VALIDATION_BATCHES * batch_size)
-    return samples[np.arange(count) * len(samples) // count]
-
-
-def in_order(samples: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
-    """Yield all samples in batches, in their order; the last batch may be shorter."""
-    for i in range(0, len(samples), batch_size):
-        yield samples[i : i + batch_size]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """The length of a training: at most `epochs` epochs and `steps` gradient steps in total; None means no limit."""
-
-    steps_per_epoch: int
-    epochs: int | None
-    steps: int | None
-    checkpoint_steps: int  # gradient steps between checkpoints
-
-    @property
-    def goal(self) -> int:
-        """The gradient steps in total."""
-        limits = [self.epochs and self.epochs * self.steps_per_epoch, self.steps]
-        return min(limit for limit in limits if limit is not None)
-
-    def is_checkpoint(self, step: int) -> bool:
-        """Whether everything is saved after so many gradient steps."""
-        return step % self.checkpoint_steps == 0 or step == self.goal
-
-    def end(self, step: int) -> str:
-        """Which limit ended the training after `step` steps, and what continues it."""
-        if self.steps is not None and step >= self.steps:
-            return f"ended by --steps {self.steps}; a larger one continues"
-        goal = f" of --steps {self.steps}" if self.steps is not None else ""
-        return f"ended by --epochs {self.epochs}, after {step} steps{goal}; a larger one continues"
 
 
 def fit(

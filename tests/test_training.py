@@ -16,7 +16,8 @@ from helpers.settings import training_settings
 from pipeline.errors import UserError
 from pipeline.networks import keras, tf
 from pipeline.optimizer import Adam
-from pipeline.training import Checkpoint, Progress, Schedule, Trainer, fit, in_order, load_state, shuffled, spread
+from pipeline.schedule import Schedule, in_order, shuffled, spread
+from pipeline.training import Checkpoint, Progress, Trainer, fit, load_state
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
