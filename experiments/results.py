@@ -22,7 +22,6 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 try:
@@ -33,32 +32,17 @@ except ImportError as error:
 import numpy as np
 
 import config
-from experiments import ROOT
-from experiments.benchmarks.measure import speed_section
+from experiments import ROOT, tables
 from pipeline.errors import UserError
-from pipeline.files import file_hash, read_json, write_json, write_text
-from pipeline.scores import mean_std
+from pipeline.files import file_hash, write_json
 from simulation.agent import load_agent
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
 from simulation.rollout import RolloutSettings, score_unseen_tracks
 
-RESULTS_DIR = ROOT / "docs" / "results"
-README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
 ENV_NAME = "car_racing"
 PACKAGES = ["tensorflow", "keras", "numpy", "gymnasium", "box2d", "opencv-python-headless", "cma", "mpi4py", "mpich"]
 PACKAGES += ["envpool"]
-
-# The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
-AGENTS = {
-    "demo": ("`make demo`", "not measured yet", ""),
-    "train": ("`make train`", "see [results](docs/results.md)", ""),
-    "pretrained": ("pretrained", "not measured yet", "shipped, see [provenance](pretrained/README.md)"),
-}
-# World Models, table 1: 906 ± 21 over 100 random tracks; its search ran on 64 cores for about 2,000 generations.
-PAPER = (
-    "| [paper](https://arxiv.org/abs/1803.10122), table 1 | 906 ± 21 | — | 100 | 64 cores, about 2,000 generations |"
-)
 
 
 def result_name(text: str) -> str:
@@ -155,7 +139,7 @@ def record(
         statistics = {"mean": np.mean(scores), "std": np.std(scores), "min": np.min(scores)}
         content |= {key: float(value) for key, value in statistics.items()}
         content |= {"tracks": len(scores), "scores": list(scores)}
-    path = RESULTS_DIR / f"{name}.json"
+    path = tables.RESULTS_DIR / f"{name}.json"
     write_json(path, content | measured)
     return path
 
@@ -215,78 +199,11 @@ def record_score(args: argparse.Namespace) -> Path:
     return record(args.name, command, args.seed, *(minutes or (wall, processor)), scores, **measured)
 
 
-# --- tables -----------------------------------------------------------------------------------------------------------
-def read_results(name: str) -> list[dict]:
-    """The results NAME.json and NAME_seed*.json that are there.
-
-    Raises:
-        UserError: one of them is damaged or holds no scores.
-    """
-    results = []
-    for path in [*RESULTS_DIR.glob(f"{name}.json"), *sorted(RESULTS_DIR.glob(f"{name}_seed*.json"))]:
-        result = read_json(path)
-        if not isinstance(result, dict) or not {"scores", "mean", "min", "cores"} <= result.keys():
-            raise UserError(f"{path} is not a result with scores")
-        results.append(result)
-    return results
-
-
-def table_row(name: str) -> str:
-    """A row of the README's table; with several seeds, the median of their means and the worst minimum."""
-    agent, unmeasured, cost = AGENTS[name]
-    results = read_results(name)
-    if not results:
-        return f"| {agent} | {unmeasured} | | | |"
-    seeds, means = len(results), [result["mean"] for result in results]
-    score = mean_std(results[0]["scores"]) if seeds == 1 else f"{median(means):.1f} (median of {seeds} seeds)"
-    tracks = "–".join(map(str, sorted({len(result["scores"]) for result in results})))
-    minutes = [result["wall_minutes"] for result in results if result.get("wall_minutes")]
-    if not cost:
-        cost = f"{median(minutes):.0f} minutes on {results[0]['cores']} cores" if minutes else "—"
-    low = min(result["min"] for result in results)
-    return f"| {agent} | {score} | {low:.1f} | {tracks}{' each' if seeds > 1 else ''} | {cost} |"
-
-
-def results_table() -> str:
-    """The README's table of four rows."""
-    head = ["| agent | score (mean ± std) | min | tracks | cost |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *map(table_row, AGENTS), PAPER])
-
-
-def speed_table() -> str:
-    """The measured part of docs/speed.md."""
-    path = RESULTS_DIR / "speed.json"
-    return speed_section(read_json(path)) if path.exists() else "Not measured at this revision yet: run `make bench`."
-
-
-SECTIONS: dict[str, Callable[[], str]] = {"results": results_table, "speed": speed_table}
-
-
-def rendered(path: Path, section: str) -> str:
-    """The content that a Markdown file should have: with its section between the markers made from the results.
-
-    Raises:
-        UserError: the file has no such markers.
-    """
-    start, end = f"<!-- {section}:start -->", f"<!-- {section}:end -->"
-    before, found, rest = path.read_text(encoding="utf-8").partition(start)
-    _, also_found, after = rest.partition(end)
-    if not (found and also_found):
-        raise UserError(f"{path.name} lacks the lines {start} and {end}, between which the table belongs")
-    return f"{before}{start}\n{SECTIONS[section]()}\n{end}{after}"
-
-
-def render(path: Path, section: str) -> None:
-    """Rewrite a section of a Markdown file from the results."""
-    content = rendered(path, section)
-    write_text(path, content)
-
-
 def main() -> None:
     args = parse_args()
     if args.render:
-        render(README, "results")
-        render(SPEED, "speed")
+        for path, section in tables.PLACES:
+            tables.render(path, section)
     else:
         print(f"result in {record_score(args).relative_to(ROOT)}")
 

@@ -9,29 +9,29 @@ import numpy as np
 import pytest
 from helpers.scripts import SEARCH
 
-from experiments import results
+from experiments import results, tables
 from pipeline.errors import UserError
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that stands for docs/results, empty at first."""
-    monkeypatch.setattr(results, "RESULTS_DIR", tmp_path / "results")
+    monkeypatch.setattr(tables, "RESULTS_DIR", tmp_path / "results")
     return tmp_path / "results"
 
 
-@pytest.mark.parametrize(("path", "section"), [(results.README, "results"), (results.SPEED, "speed")])
+@pytest.mark.parametrize(("path", "section"), tables.PLACES)
 def test_the_tables_are_current(path: Path, section: str) -> None:
-    assert path.read_text() == results.rendered(path, section), "run python experiments/results.py --render"
+    assert path.read_text() == tables.rendered(path, section), "run python experiments/results.py --render"
 
 
 def test_a_table_without_results(folder: Path) -> None:
-    rows = results.results_table().splitlines()
+    rows = tables.results_table().splitlines()
     assert rows[2:] == [
         "| `make demo` | not measured yet | | | |",
         "| `make train` | see [results](docs/results.md) | | | |",
         "| pretrained | not measured yet | | | |",
-        results.PAPER,
+        tables.PAPER,
     ]
 
 
@@ -40,13 +40,13 @@ def test_a_table_of_results(folder: Path) -> None:
     for seed, scores, minutes in ((0, [700.0, 900.0], 10.0), (1, [850.0, 870.0], 30.0), (2, [100.0, 1100.0], 20.0)):
         results.record(f"demo_seed{seed}", "make demo", seed, minutes, scores=scores)
     results.record("pretrained", "a command", scores=[920.0, 930.0, 940.0])
-    demo, train, pretrained, paper = results.results_table().splitlines()[2:]
+    demo, train, pretrained, paper = tables.results_table().splitlines()[2:]
     cores = json.loads((folder / "demo_seed0.json").read_text())["cores"]
     assert demo == f"| `make demo` | 800.0 (median of 3 seeds) | 100.0 | 2 each | 20 minutes on {cores} cores |"
     assert pretrained.startswith("| pretrained | 930.0 ± 8.2 | 920.0 | 3 | shipped")
     assert "docs/results.md" in train and "906 ± 21" in paper
     results.record("train", "make train", 0, 90.4, scores=[1.0, 3.0])
-    train = results.results_table().splitlines()[3]
+    train = tables.results_table().splitlines()[3]
     assert train == f"| `make train` | 2.0 ± 1.0 | 1.0 | 2 | 90 minutes on {cores} cores |"
 
 
@@ -76,19 +76,19 @@ def test_a_file_without_markers_and_a_damaged_result_are_refused(folder: Path, t
     readme = tmp_path / "README.md"
     readme.write_text("# Title\n<!-- results:start -->\n")
     with pytest.raises(UserError, match="lacks the lines <!-- results:start --> and <!-- results:end -->"):
-        results.render(readme, "results")
+        tables.render(readme, "results")
     folder.mkdir()
     (folder / "demo.json").write_text('{"scores": [1.0]}')
     with pytest.raises(UserError, match="is not a result with scores"):
-        results.results_table()
+        tables.results_table()
 
 
 def test_rendering_replaces_the_section_and_nothing_else(folder: Path, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- results:start -->\nold\n<!-- results:end -->\nafter\n")
     for _ in range(2):
-        results.render(readme, "results")
-        table = results.results_table()
+        tables.render(readme, "results")
+        table = tables.results_table()
         assert readme.read_text() == f"before\n<!-- results:start -->\n{table}\n<!-- results:end -->\nafter\n"
 
 
@@ -96,7 +96,7 @@ def test_recorded_speeds_become_a_table(folder: Path) -> None:
     row = {"work": "step", "ours": "2 steps/s", "against": "other", "theirs": "1 steps/s", "ratio": 2.0, "low": 1.5}
     row |= {"high": 2.5, "required": 3.0, "goal": 4.0, "bound": "the solver"}
     results.record("speed", "make bench", wall_minutes=9.6, rows=[row], notes=["A note."])
-    text = results.speed_table()
+    text = tables.speed_table()
     assert "10 minutes of `make bench`" in text and text.endswith("A note.")
     assert (
         "| step | 2 steps/s | other | 1 steps/s | **2.00×** (1.50 … 2.50) | ≥ 3.00×, goal 4.00× — not reached |" in text

@@ -136,7 +136,7 @@ def test_an_arm_varies_one_stage(
 ) -> None:
     """Agents share all files of the stages before the arm's, and differ in its own; the record holds every seed."""
     variance = importlib.import_module("experiments.studies.variance")
-    results = importlib.import_module("experiments.results")
+    tables = importlib.import_module("experiments.tables")
     stages = {
         "data": ["01_generate_data.py car_racing --total_episodes 12 --time_steps 20 --seed {seed}"],
         "vae": ["02_train_vae.py --steps 1 --batch_size 4 --seed {seed}", "03_generate_rnn_data.py"],
@@ -150,7 +150,7 @@ def test_an_arm_varies_one_stage(
         "search": 1,
     }
     monkeypatch.setattr(variance, "STAGES", stages)
-    monkeypatch.setattr(results, "RESULTS_DIR", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS_DIR", tmp_path)
     monkeypatch.setattr(
         "sys.argv", ["variance.py", "--folder", str(tmp_path / "v"), *["--seeds", "3", "4", "--num_episode", "1"]]
     )

@@ -18,7 +18,7 @@ try:
 except ImportError as error:
     raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
-from experiments import results
+from experiments import results, tables
 from experiments.benchmarks.measure import Row
 from pipeline.files import read_json
 
@@ -45,8 +45,8 @@ def main() -> None:
         notes += [*part["notes"], ""] if part["notes"] else []
     minutes = (time.monotonic() - started) / 60
     path = results.record("speed", "make bench", wall_minutes=minutes, rows=rows, notes=notes)
-    results.render(results.SPEED, "speed")
-    print(f"\n{results.speed_table()}")
+    tables.render(tables.SPEED, "speed")
+    print(f"\n{tables.speed_table()}")
     missed = [row.work for row in (Row(**fields) for fields in rows) if not row.reached]
     print(f"\n{path}: {len(rows) - len(missed)} of {len(rows)} required values reached")
     for work in missed:

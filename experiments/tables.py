@@ -1,0 +1,92 @@
+"""The tables of README.md and docs/, rendered from docs/results/*.json by `python experiments/results.py --render`."""
+
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from experiments import ROOT
+from experiments.benchmarks.measure import speed_section
+from pipeline.errors import UserError
+from pipeline.files import read_json, write_text
+from pipeline.scores import mean_std
+
+RESULTS_DIR = ROOT / "docs" / "results"
+README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
+
+# The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
+AGENTS = {
+    "demo": ("`make demo`", "not measured yet", ""),
+    "train": ("`make train`", "see [results](docs/results.md)", ""),
+    "pretrained": ("pretrained", "not measured yet", "shipped, see [provenance](pretrained/README.md)"),
+}
+# World Models, table 1: 906 ± 21 over 100 random tracks; its search ran on 64 cores for about 2,000 generations.
+PAPER = (
+    "| [paper](https://arxiv.org/abs/1803.10122), table 1 | 906 ± 21 | — | 100 | 64 cores, about 2,000 generations |"
+)
+
+
+def read_results(name: str) -> list[dict]:
+    """The results NAME.json and NAME_seed*.json that are there.
+
+    Raises:
+        UserError: one of them is damaged or holds no scores.
+    """
+    results = []
+    for path in [*RESULTS_DIR.glob(f"{name}.json"), *sorted(RESULTS_DIR.glob(f"{name}_seed*.json"))]:
+        result = read_json(path)
+        if not isinstance(result, dict) or not {"scores", "mean", "min", "cores"} <= result.keys():
+            raise UserError(f"{path} is not a result with scores")
+        results.append(result)
+    return results
+
+
+def table_row(name: str) -> str:
+    """A row of the README's table; with several seeds, the median of their means and the worst minimum."""
+    agent, unmeasured, cost = AGENTS[name]
+    results = read_results(name)
+    if not results:
+        return f"| {agent} | {unmeasured} | | | |"
+    seeds, means = len(results), [result["mean"] for result in results]
+    score = mean_std(results[0]["scores"]) if seeds == 1 else f"{median(means):.1f} (median of {seeds} seeds)"
+    tracks = "–".join(map(str, sorted({len(result["scores"]) for result in results})))
+    minutes = [result["wall_minutes"] for result in results if result.get("wall_minutes")]
+    if not cost:
+        cost = f"{median(minutes):.0f} minutes on {results[0]['cores']} cores" if minutes else "—"
+    low = min(result["min"] for result in results)
+    return f"| {agent} | {score} | {low:.1f} | {tracks}{' each' if seeds > 1 else ''} | {cost} |"
+
+
+def results_table() -> str:
+    """The README's table of four rows."""
+    head = ["| agent | score (mean ± std) | min | tracks | cost |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *map(table_row, AGENTS), PAPER])
+
+
+def speed_table() -> str:
+    """The measured part of docs/speed.md."""
+    path = RESULTS_DIR / "speed.json"
+    return speed_section(read_json(path)) if path.exists() else "Not measured at this revision yet: run `make bench`."
+
+
+SECTIONS: dict[str, Callable[[], str]] = {"results": results_table, "speed": speed_table}
+PLACES = [(README, "results"), (SPEED, "speed")]  # file and section
+
+
+def rendered(path: Path, section: str) -> str:
+    """The content that a Markdown file should have: with its section between the markers made from the results.
+
+    Raises:
+        UserError: the file has no such markers.
+    """
+    start, end = f"<!-- {section}:start -->", f"<!-- {section}:end -->"
+    before, found, rest = path.read_text(encoding="utf-8").partition(start)
+    _, also_found, after = rest.partition(end)
+    if not (found and also_found):
+        raise UserError(f"{path.name} lacks the lines {start} and {end}, between which the table belongs")
+    return f"{before}{start}\n{SECTIONS[section]()}\n{end}{after}"
+
+
+def render(path: Path, section: str) -> None:
+    """Rewrite a section of a Markdown file from the results."""
+    content = rendered(path, section)
+    write_text(path, content)
