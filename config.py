@@ -3,7 +3,7 @@
 Values only: a callable is named as "module:function", as in Gymnasium's entry points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 # --- sizes (the paper's and the tutorial's) ---------------------------------------------------------------------------
@@ -55,6 +55,12 @@ ENVIRONMENTS = {
         no_progress_reward=-0.1,
         pretrained=PRETRAINED,
     ),
+}
+# CarRacing with other pixels (custom_envs/perturbed.py), to score agents that were trained on car_racing.
+PERTURBED = {"randomized": "Randomized", "color": "Color", "color3": "Color3", "bar": "Bar", "blob": "Blob"}
+ENVIRONMENTS |= {
+    f"car_racing_{name}": replace(ENVIRONMENTS["car_racing"], id=f"custom_envs:WorldModels/CarRacing{suffix}-v0")
+    for name, suffix in PERTURBED.items()
 }
 TRAIN_ENVS = ("car_racing",)  # the environments of 01 --run_all_envs
 ACTION_REFRESH_RATE = 5  # frames for which the exploration policy holds an action

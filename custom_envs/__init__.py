@@ -6,9 +6,14 @@ from typing import NoReturn
 from gymnasium import error
 from gymnasium.envs.registration import register, registry
 
-ENTRY_POINTS = {
-    "WorldModels/CarRacing-v0": "custom_envs.car_racing:CarRacing",
-    "WorldModels/CarRacingOriginal-v0": "custom_envs.original:OriginalCarRacing",
+ENVIRONMENTS: dict[str, tuple[str, dict]] = {  # id -> entry point and its arguments
+    "WorldModels/CarRacing-v0": ("custom_envs.car_racing:CarRacing", {}),
+    "WorldModels/CarRacingRandomized-v0": ("custom_envs.car_racing:CarRacing", {"domain_randomize": True}),
+    "WorldModels/CarRacingColor-v0": ("custom_envs.perturbed:ShiftedColors", {"channels": 1}),
+    "WorldModels/CarRacingColor3-v0": ("custom_envs.perturbed:ShiftedColors", {"channels": 3}),
+    "WorldModels/CarRacingBar-v0": ("custom_envs.perturbed:SideBars", {}),
+    "WorldModels/CarRacingBlob-v0": ("custom_envs.perturbed:Blob", {}),
+    "WorldModels/CarRacingOriginal-v0": ("custom_envs.original:OriginalCarRacing", {}),
 }
 DREAM_ID = "WorldModels/CarRacingDream-v0"
 
@@ -18,14 +23,14 @@ def moved_dream(**kwargs: object) -> NoReturn:
     raise error.UnregisteredEnv(f"custom_envs:{DREAM_ID} has moved: gym.make('simulation:{DREAM_ID}')")
 
 
-for gymnasium_id, entry_point in ENTRY_POINTS.items():
+for gymnasium_id, (entry_point, arguments) in ENVIRONMENTS.items():
     # No max_episode_steps: the caller sets the step limit and records it with the data.
-    register(gymnasium_id, entry_point)
+    register(gymnasium_id, entry_point, kwargs=arguments)
 if DREAM_ID not in registry:
     register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)
 
 if "gym" in sys.modules:  # gym 0.26 is in use: register the environments with it as well
     from custom_envs import legacy_gym
 
-    for gymnasium_id in ENTRY_POINTS:
+    for gymnasium_id in ENVIRONMENTS:
         legacy_gym.register(gymnasium_id)

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from custom_envs.car import drive, watch
 from custom_envs.car_pixels import MAX_ZOOM
 from custom_envs.raster import Raster
-from custom_envs.track import Contacts, build, generate, track_of
+from custom_envs.track import ROAD_COLOR, Contacts, build, generate, track_of
 
 DT = 1 / gym_car_racing.FPS  # seconds per frame
 PLAYFIELD = gym_car_racing.PLAYFIELD  # world units from its center to its edge
@@ -44,6 +44,8 @@ class CarRacing(gym_car_racing.CarRacing):
     Args:
         render_mode: None, or "rgb_array": `render()` then returns Gymnasium's image, uint8 (400, 600, 3).
         size: side of the observations, pixels.
+        domain_randomize: draw the colors of road and grass for each episode, with Gymnasium's own numbers. A seed then
+            gives another track; `options={"randomize": False}` of reset keeps the colors and gives the usual track.
     """
 
     metadata = gym.Env.metadata | {"render_modes": ["rgb_array"], "render_fps": gym_car_racing.FPS}
@@ -52,13 +54,13 @@ class CarRacing(gym_car_racing.CarRacing):
     track: Any
     contactListener_keepref: Any
 
-    def __init__(self, render_mode: str | None = None, size: int = 64) -> None:
+    def __init__(self, render_mode: str | None = None, size: int = 64, domain_randomize: bool = False) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
             raise ValueError(f"render_mode {render_mode!r} is none of {self.metadata['render_modes']}")
         # The inherited rule ends a lap at a share of visited tiles above this one; 1.0 disables it, `step` ends laps.
-        super().__init__(render_mode=render_mode, lap_complete_percent=1.0)
+        super().__init__(render_mode=render_mode, lap_complete_percent=1.0, domain_randomize=domain_randomize)
         self.world = self.contactListener_keepref = None  # its listener would keep this environment in memory
-        EzPickle.__init__(self, render_mode=render_mode, size=size)
+        EzPickle.__init__(self, render_mode=render_mode, size=size, domain_randomize=domain_randomize)
         self.observation_space = spaces.Box(0, 255, (size, size, 3), np.uint8)
         self._raster = Raster(size)
 
@@ -68,14 +70,21 @@ class CarRacing(gym_car_racing.CarRacing):
         Each episode has a Box2D world of its own: the order in which a world reports contacts depends on its history.
         """
         gym.Env.reset(self, seed=seed)
-        track = generate(self.np_random) if seed is None else track_of(seed)
+        randomize = self.domain_randomize and (options or {}).get("randomize", True)
+        if randomize:
+            self._reinit_colors(randomize)
+        track = generate(self.np_random) if seed is None or randomize else track_of(seed)
         self.np_random.bit_generator.state = track.rng_state
-        rows = self._raster.begin(track.texture, track.colors)
+        self._perturb_colors()
+        colors = track.colors.copy()
+        colors[track.tiles] += self.road_color - ROAD_COLOR
+        rows = self._raster.begin(track.texture, colors, self.bg_color, self.grass_color)
         self.track, self.road_poly = track.points, list(zip(track.polygons, rows, strict=True))
         self.world = Box2D.b2World((0, 0))
         self.road, self.car = build(self.world, track, rows)
         watch(self.car)
-        self.world.contactListener = self._contacts = Contacts(self.road, self.car)  # the world does not keep it alive
+        self._contacts = Contacts(self.road, self.car, self.road_color)  # the world does not keep it alive
+        self.world.contactListener = self._contacts
         self._shared_track = track  # other environments share it while one keeps it
         self.reward, self.t = 0.0, 0.0
         return self.step(None)[0], {}
@@ -121,13 +130,20 @@ class CarRacing(gym_car_racing.CarRacing):
             raise ValueError(f"an action must be finite, not {values}")
         return action.clip((-1, 0, 0), 1).tolist()
 
+    def _perturb_colors(self) -> None:
+        """Change road_color, bg_color and grass_color for the episode, RGB 0 to 255; see perturbed.py."""
+
     def _render(self, mode: str) -> Frame:
         """The rasterized observation; for `render()` the inherited off-screen image."""
         if mode != "state_pixels":
             return super()._render(mode)
+        speed, angle, zoom = self._camera()
+        return self._raster.frame(self.car, speed, angle, zoom)
+
+    def _camera(self) -> tuple[float, float, float]:
+        """Speed of the hull (units/s), rotation from world to window (radians) and zoom (window pixels per unit)."""
         vx, vy = self.car.hull.velocity.x, self.car.hull.velocity.y
         speed = math.hypot(vx, vy)
         angle = math.atan2(vx, vy) if speed > 0.5 else -self.car.hull.angle
         # v0 zooms in during the first second.
-        zoom = 0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1)
-        return self._raster.frame(self.car, speed, angle, zoom)
+        return speed, angle, 0.1 * gym_car_racing.SCALE * max(1 - self.t, 0) + MAX_ZOOM * min(self.t, 1)

@@ -40,9 +40,11 @@ from custom_envs.car_pixels import (
 )
 from custom_envs.texture import (
     BLACK,
+    FIELD,
     FIRST_POLYGON,
     FIXED_COLORS,
     FRONT_ABS,
+    GRASS,
     GYRO,
     HULL,
     REAR_ABS,
@@ -82,12 +84,19 @@ class Raster:
         self._flat = self._owners.reshape(-1)
         self._colors = self._rgba.view(np.int32)[..., 0]
 
-    def begin(self, texture: NDArray[np.uint16], colors: NDArray[np.floating]) -> NDArray[np.uint8]:
+    def begin(
+        self,
+        texture: NDArray[np.uint16],
+        colors: NDArray[np.floating],
+        field: NDArray[np.floating],
+        grass: NDArray[np.floating],
+    ) -> NDArray[np.uint8]:
         """Show a track from now on.
 
         Args:
             texture: of `paint`; it is not changed.
             colors: (n, 3) of its polygons, RGB, 0 to 255.
+            field, grass: (3,), of the playfield and of its squares.
 
         Returns:
             (n, 3) uint8, a view of the polygons' palette rows: writing to a row recolors its polygon.
@@ -95,6 +104,7 @@ class Raster:
         self.texture = texture
         rgb = self._palette.view(np.uint8).reshape(-1, 4)[: FIRST_POLYGON + len(colors), :3]
         rgb[:FIRST_POLYGON] = FIXED_COLORS
+        rgb[FIELD], rgb[GRASS] = np.rint(field), np.rint(grass)
         rgb[FIRST_POLYGON:] = np.rint(colors)
         return rgb[FIRST_POLYGON:]
 

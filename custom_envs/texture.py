@@ -17,7 +17,8 @@ CELLS = round(2 * PLAYFIELD / GRASS_DIM)
 TEXELS = CELLS * TEXELS_PER_CELL
 TEXELS_PER_UNIT = TEXELS_PER_CELL / GRASS_DIM
 
-# Palette rows. BLACK is 0 because cv2.warpAffine fills points outside the texture with 0.
+# Palette rows. BLACK is 0 because cv2.warpAffine fills points outside the texture with 0. FIELD is the playfield and
+# GRASS its lighter squares: Gymnasium's `bg_color` and `grass_color`.
 BLACK, FIELD, GRASS, HULL, WHEEL_WHITE, SPEED, FRONT_ABS, REAR_ABS, STEERING, GYRO, FIRST_POLYGON = range(11)
 FIXED_COLORS = np.array(
     [

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from custom_envs.texture import paint
 
-VISITED_COLOR = 102
+ROAD_COLOR = np.array((102, 102, 102))  # of the generated tiles, and of visited ones
 WHEELS_ONLY = Box2D.b2Filter(categoryBits=0x0001, maskBits=0x0020)  # Gymnasium gives wheels the category 0x0020
 
 
@@ -115,11 +115,16 @@ class Contacts(Box2D.b2ContactListener):
     Attributes:
         reward: of all first visits, 1000 for the whole track.
         visited: number of tiles that a wheel has touched.
+
+    Args:
+        road, car: of `build`.
+        color: (3,) of a visited tile, RGB 0 to 255.
     """
 
-    def __init__(self, road: list[Tile], car: Car) -> None:
+    def __init__(self, road: list[Tile], car: Car, color: NDArray[np.floating]) -> None:
         super().__init__()
         self.road, self.wheels = road, car.wheels
+        self.color = np.rint(color)
         self.reward, self.visited = 0.0, 0
 
     # A tile's fixture is always the first of a contact, because it is the older one. The hull has no user data.
@@ -127,7 +132,7 @@ class Contacts(Box2D.b2ContactListener):
         tile, wheel = self.road[contact.fixtureA.userData], contact.fixtureB.userData
         if not tile.touched:
             tile.touched = True
-            tile.color[:] = VISITED_COLOR
+            tile.color[:] = self.color
             contact.fixtureA.filterData = WHEELS_ONLY  # further contacts with the hull would change nothing
         if wheel is None:
             return

@@ -11,7 +11,7 @@ from pipeline.files import read_json, write_text
 from pipeline.scores import mean_std
 
 RESULTS_DIR = ROOT / "docs" / "results"
-README, SPEED = ROOT / "README.md", ROOT / "docs" / "speed.md"
+README, SPEED, RESULTS = ROOT / "README.md", ROOT / "docs" / "speed.md", ROOT / "docs" / "results.md"
 
 # The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
 AGENTS = {
@@ -68,8 +68,34 @@ def speed_table() -> str:
     return speed_section(read_json(path)) if path.exists() else "Not measured at this revision yet: run `make bench`."
 
 
-SECTIONS: dict[str, Callable[[], str]] = {"results": results_table, "speed": speed_table}
-PLACES = [(README, "results"), (SPEED, "speed")]  # file and section
+# Scores of the paper's agent and of AttentionAgent over 100 tracks: google/brain-tokyo-workshop, CarRacingExtension.
+PUBLISHED = {
+    "car_racing": ("901 ± 37", "914 ± 15"),
+    "car_racing_color": ("655 ± 353", "866 ± 112"),
+    "car_racing_color3": ("394 ± 413", "673 ± 372"),
+    "car_racing_bar": ("166 ± 137", "900 ± 35"),
+    "car_racing_blob": ("446 ± 299", "898 ± 53"),
+}
+
+
+def robustness_table() -> str:
+    """Scores of the pretrained agent in environments with other pixels, beside published ones."""
+    path = RESULTS_DIR / "robustness.json"
+    if not path.exists():
+        return "Not measured yet: run `python experiments/studies/robustness.py`."
+    rows = ["| environment | pretrained agent | min | the paper's agent | AttentionAgent |", "|---|---|---|---|---|"]
+    for name, scores in read_json(path)["scores_by_environment"].items():
+        paper, attention = PUBLISHED.get(name, ("—", "—"))
+        rows.append(f"| `{name}` | {mean_std(scores)} | {min(scores):.1f} | {paper} | {attention} |")
+    return "\n".join(rows)
+
+
+SECTIONS: dict[str, Callable[[], str]] = {
+    "results": results_table,
+    "speed": speed_table,
+    "robustness": robustness_table,
+}
+PLACES = [(README, "results"), (SPEED, "speed"), (RESULTS, "robustness")]  # file and section
 
 
 def rendered(path: Path, section: str) -> str:

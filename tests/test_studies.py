@@ -178,3 +178,21 @@ def test_variance_has_the_flags_of_the_demo() -> None:
         for words in commands:
             script, flags = words.replace("{seed}", '"$SEED"').split(" ", 1) if " " in words else (words, "")
             assert f'python "$root/{script}" {flags}'.strip() in recipe
+
+
+def test_robustness_scores_every_environment_with_other_pixels(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    robustness, tables = (importlib.import_module(f"experiments.{name}") for name in ("studies.robustness", "tables"))
+    page = tmp_path / "results.md"
+    page.write_text("<!-- robustness:start -->\n<!-- robustness:end -->\n")
+    monkeypatch.setattr(tables, "RESULTS_DIR", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", page)
+    filename = finished / "controller" / "car_racing.cma.1.4.best.json"
+    monkeypatch.setattr("sys.argv", ["robustness.py", "--filename", str(filename), "--num_episode", "2"])
+    robustness.main()
+    scores = json.loads((tmp_path / "robustness.json").read_text())["scores_by_environment"]
+    assert [len(row) for row in scores.values()] == [2] * 6
+    assert len({tuple(row) for row in scores.values()}) > 1
+    assert [line.split("`")[1] for line in page.read_text().splitlines()[3:9]] == list(scores)
+    assert "655 ± 353" in page.read_text()

@@ -10,9 +10,7 @@ from gymnasium.envs.box2d import car_dynamics
 
 WIDTH, HEIGHT, SCALE = 1000, 800, 6.0
 PLAYFIELD = 2000 / SCALE
-FIELD, GRASS, RED, GREEN, BLUE, VIOLET, WHITE, MARK = (
-    (102, 204, 102),
-    (102, 230, 102),
+RED, GREEN, BLUE, VIOLET, WHITE, MARK = (
     (255, 0, 0),
     (0, 255, 0),
     (0, 0, 255),
@@ -36,8 +34,9 @@ def ground(env) -> list[Polygon]:
     """Playfield, grass and road, in paint order, in the window."""
     cell = PLAYFIELD / 20
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
-    polygons = [((square * 2 - 1) * PLAYFIELD, FIELD)]
-    polygons += [((square + np.array([x, y])) * cell, GRASS) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]
+    field, grass = (tuple(map(round, color)) for color in (env.bg_color, env.grass_color))
+    polygons = [((square * 2 - 1) * PLAYFIELD, field)]
+    polygons += [((square + np.array([x, y])) * cell, grass) for x in range(-20, 20, 2) for y in range(-20, 20, 2)]
     polygons += [(np.array(corners), tuple(map(int, color))) for corners, color in env.road_poly]
     turn, offset = view(env)
     return [(corners @ turn.T + offset, color) for corners, color in polygons]
