@@ -34,7 +34,7 @@ test: setup ## all tests but the longest
 test-all: setup ## all tests, the longest too
 	$(PY) -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations 20
 bench: setup ## measure speeds and compare them with other implementations: docs/speed.md
-	$(PIP) -e '.[compare]' && $(PY) experiments/benchmarks/bench.py
+	$(PIP) -e '.[bench]' && $(PY) experiments/benchmarks/bench.py
 faults: setup ## kill every stage a hundred times, resume it, and check that nothing is lost
 	$(PY) tests/faults/harness.py --kills 100
 clean: ## remove caches and reports; data, weights and controllers stay

@@ -56,6 +56,7 @@ STREAMS = {
     "figure": Stream(("number",), 5),
     "untrained": Stream(("run seed",)),
     "q_learning": Stream(("run seed", "episode"), 0xD0),
+    "ppo": Stream(("run seed", "episode"), 0xD1),
     "genetic_algorithm": Stream(("run seed",)),
 }
 

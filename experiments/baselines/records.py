@@ -67,6 +67,7 @@ class Training:
     columns: tuple[str, ...]  # of a row; "steps" are the environment steps since the start
     unit: str  # what a row stands for, in the plural
     target_score = np.inf  # training stops early at an evaluation with this mean
+    max_seconds = np.inf  # training stops after so much wall time
 
     def __init__(self, name: str, suffix: str, settings: TrainingSettings) -> None:
         self.name, self.path, self.settings = name, path(name, suffix), settings
@@ -138,7 +139,7 @@ class Training:
                 self.evaluate()
             if self.best_mean() >= self.target_score:
                 return self.log(f"an evaluation reached {self.target_score:g}: stopped early")
-            if len(self.rows) >= total:
+            if len(self.rows) >= total or self.last("seconds") >= self.max_seconds:
                 return
             entries = self.advance()
             self.rows = np.vstack([self.rows, (len(self.rows) + 1, time.monotonic() - started, *entries)])

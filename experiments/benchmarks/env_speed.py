@@ -1,6 +1,6 @@
 """Speed of CarRacing steps, pixels included: this project's, Gymnasium's and EnvPool's, interleaved.
 
-    pip install -e '.[compare]'                  # EnvPool
+    pip install -e '.[bench]'                    # EnvPool
     python experiments/benchmarks/env_speed.py
 
 Takes two minutes. Every round has a track of its own and the actions of a driver who follows its road (driver.py),
@@ -117,7 +117,7 @@ def play_envpool(batch: int, threads: int = 1, clock: Clock = time.process_time)
     try:
         import envpool
     except ModuleNotFoundError as error:
-        raise UserError(f"{error}: pip install -e '.[compare]'") from None
+        raise UserError(f"{error}: pip install -e '.[bench]'") from None
 
     env = envpool.make_gymnasium(
         "CarRacing-v3", num_envs=batch, num_threads=threads, seed=1, max_episode_steps=STEPS + 1

@@ -28,3 +28,22 @@ def draw_training_scores(name: str, scores: Sequence[float], path: Path, evaluat
     axes.legend()
     axes.grid(alpha=0.3)
     save_figure(figure, path)
+
+
+def draw_scores_by_time(name: str, rows: np.ndarray, evaluations: np.ndarray, path: Path) -> None:
+    """Draw the scores of a training against its wall time.
+
+    Args:
+        rows: float64 (n, 4): number, wall time (s), steps, mean score of the last episodes.
+        evaluations: float64 (m, 4): number of a row, mean, std and min over unseen tracks.
+    """
+    figure, axes = new_figure(8, 5)
+    minutes = rows[:, 1] / 60
+    axes.plot(minutes, rows[:, 3], label=f"mean of the last {WINDOW} episodes")
+    number, mean, std, _ = evaluations.T
+    evaluated = minutes[number.astype(int) - 1]
+    axes.errorbar(evaluated, mean, std, fmt="o-", capsize=3, label="greedy policy on unseen tracks ± std")
+    axes.set(xlabel="minutes", ylabel="score", title=name)
+    axes.legend()
+    axes.grid(alpha=0.3)
+    save_figure(figure, path)

@@ -32,6 +32,7 @@ from pipeline.seeds import rng
 BASELINES = {  # name -> script, and the flags of the commands that train it and score it on the tracks of a seed
     "random": ("random_car_racing", ("--new_model --seed {seed}",)),
     "Deep Q-Learning": ("dqn_car_racing", ("", "--final_mode --seed {seed}")),
+    "PPO of Stable-Baselines3": ("ppo_car_racing", ("--minutes 90", "--final_mode --seed {seed}")),
     "genetic algorithm": ("ga_car_racing", ("", "--final_mode --seed {seed}")),
 }
 TRACKS = 100
