@@ -30,11 +30,12 @@ except ImportError as error:
     raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
 import numpy as np
+from tqdm import tqdm
 
 import config
 from controller.arch import FEATURES
 from controller.files import search_name, state_path, weights_path
-from controller.generation import Evaluate, evaluate_mean, run_generation
+from controller.generation import Evaluate, evaluate_mean, run_generation, time_left
 from controller.resume import start_or_resume
 from controller.search import ROW, ControllerSearch
 from controller.settings import SearchSettings
@@ -166,7 +167,8 @@ def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate
         if search.schedule.phase_begins(search.generation):
             print(f"from generation {search.generation + 1} on: weights of {search.actions[0]} only")
         generation, seconds, *row = run_generation(search, evaluate, start_time)
-        print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)))
+        left = f"{tqdm.format_interval(time_left(search, args.generations))} left" if args.generations else ""
+        print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)), left)
 
 
 def main() -> None:

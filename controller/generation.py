@@ -8,7 +8,7 @@ import numpy as np
 from controller.search import ROW, ControllerSearch
 from pipeline.scores import summary
 
-MEAN_STEPS = ROW.index("mean steps")
+SECONDS, MEAN_STEPS = ROW.index("seconds"), ROW.index("mean steps")
 
 
 class Evaluate(Protocol):
@@ -54,3 +54,9 @@ def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
     print(f"evaluation: {summary(scores, 'unseen tracks')}{mark}")
     if dream_scores is not None:
         print(f"  in dreams: {summary(dream_scores, 'unseen dreams')}")
+
+
+def time_left(search: ControllerSearch, generations: int) -> float:
+    """Seconds until so many generations are finished, at the pace of the last five, evaluations included."""
+    seconds = np.concatenate([[0.0], search.rows[:, SECONDS]])[-6:]
+    return float((seconds[-1] - seconds[0]) / (len(seconds) - 1) * (generations - search.generation))

@@ -123,10 +123,33 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def progress(total: int, unit: str, desc: str | None = None) -> "tqdm[Any]":
-    """A progress bar with ETA; without a terminal, one line every half minute."""
-    interval = 0.1 if sys.stderr.isatty() else 30
-    return tqdm(total=total, unit=unit, desc=desc, unit_scale=total > 10_000, smoothing=0.05, mininterval=interval)
+class Lines(tqdm):  # type: ignore[type-arg]  # it is not generic at run time
+    """A progress bar where no terminal is, as in a log file: a line on stderr every half minute and at the end."""
+
+    def __init__(self, desc: str | None = None, **kwargs: Any) -> None:
+        self.shown = kwargs["initial"]  # the count in the last line
+        form = "{desc}{n_fmt} of {total_fmt} {unit}s, {rate_fmt}, {remaining} left{postfix}"
+        label = f"{desc}: " if desc else None
+        super().__init__(desc=label, bar_format=form, mininterval=30, maxinterval=30, miniters=1, **kwargs)
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> None:
+        if self.n > self.shown:
+            self.shown = self.n
+            print(msg or self, file=self.fp, flush=True)
+
+    def clear(self, nolock: bool = False) -> None:
+        """Nothing: tqdm.write clears bars before its text."""
+
+    def close(self) -> None:
+        if not self.disable:
+            self.disable = True
+            self.display()
+
+
+def progress(total: int, unit: str, desc: str | None = None, initial: int = 0) -> "tqdm[Any]":
+    """A progress bar with rate and ETA; without a terminal, `Lines`."""
+    bar: type[tqdm[Any]] = tqdm if sys.stderr.isatty() else Lines
+    return bar(total=total, initial=initial, unit=unit, desc=desc, unit_scale=total > 10_000, smoothing=0.05)
 
 
 def check_environment(parser: argparse.ArgumentParser, name: str) -> None:

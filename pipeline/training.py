@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from pipeline import cli
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
@@ -305,7 +306,7 @@ def _run(
     failures: list[UserError] = []
     checkpoint.held_out = _dataset(validation, sum(1 for _ in validation()), failures)
     stream = _dataset(partial(_batches_after, step, training, schedule.steps_per_epoch), schedule.goal - step, failures)
-    bar = tqdm(total=schedule.goal, initial=step, unit="step", smoothing=0.05, disable=None)  # only on a terminal
+    bar = cli.progress(schedule.goal, "step", initial=step)
     try:
         with bar as checkpoint.bar:
             # The batches are shuffled already; Keras would warn that it cannot shuffle a stream.
