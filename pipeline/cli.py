@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -123,7 +123,13 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-class Lines(tqdm):  # type: ignore[type-arg]  # it is not generic at run time
+if TYPE_CHECKING:
+    Bar = tqdm[Any]
+else:
+    Bar = tqdm  # which is generic in its stubs alone
+
+
+class Lines(Bar):
     """A progress bar where no terminal is, as in a log file: a line on stderr every half minute and at the end."""
 
     def __init__(self, desc: str | None = None, **kwargs: Any) -> None:
@@ -146,9 +152,9 @@ class Lines(tqdm):  # type: ignore[type-arg]  # it is not generic at run time
             self.display()
 
 
-def progress(total: int, unit: str, desc: str | None = None, initial: int = 0) -> "tqdm[Any]":
+def progress(total: int, unit: str, desc: str | None = None, initial: int = 0) -> Bar:
     """A progress bar with rate and ETA; without a terminal, `Lines`."""
-    bar: type[tqdm[Any]] = tqdm if sys.stderr.isatty() else Lines
+    bar: type[Bar] = tqdm if sys.stderr.isatty() else Lines
     return bar(total=total, initial=initial, unit=unit, desc=desc, unit_scale=total > 10_000, smoothing=0.05)
 
 
