@@ -196,3 +196,39 @@ def test_robustness_scores_every_environment_with_other_pixels(
     assert len({tuple(row) for row in scores.values()}) > 1
     assert [line.split("`")[1] for line in page.read_text().splitlines()[3:9]] == list(scores)
     assert "655 ± 353" in page.read_text()
+
+
+def test_parts_are_compared_by_seed(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+) -> None:
+    """Each arm differs from the base in its flags alone, and the difference is that of the same seeds."""
+    parts, tables = (importlib.import_module(f"experiments.{name}") for name in ("studies.parts", "tables"))
+    for name in ("data", "vae", "rnn"):
+        (tmp_path / name).symlink_to(finished / name)
+    monkeypatch.setattr(tables, "RESULTS_DIR", tmp_path)
+    monkeypatch.setattr(parts, "SEARCH", f"05_train_controller.py car_racing {SEARCH} --generations 1 -s {{seed}}")
+    monkeypatch.setattr(
+        "sys.argv",
+        ["parts.py", "--folder", str(tmp_path), "--arms", "all weights", "--seeds", "3", "--num_episode", "1"],
+    )
+    parts.main()
+    arms = json.loads((tmp_path / "parts.json").read_text())["arms"]
+    assert {arm: [row["seed"] for row in rows] for arm, rows in arms.items()} == {
+        name: [3] for name in (parts.BASE, "all weights")
+    }
+    settings = [
+        json.loads(next((tmp_path / "parts" / arm / "seed3/log").glob("car_racing.cma.1.2.json")).read_text())
+        for arm in ("as_in_the_demo", "all_weights")
+    ]
+    assert {key: [one[key] for one in settings] for key in settings[0] if settings[0][key] != settings[1][key]} == {
+        "subspace": [4, 0]
+    }
+
+
+def test_the_difference_between_parts_is_paired() -> None:
+    parts = importlib.import_module("experiments.studies.parts")
+    rows = [[{"seed": seed, "mean": mean} for seed, mean in enumerate(means)] for means in ([1, 5, 9], [4, 6, 14])]
+    assert parts.table(dict(zip((parts.BASE, "other"), rows, strict=True))).splitlines()[2:] == [
+        "| as in the demo | 3 | 5.0 | 4.0 | 1.0 | — |",
+        "| other | 3 | 8.0 | 5.3 | 4.0 | +3.0 ± 1.2 |",
+    ]

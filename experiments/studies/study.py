@@ -6,9 +6,14 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 import config
+from controller import arch
 from controller import files as controller_files
+from controller.evaluations import EVALUATION
 from controller.files import name_of
 from controller.search import ROW
 from experiments import ROOT
@@ -116,6 +121,23 @@ def search_and_score(
             f"{folder / config.CONTROLLER_DIR} holds no evaluated controller: --generations must reach --eval_steps"
         )
     return score(folder, weights, name, seed, parameters, args.num_episode)
+
+
+def score_search(folder: Path, name: str, num_episode: int) -> dict[str, Any]:
+    """Statistics of the best controller of a folder's search on the unseen tracks of seed 0, and its evaluations."""
+    weights = find_controller(folder)
+    if weights is None:
+        raise UserError(f"{folder / config.CONTROLLER_DIR} holds no evaluated controller")
+    outcome = score(folder, weights, name, 0, arch.NUM_WEIGHTS, num_episode)
+    log = folder / config.LOG_DIR / f"{name_of(weights)}.log.json"
+    return {
+        "mean": float(np.mean(outcome.scores)),
+        "std": float(np.std(outcome.scores)),
+        "min": min(outcome.scores),
+        "seconds": outcome.seconds,
+        "steps": outcome.agent_steps,
+        "evaluations": [row["mean"] for row in read_rows(log, EVALUATION)],
+    }
 
 
 def table(outcomes: list[Outcome]) -> str:

@@ -21,12 +21,8 @@ except ImportError as error:
 import numpy as np
 
 import config
-import controller.arch as controller
-from controller.evaluations import EVALUATION
-from experiments.plots.controller import read_rows
 from experiments.results import record
 from experiments.studies import study
-from pipeline.errors import UserError
 
 STAGES = {  # what is made -> the commands that make it
     "data": ["01_generate_data.py car_racing --total_episodes 400 --batch_size 100 --seed {seed}"],
@@ -76,13 +72,7 @@ def agent(arm: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     print(f"--- {arm}, seed {seed}", flush=True)
     if study.find_controller(folder) is None or not list(folder.glob("*.outcome.json")):
         train(folder, base, arm, seed, first_seed)
-    weights = study.find_controller(folder)
-    if weights is None:
-        raise UserError(f"{folder / config.CONTROLLER_DIR} holds no evaluated controller")
-    scores = study.score(folder, weights, arm, 0, controller.NUM_WEIGHTS, args.num_episode).scores
-    [log] = (folder / config.LOG_DIR).glob("*.log.json")
-    row = {"seed": seed, "mean": float(np.mean(scores)), "std": float(np.std(scores)), "min": min(scores)}
-    return row | {"evaluations": [evaluation["mean"] for evaluation in read_rows(log, EVALUATION)]}
+    return {"seed": seed} | study.score_search(folder, arm, args.num_episode)
 
 
 def spread(agents: list[dict[str, Any]]) -> float:
