@@ -3,7 +3,7 @@
 #
 #   SEED=7 make train     another seed; folders train/seed7/round1, round2, round3
 #
-# Costs about 90 minutes on two cores and 14 GB of disk. Run it again to resume.
+# Costs about 75 minutes on two cores and 14 GB of disk. Run it again to resume.
 #
 # Round 1 is small. Round 2 trains V, M and C from scratch on random-policy episodes and on episodes of round 1's agent,
 # which explores for up to half of its time. Round 3 trains all three further, also on episodes of round 2's agent.
