@@ -74,7 +74,7 @@ def flags_of(script: str) -> set[str]:
 @pytest.mark.parametrize(
     ("recipes", "folders"),
     [
-        (("demo",), ["demo/seed7"]),
+        (("demo",), ["demo/seed7/round1", "demo/seed7"]),
         (("train", "more"), ["train/seed7/round1", "train/seed7/round2", "train/seed7/round3", "train/seed7/round4"]),
         (
             ("train", "dream"),
