@@ -40,7 +40,7 @@ STACK = 2  # gray frames that the networks see
 ENVS, STEPS = 8, 512  # an iteration's environments, and steps in each
 LEARNING_RATE, TOTAL_STEPS = 1e-4, 4_000_000  # it falls linearly to zero
 GRAY = np.array((0.2125, 0.7154, 0.0721))  # Gymnasium's weights of red, green and blue
-RECIPE = {
+RECIPE: dict[str, Any] = {
     "batch_size": 128,
     "n_epochs": 10,
     "gamma": 0.99,
