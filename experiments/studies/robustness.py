@@ -11,7 +11,6 @@ docs/results.md.
 import argparse
 import time
 from dataclasses import replace
-from pathlib import Path
 
 try:
     from pipeline import cli
@@ -21,6 +20,7 @@ except ImportError as error:
 import config
 from experiments import tables
 from experiments.results import ENV_NAME, record, rollout_settings, score_flags
+from experiments.studies import study
 from pipeline.files import file_hash
 from pipeline.scores import mean_std
 from simulation.agent import load_agent
@@ -28,14 +28,10 @@ from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
 from simulation.rollout import rollout
 
-PRETRAINED = config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED
-
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--filename", type=Path, default=PRETRAINED, help="controller, a .json of stage 05")
-    parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks per environment")
-    parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
+    study.add_agent_arguments(parser)
     return parser.parse_args()
 
 

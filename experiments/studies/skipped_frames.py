@@ -20,10 +20,10 @@ except ImportError as error:
 
 import numpy as np
 
-import config
 from experiments import ROOT
 from experiments.plots.canvas import new_figure, save_figure
 from experiments.results import record, rollout_settings, score_flags
+from experiments.studies import study
 from pipeline.scores import mean_std
 from simulation.agent import Agent, load_agent
 from simulation.policies import ControllerPolicy
@@ -31,7 +31,6 @@ from simulation.real_world import RealWorld
 from simulation.rollout import rollout
 
 ENV_NAME = "car_racing"
-PRETRAINED = config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED
 
 
 class SkippedFrames(RealWorld):
@@ -70,11 +69,9 @@ class SkippedFrames(RealWorld):
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("--filename", type=Path, default=PRETRAINED, help="controller, a .json of stage 05")
+    study.add_agent_arguments(parser)
     every = [1, 2, 3, 4, 6, 8, 12]
     parser.add_argument("--every", type=cli.positive_int, nargs="+", default=every, help="k: one of so many frames")
-    parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks for each k")
-    parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
     return parser.parse_args()
 
 

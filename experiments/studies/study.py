@@ -63,6 +63,14 @@ def link(folder: Path, source: Path, *names: Path) -> None:
         (folder / name).symlink_to((source / name).resolve())
 
 
+def add_agent_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of a study of one agent: its controller, and the unseen tracks on which it drives."""
+    pretrained = config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED
+    parser.add_argument("--filename", type=Path, default=pretrained, help="controller, a .json of stage 05")
+    parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
+    add_score_arguments(parser)
+
+
 def add_search_arguments(parser: argparse.ArgumentParser, generations: int, search: str) -> None:
     """The flags of every study: its folder, and the searches' length and flags with their defaults."""
     parser.add_argument("--folder", type=Path, required=True, help="folder with data/, vae/ and rnn/")
@@ -71,10 +79,8 @@ def add_search_arguments(parser: argparse.ArgumentParser, generations: int, sear
 
 
 def add_score_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flag of the final score."""
-    parser.add_argument(
-        "--num_episode", type=cli.episode_count, default=100, help="unseen tracks to score each agent on"
-    )
+    """The flag of a score."""
+    parser.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks for each score")
 
 
 def find_controller(folder: Path, search: str = "car_racing", which: str = "best") -> Path | None:
