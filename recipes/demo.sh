@@ -6,7 +6,7 @@
 # Costs about 12 minutes on two cores and 3 GB of disk. Run it again to resume.
 #
 # Round 1 learns from random driving, in demo/seed7/round1. The second round trains all three further, also on 200
-# episodes of the first round's agent: its search depends less on the seed.
+# episodes of the first round's agent.
 set -eu
 . "$(dirname "$0")/common.sh"
 folder=$root/demo/seed$SEED

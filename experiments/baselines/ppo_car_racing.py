@@ -1,6 +1,6 @@
 """PPO of Stable-Baselines3 on CarRacing, in this project's environment: what a reader would pick instead.
 
-    python experiments/baselines/ppo_car_racing.py --minutes 7     # train for as long as make demo takes
+    python experiments/baselines/ppo_car_racing.py --minutes 12    # train for as long as make demo takes
     python experiments/baselines/ppo_car_racing.py --final_mode    # score the best agent on 100 unseen tracks
 
 Needs PyTorch's CPU build, then `pip install -e '.[compare]'`. Hyperparameters are those published for CarRacing in
