@@ -47,7 +47,15 @@ def project(tmp_path: Path) -> Path:
     python.parent.mkdir(parents=True)
     python.write_text(STAND_IN)
     python.chmod(0o755)
+    set_free_disk(project, 100)
     return project
+
+
+def set_free_disk(project: Path, gigabytes: int) -> None:
+    """A stand-in for df in the project's .venv: the tests do not depend on the disk that they run on."""
+    df = project / ".venv/bin/df"
+    df.write_text(f"#!/bin/sh\necho header; echo disk 9 9 {gigabytes * 1048576} 9% /\n")
+    df.chmod(0o755)
 
 
 def run(project: Path, recipe: str, *, ok: bool = True, **environment: str) -> subprocess.CompletedProcess:
@@ -134,11 +142,9 @@ def test_what_needs_an_earlier_recipe_says_so(project: Path, recipe: str, missin
 
 @pytest.mark.parametrize("recipe", ["demo", "train"])
 def test_a_recipe_says_what_disk_it_needs_and_refuses_what_is_not_there(project: Path, recipe: str) -> None:
-    assert re.search(r"needs about \d+ GB of disk; it holds 0 GB, and \d+ GB are free", run(project, recipe).stdout)
+    assert re.search(r"needs about \d+ GB of disk; it holds 0 GB, and 100 GB are free", run(project, recipe).stdout)
     (project / "commands.jsonl").unlink()
-    df = project / ".venv/bin/df"
-    df.write_text("#!/bin/sh\necho header; echo disk 9 9 1048576 9% /\n")  # one GB
-    df.chmod(0o755)
+    set_free_disk(project, 1)
     done = run(project, recipe, ok=False)
     assert done.returncode == 2
     assert "error: not enough disk for " in done.stderr
