@@ -1,5 +1,9 @@
 """Fixtures that the tests share: one tiny run of all five stages, copies of its parts, TensorFlow on one thread."""
 
+import pipeline  # noqa: F401  # before NumPy loads, as in the scripts: it drops variables that choose NumPy's kernels
+
+# isort: split
+
 import fcntl
 import os
 import shutil
