@@ -76,11 +76,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     decay = f"factor on sigma per generation; default: {CMA_DECAY} for cma, 0.999 for the others"
     add("--sigma_decay", type=cli.positive_float, help=decay)
-    add("--joint_steps", type=cli.count, default=30, help="generations on all weights before block-coordinate phases")
-    add("--turn_steps", type=cli.positive_int, default=8, help="generations per phase (gas, then brake, then steer)")
-    add("--turn_sigma", type=cli.positive_float, default=0.05, help="initial sigma of a phase; twice that for gas")
-    hard = "hard-example replay: half the tracks are the worst of the last evaluation"
-    add("--hard_tracks", action=boolean, default=True, help=hard)
     retrain = "1: after a worse evaluation, restart from the best mean"
     add("--retrain", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=retrain)
     init_opt = (
@@ -164,8 +159,6 @@ def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate
             evaluate_mean(search, evaluate)
         if search.generation >= (args.generations or np.inf):
             return
-        if search.schedule.phase_begins(search.generation):
-            print(f"from generation {search.generation + 1} on: weights of {search.actions[0]} only")
         generation, seconds, *row = run_generation(search, evaluate, start_time)
         left = f"{tqdm.format_interval(time_left(search, args.generations))} left" if args.generations else ""
         print(args.env_name, (int(generation), int(seconds), *(round(number, 4) for number in row)), left)

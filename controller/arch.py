@@ -25,15 +25,6 @@ def unpack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return weights[..., :split].reshape(*weights.shape[:-1], config.ACTION_DIM, FEATURES), weights[..., split:]
 
 
-def is_weight_of(action: str) -> np.ndarray:
-    """Mask of the weights of one action, "steer", "gas" or "brake": bool (867,)."""
-    mask = np.zeros(NUM_WEIGHTS, bool)
-    W, b = unpack(mask)
-    i = config.ACTIONS.index(action)
-    W[i] = b[i] = True
-    return mask
-
-
 def without_h(weights: np.ndarray) -> np.ndarray:
     """A copy of weights (867,) with those of h set to zero."""
     weights = weights.copy()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import config
-from controller.arch import FEATURES, NUM_WEIGHTS, is_weight_of, without_h
+from controller.arch import FEATURES, NUM_WEIGHTS, without_h
 from controller.settings import SearchSettings
 from pipeline.batches import check_vae, open_batches_of
 
@@ -24,11 +24,6 @@ class Coordinates:
         """Weights (..., 867) of coordinates u (..., k)."""
         weights: np.ndarray = self.w0 + (self.T @ u[..., None])[..., 0]
         return weights
-
-    def mask_of(self, actions: tuple[str, ...]) -> np.ndarray:
-        """Mask of the coordinates that affect the weights of any of these actions: bool (k,)."""
-        mask: np.ndarray = np.any([(self.T[is_weight_of(action)] != 0).any(axis=0) for action in actions], axis=0)
-        return mask
 
 
 def all_weights(w0: np.ndarray) -> Coordinates:

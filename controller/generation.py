@@ -49,7 +49,6 @@ def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
     scores = score(dream=False)
     dream_scores = score(dream=True) if settings.dream_mode else None
     mark = ", the best so far" if search.record_evaluation(scores, dream_scores) else ""
-    search.record_hard_tracks(env_seeds, scores)
     search.save()
     print(f"evaluation: {summary(scores, 'unseen tracks')}{mark}")
     if dream_scores is not None:

@@ -18,7 +18,7 @@ from controller.coordinates import Coordinates
 from controller.evaluations import EVALUATION, Evaluations
 from controller.files import state_path, weights_path
 from controller.saved_search import load_search, save_search
-from controller.schedule import HARD_TRACKS, Schedule
+from controller.schedule import Schedule
 from controller.settings import SearchSettings
 from es import Optimizer, replay
 from pipeline.errors import UserError, first_line
@@ -37,10 +37,8 @@ class ControllerSearch:
         rows: float64 (generations, 10), see ROW.
         fitness: float64 (generations, population), the fitness since the optimizer was started.
         real, dream: evaluations of the mean in the real environment and, in a search in dreams, in dreams.
-        hard_tracks: int64 (HARD_TRACKS,) or (0,), env_seeds of the tracks with the lowest scores of the last
-            evaluation.
-        start_u, start_sigma, start_generation: mean (k,), sigma and generation at which the optimizer was started; it
-            is restarted at every block-coordinate phase, and by --retrain.
+        start_u, start_sigma, start_generation: mean (k,), sigma and generation at which the optimizer was started;
+            --retrain restarts it.
     """
 
     def __init__(self, name: str, settings: SearchSettings, coordinates: Coordinates) -> None:
@@ -51,35 +49,38 @@ class ControllerSearch:
         self.fitness = np.zeros((0, settings.population))
         self.rows = np.zeros((0, len(ROW)))
         self.real, self.dream = Evaluations(dimensions), Evaluations(dimensions)
-        self.hard_tracks = np.zeros(0, np.int64)
         self.start_generation, self.start_u = 0, np.zeros(dimensions)
-        self.start_sigma = self.schedule.initial_sigma(0)
+        self.start_sigma = settings.sigma_init
         self.optimizer = self._rebuild_optimizer()
 
     @classmethod
     def load(cls, path: Path) -> "ControllerSearch":
         """Load a saved search; UserError if the file is damaged, or if its replay gives another mean."""
         saved = load_search(path)
+        if removed := [name for name in SearchSettings.REMOVED if name in saved.settings]:
+            remedy = "--new_model starts over; --init_opt with a copy of its .best.json goes on from its best mean"
+            raise UserError(f"{path} was made with {removed[0]}, which this version no longer has: {remedy}")
         settings = read_settings(SearchSettings, saved.settings, str(path), "--new_model starts over")
         arrays = saved.coordinates
         try:
             _check_shapes(arrays, len(saved.fitness))
-            _check_phase(settings, int(arrays["start_generation"]), *saved.fitness.shape)
+            if saved.fitness.shape[1] != settings.population:
+                raise ValueError(f"its fitness is of {saved.fitness.shape[1]} candidates, not {settings.population}")
             coordinates = Coordinates(arrays["w0"], arrays["T"])
             search = cls(path.name.removesuffix(".es.npz"), settings, coordinates)
             search.fitness, search.rows = saved.fitness, arrays["rows"]
-            if (np.sum([coordinates.mask_of((action,)) for action in config.ACTIONS], axis=0) != 1).any():
-                raise ValueError("a coordinate affects several actions, or none")
+            if not coordinates.T.any(axis=0).all():
+                raise ValueError("a coordinate affects no weight")
             search.real.restore(arrays, "")
             search.dream.restore(arrays, "dream_")
-            search.hard_tracks = arrays["hard_tracks"]
             search.start_generation, search.start_u = int(arrays["start_generation"]), arrays["start_u"]
             search.start_sigma = float(arrays["start_sigma"])
-            if not settings.sigma_decay > 0:  # a phase does not use it, so the optimizer would not notice
+            if not settings.sigma_decay > 0:  # an optimizer without generations would not notice
                 raise ValueError("its sigma_decay is not above 0")
-            sigma = search.schedule.initial_sigma(search.start_generation)
-            if search.start_sigma != sigma and not (settings.retrain and search.start_generation):
-                raise ValueError(f"its start_sigma is {search.start_sigma}, not {sigma}")
+            if search.start_sigma != settings.sigma_init and not search.start_generation:
+                raise ValueError(f"its start_sigma is {search.start_sigma}, not {settings.sigma_init}")
+            if search.start_generation and not settings.retrain:
+                raise ValueError("its optimizer was restarted, without --retrain")
             search.optimizer = search._rebuild_optimizer()
             same = np.allclose(search.mean_u, arrays["mean_u"], rtol=1e-9, atol=1e-12)
         except Exception as error:  # an optimizer raises many types of error on invalid settings
@@ -96,7 +97,6 @@ class ControllerSearch:
             "w0": self.coordinates.w0,
             "T": self.coordinates.T,
             "rows": self.rows,
-            "hard_tracks": self.hard_tracks,
             "start_generation": np.array(self.start_generation),
             "start_u": self.start_u,
             "start_sigma": np.array(self.start_sigma),
@@ -153,14 +153,9 @@ class ControllerSearch:
         return self.schedule.evaluation_due(self.generation) and not evaluated
 
     @property
-    def actions(self) -> tuple[str, ...]:
-        """The actions whose weights are searched in the next generation."""
-        return self.schedule.actions(self.generation)
-
-    @property
     def mean_u(self) -> np.ndarray:
         """The coordinates (k,) at the mean of the search distribution."""
-        return self._all_coordinates(self.optimizer.mean)
+        return self.optimizer.mean
 
     @property
     def mean_weights(self) -> np.ndarray:
@@ -177,32 +172,13 @@ class ControllerSearch:
         """The evaluations by which the search selects weights: real scores must not influence a search in dreams."""
         return self.dream if self.settings.dream_mode else self.real
 
-    @property
-    def free(self) -> np.ndarray:
-        """Mask of the coordinates that the optimizer searches, bool (k,); the others keep their values in start_u."""
-        return self.coordinates.mask_of(self.schedule.actions(self.start_generation))
-
-    def _all_coordinates(self, free: np.ndarray) -> np.ndarray:
-        """All coordinates (..., k), given the free ones."""
-        u = np.tile(self.start_u, (*free.shape[:-1], 1))
-        u[..., self.free] = free
-        return u
-
     def next_env_seeds(self) -> list[int]:
         """The env_seeds of the next generation."""
-        return self.schedule.env_seeds(self.generation, self.hard_tracks)
-
-    def record_hard_tracks(self, env_seeds: list[int], scores: np.ndarray) -> None:
-        """Keep the env_seeds with the lowest scores (tracks,) of an evaluation for replay.
-
-        Every evaluation uses unseen tracks, so replaying tracks of an earlier one does not bias it.
-        """
-        if self.schedule.replays_hard_tracks:
-            self.hard_tracks = np.array(env_seeds, np.int64)[np.argsort(scores, kind="stable")[:HARD_TRACKS]]
+        return self.schedule.env_seeds(self.generation)
 
     def ask(self) -> np.ndarray:
         """The weights of the candidates of the next generation, (population, 867)."""
-        return self.coordinates.weights(self._all_coordinates(self.optimizer.ask()))
+        return self.coordinates.weights(self.optimizer.ask())
 
     def tell(self, scores: np.ndarray, steps: np.ndarray, seconds: float) -> tuple[float, ...]:
         """Update the search with the scores and steps of the candidates of `ask`; returns the row, see ROW.
@@ -217,8 +193,6 @@ class ControllerSearch:
         statistics = (fitness.mean(), fitness.min(), fitness.max(), fitness.std())
         row = (self.generation + 1, seconds, *statistics, self.optimizer.sigma, steps.mean(), steps.max(), steps.size)
         self.rows = np.vstack([self.rows, row])
-        if self.schedule.phase_begins(self.generation):
-            self._restart_optimizer(self.mean_u, self.schedule.initial_sigma(self.generation))
         return tuple(map(float, row))
 
     def record_evaluation(self, scores: np.ndarray, dream_scores: np.ndarray | None = None) -> bool:
@@ -242,12 +216,12 @@ class ControllerSearch:
     def _rebuild_optimizer(self) -> Optimizer:
         """The optimizer after the fitness history since its start."""
         settings = {
-            "num_params": int(self.free.sum()),
+            "num_params": len(self.start_u),
             "popsize": self.fitness.shape[1],
             "seed": rng("search", self.settings.seed, self.start_generation),
             "sigma_init": self.start_sigma,
-            "sigma_decay": self.schedule.sigma_decay(self.start_generation),
-            "x0": self.start_u[self.free],
+            "sigma_decay": self.settings.sigma_decay,
+            "x0": self.start_u,
         }
         return replay(self.settings.optimizer, settings, self.fitness)
 
@@ -260,17 +234,6 @@ def _check_shapes(arrays: dict[str, np.ndarray], since_start: int) -> None:
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")
-    hard = arrays["hard_tracks"]
-    if hard.dtype != np.int64 or hard.ndim != 1 or (hard < 0).any():
-        raise ValueError("its hard_tracks are not env_seeds")
-
-
-def _check_phase(settings: SearchSettings, start: int, since_start: int, population: int) -> None:
-    """Raise ValueError if the fitness since `start` is of another population, or of more than one phase."""
-    if population != settings.population:
-        raise ValueError(f"its fitness has {population} candidates, its settings {settings.population}")
-    if any(Schedule(settings).phase_begins(generation) for generation in range(start + 1, start + since_start + 1)):
-        raise ValueError(f"its generations {start} to {start + since_start} belong to more than one phase")
 
 
 def _table(names: tuple[str, ...], rows: np.ndarray) -> list[dict[str, float]]:

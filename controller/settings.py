@@ -11,6 +11,7 @@ class SearchSettings(Settings):
     """Settings of stage 05, which a resumed search must share, all but the versions; its --help says what they do."""
 
     RENAMED: ClassVar = {"patience": "max_steps_without_progress", "vae": "vae_hash", "rnn": "rnn_hash"}
+    REMOVED: ClassVar = ("joint_steps", "turn_steps", "turn_sigma", "hard_tracks")  # of version 0.1.0
 
     env_name: str
     num_episode: int  # tracks per generation
@@ -21,10 +22,6 @@ class SearchSettings(Settings):
     subspace: int
     sigma_init: float
     sigma_decay: float
-    joint_steps: int  # generations
-    turn_steps: int  # generations
-    turn_sigma: float
-    hard_tracks: bool
     retrain: int  # 0 or 1
     eval_steps: int  # generations
     eval_episode: int  # tracks

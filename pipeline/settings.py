@@ -17,6 +17,7 @@ class Settings:
     """
 
     RENAMED: ClassVar[dict[str, str]] = {}  # earlier names of fields, still found in files -> names of today
+    REMOVED: ClassVar[tuple[str, ...]] = ()  # names of earlier fields, still found in files, whose values are ignored
 
     version: int = 1
 
@@ -36,7 +37,7 @@ def read_settings(cls: type[S], saved: object, where: str, remedy: str) -> S:
     """
     if not isinstance(saved, dict):
         raise UserError(f"{where} holds no settings: {remedy}")
-    values = {name: value for name, value in saved.items() if name not in cls.RENAMED}
+    values = {name: value for name, value in saved.items() if name not in (*cls.RENAMED, *cls.REMOVED)}
     for old, name in cls.RENAMED.items():
         if old in saved:
             values.setdefault(name, saved[old])

@@ -25,6 +25,6 @@ python "$root/03_generate_rnn_data.py"
 python "$root/04_train_rnn.py" --init_weights "$last/rnn/weights.h5" --batch_size 64 --steps 800 --seed "$SEED"
 # A search seed of its own: other tracks than those of the rounds before.
 python "$root/05_train_controller.py" car_racing -n 16 -t 4 -e 4 \
-    --init_opt "$last/controller/car_racing.cma.4.64.es.npz" --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 \
+    --init_opt "$last/controller/car_racing.cma.4.64.es.npz" --sigma_init 0.05 --sigma_decay 0.97 \
     --generations 12 --eval_steps 4 --eval_episode 64 -s $((10 * SEED + ROUND))
 python "$root/model.py" car_racing --filename controller/car_racing.cma.4.64.best.json --final_mode --seed "$SEED"

@@ -36,7 +36,7 @@ python "$root/02_train_vae.py" --init_weights ../round2/vae/weights.h5 --steps 1
 python "$root/03_generate_rnn_data.py"
 python "$root/04_train_rnn.py" --init_weights ../round2/rnn/weights.h5 --batch_size 64 --steps 600 --seed "$SEED"
 python "$root/05_train_controller.py" car_racing -n 16 -t 4 -e 4 \
-    --init_opt ../round2/controller/car_racing.cma.2.64.es.npz --sigma_init 0.05 --sigma_decay 0.97 --joint_steps 12 \
+    --init_opt ../round2/controller/car_racing.cma.2.64.es.npz --sigma_init 0.05 --sigma_decay 0.97 \
     --generations 36 --eval_steps 4 --eval_episode 64 -s "$SEED"
 python "$root/model.py" car_racing --filename controller/car_racing.cma.4.64.best.json --final_mode --seed "$SEED"
 

@@ -348,8 +348,8 @@ def test_an_invalid_history(open_file: OpenFile, name: str) -> None:
 
 SEARCHES: dict[str, tuple] = {
     "population": (..., None, "four", 0, 1, 5, 4.5, -4, 10**12, 10**30),
-    "joint_steps": (..., None, "four", [3], 0, 1, 3),
-    "turn_steps": (..., None, "four", [3], 0, 1),
+    "joint_steps": (30,),  # of version 0.1.0
+    "retrain": (..., None, "four", [3]),
     "optimizer": (..., None, "sgd", [], 3, "ga", "openes"),
     "seed": (..., None, "one", -1, 1.5, [], 112),
     "sigma_init": (..., None, "wide", 0, -1, []),
@@ -365,7 +365,6 @@ SEARCHES: dict[str, tuple] = {
     "start_u": (np.zeros(3), np.zeros((15, 1)), np.full(15, np.nan), np.ones(15)),
     "start_sigma": (np.array(-1.0), np.array(0.0), np.array("wide"), np.array([0.1, 0.1]), np.array(0.2)),
     "start_generation": (np.array(-1), np.array(1), np.array(3), np.array([0, 1])),
-    "hard_tracks": (np.array([-1]), np.zeros(3), np.array(5), np.array(["one"])),
     "mean_u": (np.zeros(3), np.zeros(15), np.full(15, np.inf)),
     "best_u": (np.zeros(3), np.full(15, np.inf)),
     "fitness": (np.zeros((3, 5)), np.zeros(4), np.zeros((3, 4), int), np.full((3, 4), np.nan), np.zeros((4, 4))),

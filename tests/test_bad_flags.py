@@ -45,11 +45,6 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--sigma_init": BAD_FLOAT, "--sigma_decay": BAD_FLOAT, "--cap_time": BAD_CHOICE},
         **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED, "--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
         **{"--z_only": BAD_CHOICE, "--sample_z": BAD_CHOICE, "--previous_action": BAD_CHOICE},
-        **{
-            "--joint_steps": BAD_COUNT,
-            "--turn_steps": BAD_SIZE,
-            "--turn_sigma": BAD_FLOAT,
-        },
     },
     MODEL: {
         **{"--num_episode": BAD_TRACKS, "--max_length": BAD_LENGTH, "--seed": BAD_SEED},

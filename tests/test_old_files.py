@@ -7,19 +7,22 @@ import csv
 import json
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.scripts import ROOT, run_script
+from helpers.settings import search_settings
 
 from controller import arch
 from controller import files as controller_files
-from controller.resume import check_settings
+from controller.resume import initial_weights
+from controller.saved_search import load_search
 from controller.search import ControllerSearch
+from controller.settings import SearchSettings
 from pipeline.batches import open_batch, open_batches
 from pipeline.errors import UserError
+from pipeline.settings import read_settings
 
 OLD = ROOT / "tests" / "fixtures" / "v0.1.0"
 NAME = "car_racing.cma.1.4"
@@ -70,14 +73,30 @@ def test_training_states_resume(here: Path, stage: str, sizes: str, network: str
     assert int(row["step"]) == steps + 1
 
 
-def test_a_search_resumes_and_settings_that_were_renamed_keep_their_values() -> None:
-    search = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
-    assert search.generation == 2
-    assert search.settings.max_steps_without_progress == 100
-    assert (search.settings.hard_tracks, search.settings.z_only) == (True, False)
-    check_settings(search, replace(search.settings, max_steps_without_progress=100))
-    with pytest.raises(UserError, match="max_steps_without_progress = 100, now it is 7"):
-        check_settings(search, replace(search.settings, max_steps_without_progress=7))
+def saved_best(path: Path) -> np.ndarray:
+    """The best evaluated mean (867,) of a saved search."""
+    arrays = load_search(path).coordinates
+    best: np.ndarray = arrays["w0"] + arrays["T"] @ arrays["best_u"]
+    return best
+
+
+def test_a_search_with_parts_that_are_gone_is_refused_and_its_controller_starts_another() -> None:
+    path = Path(f"controller/{NAME}.es.npz")
+    with pytest.raises(UserError, match=f"{path} was made with joint_steps, which this version no longer has: --new_m"):
+        ControllerSearch.load(path)
+    best = Path("best.json")
+    shutil.copy(f"controller/{NAME}.best.json", best)
+    saved = load_search(path)
+    networks = {f"{network}_hash": saved.settings[network] for network in ("vae", "rnn")}
+    weights = initial_weights(best, NAME, search_settings(**networks))
+    np.testing.assert_array_equal(weights, saved_best(path))
+
+
+def test_settings_that_were_renamed_keep_their_values() -> None:
+    saved = load_search(Path(f"controller/{NAME}.es.npz")).settings
+    settings = read_settings(SearchSettings, saved, "a log", "")
+    assert (settings.max_steps_without_progress, settings.z_only) == (100, False)
+    assert (settings.vae_hash, settings.rnn_hash) == (saved["vae"], saved["rnn"])
 
 
 def test_a_controller_without_a_layout_is_read_in_its_own_order() -> None:
@@ -86,8 +105,7 @@ def test_a_controller_without_a_layout_is_read_in_its_own_order() -> None:
     weights, score, metadata = controller_files.load(path)
     assert weights.tolist() == written[0]  # W (3, 288) row by row, as version 0.1.0 wrote it
     assert (score, metadata) == (written[1], written[2])
-    search = ControllerSearch.load(Path(f"controller/{NAME}.es.npz"))
-    np.testing.assert_array_equal(weights, search.coordinates.weights(search.real.best_u))
+    np.testing.assert_array_equal(weights, saved_best(Path(f"controller/{NAME}.es.npz")))
 
 
 def test_a_file_of_two_elements_is_read_as_the_tutorials(capsys: pytest.CaptureFixture) -> None:

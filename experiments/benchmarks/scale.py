@@ -115,7 +115,7 @@ def rank_0_seconds(folder: Path, population: int) -> float:
 
     os.chdir(folder)
     shipped = read_search_settings(config.PRETRAINED_DIR / config.LOG_DIR / f"{name_of(Path(config.PRETRAINED))}.json")
-    settings = replace(shipped, population=population, num_episode=TRACKS, joint_steps=30, hard_tracks=False)
+    settings = replace(shipped, population=population, num_episode=TRACKS)
     features = np.random.default_rng(0).normal(size=(1000, controller.FEATURES))
     zeros = np.zeros(controller.NUM_WEIGHTS)
     search = ControllerSearch("scale", settings, principal_subspace(zeros, features, 48))

@@ -21,7 +21,7 @@ STAGES = {
     "03_generate_rnn_data.py": "",
     "04_train_rnn.py": "--new_model --steps 4 --batch_size 2 --checkpoint_steps 2",
     "05_train_controller.py": "car_racing -n 2 -t 2 -e 1 --max_length 30 --eval_steps 1 --eval_episode 2"
-    " --subspace 4 --joint_steps 2 --turn_steps 2 --generations 3",
+    " --subspace 4 --generations 3",
 }
 SEARCH = "car_racing.cma.1.4"  # the name of that search
 
