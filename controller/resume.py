@@ -7,13 +7,15 @@ import numpy as np
 
 import config
 from controller.arch import NUM_WEIGHTS
-from controller.coordinates import HiddenStates, new_coordinates
+from controller.coordinates import Coordinates, HiddenStates, new_coordinates
 from controller.files import WEIGHTS, load, state_path, weights_path
+from controller.saved_search import load_search
 from controller.search import ControllerSearch
 from controller.settings import SearchSettings
-from pipeline.errors import UserError
+from pipeline.errors import UserError, first_line
 from pipeline.files import check_same
 from pipeline.new_model import check_not_set_aside
+from pipeline.settings import read_settings
 from pipeline.weights import training_settings
 
 
@@ -51,6 +53,28 @@ def check_settings(search: ControllerSearch, settings: SearchSettings) -> None:
     check_same(str(state_path(search.name)), asdict(search.settings), asdict(current), remedy)
 
 
+def best_mean(path: Path) -> tuple[np.ndarray, SearchSettings]:
+    """The best evaluated mean (867,) of a saved search, the last one if none was evaluated, and its settings.
+
+    Nothing is replayed, so the search may be of another machine, of other library versions, or of version 0.1.0.
+
+    Raises:
+        UserError: the file is damaged, or is not a saved search.
+    """
+    saved = load_search(path)
+    settings = read_settings(SearchSettings, saved.settings, str(path), "give another --init_opt")
+    arrays, prefix = saved.coordinates, "dream_" if settings.dream_mode else ""
+    try:
+        evaluated = len(arrays[f"{prefix}evaluations"]) > 0
+        u = arrays[f"{prefix}best_u" if evaluated else "mean_u"]
+        weights = Coordinates(arrays["w0"], arrays["T"]).weights(u)
+        if weights.shape != (NUM_WEIGHTS,):
+            raise ValueError(f"it has {weights.shape} weights")
+    except (KeyError, ValueError, IndexError) as error:
+        raise UserError(f"{path} is not a saved controller search ({first_line(error)})") from None
+    return weights, settings
+
+
 def initial_weights(path: Path, name: str, settings: SearchSettings) -> np.ndarray:
     """The weights (867,) at which the new search `name` starts.
 
@@ -69,9 +93,8 @@ def initial_weights(path: Path, name: str, settings: SearchSettings) -> np.ndarr
         weights, _, metadata = load(path)
         networks = {f"{network}_hash": metadata[network] for network in ("vae", "rnn") if network in metadata}
     else:
-        earlier = ControllerSearch.load(path)
-        weights = earlier.best_weights
-        networks = {"vae_hash": earlier.settings.vae_hash, "rnn_hash": earlier.settings.rnn_hash}
+        weights, earlier = best_mean(path)
+        networks = {"vae_hash": earlier.vae_hash, "rnn_hash": earlier.rnn_hash}
     trainings = {
         "vae_hash": training_settings(config.VAE_DIR / "weights.h5"),
         "rnn_hash": training_settings(config.RNN_DIR / "weights.h5"),

@@ -58,7 +58,7 @@ class ControllerSearch:
         """Load a saved search; UserError if the file is damaged, or if its replay gives another mean."""
         saved = load_search(path)
         if removed := [name for name in SearchSettings.REMOVED if name in saved.settings]:
-            remedy = "--new_model starts over; --init_opt with a copy of its .best.json goes on from its best mean"
+            remedy = "--new_model starts over, with --init_opt and a copy of this file from its best mean"
             raise UserError(f"{path} was made with {removed[0]}, which this version no longer has: {remedy}")
         settings = read_settings(SearchSettings, saved.settings, str(path), "--new_model starts over")
         arrays = saved.coordinates
@@ -161,11 +161,6 @@ class ControllerSearch:
     def mean_weights(self) -> np.ndarray:
         """The weights (867,) at the mean of the search distribution."""
         return self.coordinates.weights(self.mean_u)
-
-    @property
-    def best_weights(self) -> np.ndarray:
-        """The weights (867,) of the best evaluation (in dreams, if the search is); without one, those of the mean."""
-        return self.coordinates.weights(self._selection.best_u) if len(self._selection.rows) else self.mean_weights
 
     @property
     def _selection(self) -> Evaluations:

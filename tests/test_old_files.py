@@ -80,15 +80,14 @@ def saved_best(path: Path) -> np.ndarray:
     return best
 
 
-def test_a_search_with_parts_that_are_gone_is_refused_and_its_controller_starts_another() -> None:
+def test_a_search_with_parts_that_are_gone_is_refused_and_its_best_mean_starts_another() -> None:
     path = Path(f"controller/{NAME}.es.npz")
     with pytest.raises(UserError, match=f"{path} was made with joint_steps, which this version no longer has: --new_m"):
         ControllerSearch.load(path)
-    best = Path("best.json")
-    shutil.copy(f"controller/{NAME}.best.json", best)
+    copy = Path(shutil.copy(path, "earlier.es.npz"))
     saved = load_search(path)
     networks = {f"{network}_hash": saved.settings[network] for network in ("vae", "rnn")}
-    weights = initial_weights(best, NAME, search_settings(**networks))
+    weights = initial_weights(copy, NAME, search_settings(**networks))
     np.testing.assert_array_equal(weights, saved_best(path))
 
 

@@ -17,7 +17,7 @@ from controller import files as controller_files
 from controller.coordinates import new_coordinates, principal_subspace
 from controller.files import name_of, search_name, state_path, weights_path
 from controller.generation import evaluate_mean, run_generation
-from controller.resume import check_settings, initial_weights, start_or_resume
+from controller.resume import best_mean, check_settings, initial_weights, start_or_resume
 from controller.search import ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
@@ -288,6 +288,27 @@ def test_init_opt_starts_from_the_best_mean_of_another_search(dream_mode: int, b
         other.record_evaluation(np.full(5, real_score), np.full(5, dream_score) if dream_mode else None)
     other.save()
     np.testing.assert_array_equal(initial_weights(state_path(NAME), "another", other.settings), means[best])
+
+
+def test_init_opt_needs_no_replay_and_refuses_a_damaged_search() -> None:
+    """A search of another machine may replay to another mean, which matters only to resuming it."""
+    other = new_search()
+    run_generation_with_scores(other)
+    run_generation_with_scores(other)
+    other.save()
+    with np.load(state_path(NAME)) as file:
+        arrays = dict(file)
+    np.savez(state_path(NAME).open("wb"), **arrays | {"fitness": arrays["fitness"][:, ::-1]})
+    with pytest.raises(UserError, match="does not replay"):
+        ControllerSearch.load(state_path(NAME))
+    best, settings = best_mean(state_path(NAME))
+    np.testing.assert_array_equal(best, other.coordinates.weights(other.real.best_u))
+    assert settings == other.settings
+    for damage in ("another dimension", "coordinates of fewer weights", "no evaluations"):
+        damaged = DAMAGES[damage](arrays) | {"coordinates/best_u": arrays["coordinates/best_u"][:-1]}
+        np.savez(state_path(NAME).open("wb"), **damaged)
+        with pytest.raises(UserError, match=r"es.npz is not a saved controller search \("):
+            best_mean(state_path(NAME))
 
 
 def test_init_opt_may_be_a_controller_file(capsys: pytest.CaptureFixture) -> None:
