@@ -6,10 +6,14 @@
     python experiments/report.py rnn                       # the next z and the next reward, predicted and observed
     python experiments/report.py controller                # scores, learning curve beside the paper's, weights
     python experiments/report.py dream                     # a dream beside the real episode; errors by horizon
+    python experiments/report.py browser                   # report/dream.html: drive in the dream, in a browser
 
 Writes PNGs, dream.mp4 and scores.json into report/. `all` also writes report/index.html, one file that holds every
 figure. Three agents are scored on the same unseen tracks: the trained one, the random policy of stage 01, and an
 untrained one (initial networks and a random controller).
+
+`browser`, which `all` leaves out, writes report/dream.html: one file that needs no other and no network, with the
+folder's agent or, where nothing is trained, the pretrained one.
 """
 
 import argparse
@@ -33,8 +37,8 @@ from pipeline.batches import Batch, open_batches_of
 from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
 from pipeline.scores import summary
-from pipeline.seeds import rng
-from simulation.agent import Agent, folder_of, load_agent
+from pipeline.seeds import env_seed_range, rng
+from simulation.agent import Agent, default_folder, folder_of, load_agent
 from simulation.environments import exploration_policy
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import ROWS, EnvironmentWorld, RealWorld
@@ -43,7 +47,11 @@ from simulation.rollout import NO_WEIGHTS, RolloutSettings, rollout
 
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
-    parser.add_argument("what", choices=(*SECTIONS, "all"), help="stage to report on, or all of them")
+    parser.add_argument(
+        "what",
+        choices=(*SECTIONS, "browser", "all"),
+        help="stage to report on, or all of them; browser: the page to drive in",
+    )
     environments = ", ".join(config.ENVIRONMENTS)
     parser.add_argument("env_name", nargs="?", default="car_racing", help=f"environment: {environments}")
     parser.add_argument("--filename", type=Path, help="controller of stage 05; needed where there are several")
@@ -101,7 +109,7 @@ def report_rnn(args: argparse.Namespace) -> Figures:
 def report_controller(args: argparse.Namespace) -> Figures:
     from experiments.plots import controller as plots
 
-    filename = args.filename or only_controller(args.env_name)
+    filename = args.filename or only_controller(args.env_name, Path())
     agent, weights = load_agent(filename)
     assert weights is not None  # of a controller file
     # The logs are read before the rollouts, so that a missing file is reported at once and not after minutes.
@@ -164,11 +172,22 @@ SECTIONS = {
 }
 
 
-def only_controller(env_name: str) -> Path:
-    """The best controller of the folder, when the folder holds exactly one search of that environment."""
-    found = sorted(config.CONTROLLER_DIR.glob(f"{env_name}.*.best.json"))
+def report_browser(args: argparse.Namespace) -> Path:
+    from experiments.browser.page import write_page
+
+    filename = args.filename or only_controller(args.env_name, default_folder())
+    path = config.REPORT_DIR / "dream.html"
+    [env_seed] = env_seed_range("report", args.seed, 0, 1)
+    write_page(filename, args.env_name, env_seed, path)
+    return path
+
+
+def only_controller(env_name: str, folder: Path) -> Path:
+    """The best controller of a folder, when the folder holds exactly one search of that environment."""
+    found = sorted((folder / config.CONTROLLER_DIR).glob(f"{env_name}.*.best.json"))
     if not found:
-        raise UserError(f"no {env_name}.*.best.json in {config.CONTROLLER_DIR}/: run 05_train_controller.py first")
+        where = folder / config.CONTROLLER_DIR
+        raise UserError(f"no {env_name}.*.best.json in {where}/: run 05_train_controller.py first")
     if len(found) > 1:
         raise UserError(f"give --filename, one of the controllers that are there: {', '.join(map(str, found))}")
     return found[0]
@@ -203,6 +222,9 @@ def score_agents(args: argparse.Namespace, agent: Agent, weights: np.ndarray) ->
 
 def main() -> None:
     args = parse_args()
+    if args.what == "browser":
+        print(f"open {report_browser(args)} in a browser")
+        return
     drawn = {name: SECTIONS[name](args) for name in (SECTIONS if args.what == "all" else [args.what])}
     for name in (name for figures in drawn.values() for name in figures):
         print(config.REPORT_DIR / name)

@@ -59,7 +59,19 @@ def one_thread() -> None:
 
 # The slowest files first, so that no worker is left alone with one of them at the end.
 FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "stages", "faults", "ranks")
-FIRST += ("field", "collect", "baselines_scripts", "scores", "finite", "mpi", "recipes", "machine", "play", "results")
+FIRST += (
+    "field",
+    "collect",
+    "baselines_scripts",
+    "scores",
+    "finite",
+    "mpi",
+    "recipes",
+    "machine",
+    "play",
+    "results",
+    "browser",
+)
 # Files whose tests run stages, train networks or drive whole episodes; `make check` leaves them out.
 SLOW = (*FIRST, "pretrained", "original", "window", "old_files", "experiments_help", "viewer")
 # The longest tests, with all of test_studies.py; `make test` leaves them out.

@@ -14,6 +14,7 @@ RECONSTRUCTED = 10  # frames
 SAMPLE = 2000  # frames over which the information per latent is averaged
 TRAVERSAL = np.linspace(-3, 3, 9)  # values of one latent, in standard deviations of the prior
 TRAVERSED = 12  # latents, the most informative ones
+INFORMATIVE_NATS = 0.1  # nats above which a latent counts as informative
 
 
 def some_frames(batches: list[Batch], count: int) -> np.ndarray:
@@ -49,8 +50,9 @@ def draw_latents(vae: VAE, batches: list[Batch], path: Path) -> None:
     figure, (bars, axes) = new_figure(9, 14, 2, height_ratios=(1, 5))
     bars.bar(range(config.Z_DIM), nats[order])
     bars.set_xticks(range(config.Z_DIM), order, fontsize=7)
-    informative = int((nats > 0.1).sum())
-    bars.set(xlabel="latent", ylabel="nats", title=f"KL divergence: {informative} of 32 latents above 0.1 nats")
+    informative = int((nats > INFORMATIVE_NATS).sum())
+    title = f"KL divergence: {informative} of 32 latents above {INFORMATIVE_NATS} nats"
+    bars.set(xlabel="latent", ylabel="nats", title=title)
     z = np.repeat(mu[:1], TRAVERSED * len(TRAVERSAL), axis=0).reshape(TRAVERSED, len(TRAVERSAL), config.Z_DIM)
     for row, latent in enumerate(order[:TRAVERSED]):
         z[row, :, latent] = TRAVERSAL
