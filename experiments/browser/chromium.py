@@ -53,7 +53,7 @@ class Chromium:
         """Start the program, which reads commands from descriptor 3 and writes answers to 4."""
         commands, self._commands = os.pipe()
         self._answers, answers = os.pipe()
-        # Duplicates far above 4, so that the shell overwrites none of them; one digit each is all that sh can name.
+        # Duplicates far above 4, of which the shell overwrites none; bash, because sh names descriptors by one digit.
         high = [fcntl.fcntl(number, fcntl.F_DUPFD, 20) for number in (commands, answers)]
         shell = f'exec "$0" "$@" 3<&{high[0]} 4>&{high[1]}'
         command = ["bash", "-c", shell, PROGRAM, *FLAGS.split(), f"--user-data-dir={self._profile.name}"]
