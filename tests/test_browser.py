@@ -60,8 +60,10 @@ def test_keys_hand_over_pause_and_restart(browser: Chromium) -> None:
     browser.evaluate(FRAMES)
     assert browser.evaluate("drive.world.steps") == steps > 3
     assert browser.evaluate("element('drive-message').textContent") == "Paused."
+    browser.evaluate("drive.world.steps = 500")
     key(browser, "KeyR")
-    browser.wait_for(f"drive.world.steps > 0 && drive.world.steps < {steps} || drive.world.steps > {steps} + 5")
+    browser.wait_for("drive.world.steps > 0")
+    assert browser.evaluate("drive.world.steps") < 500
     assert not browser.evaluate("drive.paused")
 
 
@@ -117,6 +119,9 @@ def test_the_temperature_slider(browser: Chromium) -> None:
         assert browser.evaluate("drive.world.temperature") == pytest.approx(value)
         assert browser.evaluate("element('drive-temperature-value').textContent") == f"{value:.2f}"
     assert browser.evaluate("drive.controllerDrives")
+    browser.evaluate("element('drive-pause').focus()")
+    key(browser, "ArrowLeft")
+    assert not browser.evaluate("drive.controllerDrives"), "a button beside the picture leaves the arrow keys to it"
     browser.evaluate("drive.setTemperature(1), element('drive-temperature').value = 1")
 
 
@@ -178,6 +183,10 @@ SMALLEST_TEXT = """Math.min(...[...document.querySelectorAll('body *')]
     .filter(node => !node.closest('script, style, noscript, title, desc') && node.getClientRects().length)
     .map(node => parseFloat(getComputedStyle(node).fontSize)
         * (node.ownerSVGElement ? node.ownerSVGElement.clientWidth / 360 : 1)))"""  # of the diagram's own units
+WORDS_FIT = """[...document.querySelectorAll('.diagram text')].every(text => {
+    const [word, diagram] = [text, text.ownerSVGElement].map(node => node.getBoundingClientRect());
+    return word.left >= diagram.left && word.right <= diagram.right && word.bottom <= diagram.bottom;
+})"""
 SMALLEST_CONTROL = """Math.min(...[...document.querySelectorAll('button')]
     .filter(node => node.getClientRects().length).map(node => node.getBoundingClientRect().height))"""
 
@@ -191,6 +200,7 @@ def test_readable_without_network_or_messages(width: int, scheme: str) -> None:
         browser.wait_for("drive.world.steps > 5")
         assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert browser.evaluate(SMALLEST_TEXT) >= 12
+        assert browser.evaluate(WORDS_FIT)
         assert browser.evaluate(SMALLEST_CONTROL) >= 44
         methods = [event["method"] for event in browser.events]
         assert not {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"} & set(methods)

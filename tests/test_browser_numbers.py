@@ -1,4 +1,4 @@
-"""Tests of the numbers of docs/dream.html, which are Python's on the same rounded weights, and of the command that makes it."""
+"""Tests of the numbers of docs/dream.html, which are Python's on the same rounded weights, and of its command."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from pipeline.files import file_hash
 from pipeline.seeds import rng
 from rnn.arch import dream_noise
 from simulation.agent import Agent, load_agent
-from simulation.dream import open_initial_z
+from simulation.dream import dream_reward, open_initial_z
 
 CONTROLLER = config.PRETRAINED_DIR / "controller" / config.PRETRAINED
 STEPS, TEMPERATURES = 200, (0.5, 1.0, 1.3)
@@ -64,31 +64,36 @@ def test_a_step_of_the_dream_is_pythons(
     noise = dream_noise(rng("dream_noise", 7), STEPS)
     z, reward = open_initial_z(agent.hashes["vae"], config.PRETRAINED_DIR)[0][:1], np.zeros(1, np.float32)
     h, c = np.zeros((2, 1, config.HIDDEN_UNITS), np.float32)
-    inputs, actions, python = [], [], []
+    inputs, python = [], []
     for t in range(STEPS):
+        inputs.append([noise[t].tolist(), z[0].tolist(), reward[0].item(), h[0].tolist(), c[0].tolist()])
         action = act(W, b, z, h)
         x = np.concatenate([z, action, reward[:, None]], axis=1)
-        inputs.append([array[0].tolist() for array in (x, h, c)] + [noise[t].tolist(), z[0].tolist()])
-        actions.append(action[0])
         z, reward, h, c = agent.rnn.dream(x, h, c, noise[t : t + 1], temperature)
-        python.append((z[0], reward[0], h[0], c[0]))
-    browser.evaluate(f"inputs = {json.dumps(inputs)}, null")
-    answers = browser.evaluate(f"""inputs.map(numbers => {{
-        const [x, h, c, noise, z] = numbers.map(array => Float32Array.from(array));
-        const action = [...controller.act(z, h, new Float32Array(3))];
-        const {{ positiveReward }} = rnn.dream(x, h, c, noise, {temperature}, z);
-        return [[...z], positiveReward, [...h], [...c], action];
-    }})""")
-    python_z, python_reward, python_h, python_c = (np.array(part) for part in zip(*python, strict=True))
-    z_page, reward_page, h_page, c_page, action_page = (np.array(part) for part in zip(*answers, strict=True))
+        python.append((z[0], reward[0], h[0], c[0], action[0], dream_reward(reward[0])))
+    browser.evaluate(f"inputs = {json.dumps(inputs)}; world.temperature = {temperature}; drive.pause(true)")
+    answers = browser.evaluate("""inputs.map(([noise, z, positiveReward, h, c]) => {
+        fillNoise = numbers => numbers.set(noise);
+        world.reset();
+        for (const [name, numbers] of Object.entries({ z, h, c })) world[name].set(numbers);
+        world.positiveReward = positiveReward;
+        const action = controller.act(world.z, world.h, new Float32Array(3));
+        world.step(action);
+        return [world.z, world.positiveReward, world.h, world.c, action, world.score].map(
+            part => part.length ? [...part] : part);
+    })""")
+    python_z, python_reward, python_h, *python_others = (np.array(part) for part in zip(*python, strict=True))
+    page_z, page_reward, page_h, *page_others = (np.array(part) for part in zip(*answers, strict=True))
     near_z, near_reward = near_a_threshold(agent, python_h, noise, temperature)
     assert near_z.mean() < 0.02 and near_reward.mean() < 0.02
-    assert np.abs(z_page - python_z)[~near_z].max() < TOLERANCE
-    np.testing.assert_array_equal(reward_page[~near_reward], python_reward[~near_reward])
+    assert np.abs(page_z - python_z)[~near_z].max() < TOLERANCE
+    np.testing.assert_array_equal(page_reward[~near_reward], python_reward[~near_reward])
     assert 0 < python_reward.sum() < STEPS
-    np.testing.assert_allclose(h_page, python_h, atol=1e-4)
-    np.testing.assert_allclose(c_page, python_c, atol=1e-3)
-    np.testing.assert_allclose(action_page, actions, atol=1e-4)
+    np.testing.assert_allclose(page_h, python_h, atol=1e-4)
+    (page_c, page_action, page_score), (python_c, python_action, python_score) = page_others, python_others
+    np.testing.assert_allclose(page_c, python_c, atol=1e-3)
+    np.testing.assert_allclose(page_action, python_action, atol=1e-4)
+    np.testing.assert_allclose(page_score[~near_reward], python_score[~near_reward])
 
 
 @needs_chromium

@@ -51,7 +51,7 @@ class Drive {
 
   listen() {
     const game = element("drive-game");
-    game.addEventListener("keydown", event => this.keyDown(event));
+    element("drive").addEventListener("keydown", event => this.keyDown(event));
     addEventListener("keyup", event => this.held.delete(event.code));
     addEventListener("blur", () => this.held.clear());
     for (const pad of document.querySelectorAll("#drive-pads button")) this.listenToPad(pad);
@@ -78,13 +78,13 @@ class Drive {
   }
 
   keyDown(event) {
-    if (event.ctrlKey || event.altKey || event.metaKey) return;
+    if (event.ctrlKey || event.altKey || event.metaKey || event.target.matches("input")) return; // sliders have keys
     const act = { KeyC: () => this.handOver(!this.controllerDrives), KeyP: () => this.pause(!this.paused),
       KeyR: () => this.restart() }[event.code];
     if (KEYS[event.code]) this.hold(event.code, KEYS[event.code]);
     else if (act && !event.repeat) act();
     else return;
-    event.preventDefault(); // arrow keys do not scroll while the picture has the focus
+    event.preventDefault(); // arrow keys drive and do not scroll
   }
 
   listenToPad(pad) {
