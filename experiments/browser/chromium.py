@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 PROGRAM = "chromium"
-LIMIT = 60.0  # seconds after which an answer is taken to be missing
+LIMIT = 120.0  # seconds after which an answer is taken to be missing
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     " --disable-component-update --disable-sync --hide-scrollbars --remote-debugging-pipe"
