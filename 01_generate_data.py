@@ -30,7 +30,7 @@ from pipeline.batches import ObsSettings, batch_bytes, claim_batch, read_record,
 from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
 from simulation import environments, workers
-from simulation.agent import Agent, folder_of, load_agent
+from simulation.agent import Agent, folder_of, load_agent_and_weights
 from simulation.collect import Episode, record_agent, record_exploration
 
 MAX_BATCHES = 2**16
@@ -136,7 +136,7 @@ def record_batch(job: Job) -> Iterator[Episode]:
 @cache
 def load_once(controller: Path) -> tuple[Agent, np.ndarray]:
     """The agent of a controller file; a worker process that records several batches keeps it."""
-    return load_agent(controller)
+    return load_agent_and_weights(controller)
 
 
 def count(episodes: Iterator[Episode]) -> Iterator[Episode]:

@@ -168,7 +168,7 @@ def main() -> None:
     args = parse_args()
     launch(min(args.num_worker, cli.cores()))
     with Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
-        agent = Agent(args.sample_z, args.previous_action)
+        agent = Agent.on_one_thread(args.sample_z, args.previous_action)
         hashes = agent.load()
         ranks.functions = rollouts(args, agent)
         if ranks.rank > 0:

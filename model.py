@@ -7,14 +7,14 @@
     python model.py --final_mode                                             # without --filename: the pretrained agent
 
 Plays one track and prints its score; --final_mode scores 100 unseen tracks. V and M are loaded from vae/weights.h5 and
-rnn/weights.h5 of the folder that holds the controller's controller/ folder. From Python:
+rnn/weights.h5 of the folder that holds the controller's controller/ folder. From Python (docs/library.md):
 
-    from model import ControllerPolicy, RealWorld, Task, load_agent, rollout
+    from model import load_agent
 
-    agent, weights = load_agent("controller/car_racing.cma.4.32.best.json")
-    world = RealWorld(agent, "car_racing")
-    [result] = rollout(world, ControllerPolicy(world.rows), [Task(env_seed=0, max_length=1000, weights=weights)])
-    print(result.score, result.steps)
+    agent = load_agent()  # the pretrained one; or of a folder, or of a controller file
+    env = agent.make_env()
+    frame, _ = env.reset(seed=7)
+    frame, reward, terminated, truncated, _ = env.step(agent.act(frame))
 """
 
 import argparse
@@ -31,19 +31,22 @@ except ImportError as error:
 import numpy as np
 
 import config
+from controller.arch import squash
 from controller.files import LAYOUTS
 from display import play
 from display.video import open_video
 from display.window import open_window
+from pipeline.own_data import Episode, write_episodes
 from pipeline.seeds import env_seed_range
-from simulation.agent import default_folder, folder_of, has_trained_agent, load_agent, load_networks
+from simulation.agent import default_folder, folder_of, has_trained_agent, load_agent_and_weights, load_networks
 from simulation.dream import single_dream
 from simulation.environments import exploration_policy
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import EnvironmentWorld, RealWorld
-from simulation.rollout import NO_WEIGHTS, Policy, Result, RolloutSettings, Task, World, rollout, score_unseen_tracks
+from simulation.rollout import NO_WEIGHTS, Policy, Result, RolloutSettings, Task, World, score_unseen_tracks
+from simulation.trained_agent import load_agent
 
-__all__ = ["ControllerPolicy", "RealWorld", "Result", "Task", "load_agent", "rollout"]
+__all__ = ["Episode", "load_agent", "squash", "write_episodes"]  # the library
 
 
 # --- the command ------------------------------------------------------------------------------------------------------
@@ -125,7 +128,7 @@ def open_world(args: argparse.Namespace, render_mode: str | None = None) -> tupl
     if args.generate_data_mode:
         world = EnvironmentWorld(args.env_name, render_mode=render_mode)
         return world, ExplorationPolicy(exploration_policy(args.env_name), world.rows), NO_WEIGHTS
-    agent, weights = load_agent(args.filename, args.layout)
+    agent, weights = load_agent_and_weights(args.filename, args.layout)
     world = RealWorld(agent, args.env_name, render_mode=render_mode)
     return world, ControllerPolicy(world.rows), weights
 
@@ -143,7 +146,7 @@ def play_dream(args: argparse.Namespace) -> Result:
     """Play one dream, with display if the command line asks for it."""
     [seed] = env_seed_range("report", args.seed, 0, 1)
     with open_outputs(args) as outputs:
-        agent, weights = load_agent(args.filename, args.layout)
+        agent, weights = load_agent_and_weights(args.filename, args.layout)
         world = single_dream(agent, folder_of(args.filename), args.temperature)
         display = play.InteractiveDisplay(play.draw_dream, outputs)
         return play.run_episode(world, ControllerPolicy(world.rows), Task(seed, args.max_length, weights), display)
@@ -156,14 +159,14 @@ def play_with_keyboard(args: argparse.Namespace) -> None:
         env_seeds = env_seed_range("report", args.seed, 0, cli.MAX_EPISODES)
         if args.dream_mode:
             folder = folder_of(args.filename) if args.filename else default_folder()
-            agent = load_agent(args.filename, args.layout)[0] if args.filename else load_networks(folder)
+            agent = load_agent_and_weights(args.filename, args.layout)[0] if args.filename else load_networks(folder)
             keyboard = play.Keyboard(play.draw_dream, [play.limit_fps(show)])
             play.play_episodes(single_dream(agent, folder, args.temperature), env_seeds, args.max_length, keyboard)
         else:
             keyboard = play.Keyboard(play.draw_real, [play.limit_fps(show)])
             world = EnvironmentWorld(args.env_name, rows=1, render_mode="rgb_array")
             if args.filename:
-                agent, _ = load_agent(args.filename, args.layout)
+                agent, _ = load_agent_and_weights(args.filename, args.layout)
                 world = RealWorld(agent, args.env_name, rows=1, render_mode="rgb_array")
             play.play_episodes(world, env_seeds, args.max_length, keyboard)
 

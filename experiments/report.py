@@ -38,7 +38,7 @@ from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
 from pipeline.scores import summary
 from pipeline.seeds import env_seed_range, rng
-from simulation.agent import Agent, default_folder, folder_of, load_agent
+from simulation.agent import Agent, default_folder, folder_of, load_agent_and_weights
 from simulation.environments import exploration_policy
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import ROWS, EnvironmentWorld, RealWorld
@@ -87,7 +87,7 @@ def report_data(args: argparse.Namespace) -> Figures:
 def report_vae(args: argparse.Namespace) -> Figures:
     from experiments.plots.vae import draw_latents, draw_reconstructions
 
-    agent = Agent()
+    agent = Agent.on_one_thread()
     agent.vae.load(config.VAE_DIR / "weights.h5")
     draw_reconstructions(agent.vae, obs_batches(args.env_name), config.REPORT_DIR / "reconstructions.png")
     draw_latents(agent.vae, obs_batches(args.env_name), config.REPORT_DIR / "latents.png")
@@ -100,7 +100,7 @@ def report_vae(args: argparse.Namespace) -> Figures:
 def report_rnn(args: argparse.Namespace) -> Figures:
     from experiments.plots.rnn import draw_predictions
 
-    agent = Agent()
+    agent = Agent.on_one_thread()
     hashes = agent.load()
     draw_predictions(agent.rnn, args.env_name, hashes["vae"], config.REPORT_DIR / "predictions.png")
     return {"predictions.png": "One episode: M's predictions one step ahead, and the observed values."}
@@ -110,7 +110,7 @@ def report_controller(args: argparse.Namespace) -> Figures:
     from experiments.plots import controller as plots
 
     filename = args.filename or only_controller(args.env_name, Path())
-    agent, weights = load_agent(filename)
+    agent, weights = load_agent_and_weights(filename)
     assert weights is not None  # of a controller file
     # The logs are read before the rollouts, so that a missing file is reported at once and not after minutes.
     search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
@@ -151,7 +151,7 @@ def read_history(log_dir: Path, search: str) -> list[list[dict]]:
 def report_dream(args: argparse.Namespace) -> Figures:
     from experiments.plots.dream import draw_dream, draw_errors
 
-    agent = Agent()
+    agent = Agent.on_one_thread()
     vae = agent.load()["vae"]
     paths = [config.REPORT_DIR / name for name in ("dream.png", "dream.mp4")]
     draw_dream(agent.vae, agent.rnn, args.env_name, vae, *paths)
@@ -199,7 +199,7 @@ def untrained(seed: int) -> tuple[Agent, np.ndarray]:
     from pipeline.networks import seed_everything
 
     seed_everything(seed)
-    return Agent(), rng("untrained", seed).normal(0, 0.1, controller.NUM_WEIGHTS)
+    return Agent.on_one_thread(), rng("untrained", seed).normal(0, 0.1, controller.NUM_WEIGHTS)
 
 
 def score_agents(args: argparse.Namespace, agent: Agent, weights: np.ndarray) -> dict[str, list[float]]:

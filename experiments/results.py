@@ -35,7 +35,7 @@ import config
 from experiments import ROOT, tables
 from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
-from simulation.agent import load_agent
+from simulation.agent import load_agent_and_weights
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
 from simulation.rollout import RolloutSettings, score_unseen_tracks
@@ -152,7 +152,7 @@ def rollout_settings(seed: int, num_episode: int) -> RolloutSettings:
 
 def score_controller(filename: Path, settings: RolloutSettings) -> list[float]:
     """Scores of a controller on unseen tracks, as `model.py --final_mode` computes and prints them."""
-    agent, weights = load_agent(filename)
+    agent, weights = load_agent_and_weights(filename)
     world = RealWorld(agent, settings.env)
     return score_unseen_tracks(world, ControllerPolicy(world.rows), settings, weights)
 

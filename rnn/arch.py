@@ -139,6 +139,12 @@ class RNN:
         reward = tf.cast(reward_uniform[:, 0] < tf.sigmoid(logit / temperature), tf.float32)
         return z, reward, h, c
 
+    def expects_reward(self, h: np.ndarray) -> np.ndarray:
+        """Whether a positive reward at t is more likely than none, given h_t, float32 (n, 256) -> bool (n,)."""
+        kernel, bias = self.model.get_layer("mixture").get_weights()
+        expected: np.ndarray = h @ kernel[:, -1] + bias[-1] > 0
+        return expected
+
     def hidden_states(self, inputs: np.ndarray) -> np.ndarray:
         """h after each step of a series: (n, T, 36) -> float32 (n, T, 256)."""
         return np.concatenate([self.hidden_model(inputs[i : i + 50]).numpy() for i in range(0, len(inputs), 50)])

@@ -1,6 +1,7 @@
 """The agent in memory: V and M from the weights of stages 02 and 04, C from a controller file of stage 05."""
 
 from pathlib import Path
+from typing import Any, Self
 
 import numpy as np
 
@@ -10,9 +11,7 @@ from pipeline.errors import UserError
 
 
 class Agent:
-    """V and M, shared by all controllers that are evaluated.
-
-    TensorFlow runs on one thread: the worker processes use all cores, and results do not depend on the core count.
+    """V and M, shared by all controllers that are evaluated. Scripts make one by `on_one_thread`.
 
     Attributes:
         vae, rnn: the networks (vae.arch.VAE, rnn.arch.RNN).
@@ -25,13 +24,23 @@ class Agent:
     """
 
     def __init__(self, sample_z: bool = False, previous_action: bool = False) -> None:
-        from pipeline.networks import use_one_cpu_thread  # TensorFlow takes seconds to import: --help must not wait
-        from rnn.arch import RNN
+        from rnn.arch import RNN  # TensorFlow takes seconds to import: --help must not wait
         from vae.arch import VAE
 
-        use_one_cpu_thread()
         self.vae, self.rnn = VAE(), RNN()
         self.sample_z, self.previous_action = sample_z, previous_action
+
+    @classmethod
+    def on_one_thread(cls, sample_z: bool = False, previous_action: bool = False) -> Self:
+        """An agent of a script, a rank or a worker, with TensorFlow on one CPU thread and off every GPU.
+
+        Worker processes use all cores, and results do not depend on the core count. RuntimeError where TensorFlow has
+        run on more threads before.
+        """
+        from pipeline.networks import use_one_cpu_thread
+
+        use_one_cpu_thread()
+        return cls(sample_z, previous_action)
 
     def load(self, folder: Path = Path()) -> dict[str, str]:
         """Load the weights of stages 02 and 04 from below a folder; returns their hashes, {"vae": ..., "rnn": ...}."""
@@ -39,6 +48,13 @@ class Agent:
         vae = self.vae.load(vae_path)
         self.hashes = {"vae": vae, "rnn": self.rnn.load(rnn_path, vae)}
         return self.hashes
+
+    def load_for(self, filename: Path, metadata: dict[str, Any], folder: Path) -> None:
+        """Load a folder's V and M for a controller file; UserError if its metadata names others."""
+        for name, digest in self.load(folder).items():
+            if metadata.get(name, digest) != digest:
+                found = f"{filename} was trained with {name} {metadata[name]}, {folder / name}/weights.h5 is {digest}"
+                raise UserError(f"{found}: restore those weights, or train a controller for these")
 
 
 def folder_of(filename: Path | None) -> Path:
@@ -65,14 +81,14 @@ def default_folder() -> Path:
 
 
 def load_networks(folder: Path) -> Agent:
-    """The V and M of a folder; UserError if they are missing or damaged."""
-    agent = Agent()
+    """The V and M of a folder, for a script: see Agent.on_one_thread. UserError if they are missing or damaged."""
+    agent = Agent.on_one_thread()
     agent.load(folder)
     return agent
 
 
-def load_agent(filename: Path | str, layout: str | None = None) -> tuple[Agent, np.ndarray]:
-    """Load a controller file and the V and M that it was trained with.
+def load_agent_and_weights(filename: Path | str, layout: str | None = None) -> tuple[Agent, np.ndarray]:
+    """Load a controller file and the V and M that it was trained with, for a script: see Agent.on_one_thread.
 
     Args:
         filename: a .json of stage 05.
@@ -85,10 +101,6 @@ def load_agent(filename: Path | str, layout: str | None = None) -> tuple[Agent, 
     """
     filename = Path(filename)
     weights, _, metadata = controller_files.load(filename, layout)
-    agent = Agent(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
-    folder = folder_of(filename)
-    for name, digest in agent.load(folder).items():
-        if metadata.get(name, digest) != digest:
-            found = f"{filename} was trained with {name} {metadata[name]}, {folder / name}/weights.h5 is {digest}"
-            raise UserError(f"{found}: restore those weights, or train a controller for these")
+    agent = Agent.on_one_thread(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
+    agent.load_for(filename, metadata, folder_of(filename))
     return agent, weights

@@ -39,11 +39,12 @@ class CarRacingDream(gym.Env):
         if not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be above zero, not {temperature}")
         # Deferred: registering the environment must not load TensorFlow.
-        from simulation.agent import default_folder, load_networks
+        from simulation.agent import Agent, default_folder
         from simulation.dream import single_dream
 
-        self.render_mode, folder = render_mode, default_folder()
-        self.world = single_dream(load_networks(folder), folder, temperature)
+        self.render_mode, folder, agent = render_mode, default_folder(), Agent()
+        agent.load(folder)
+        self.world = single_dream(agent, folder, temperature)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

@@ -85,7 +85,13 @@ class VAE:
         The last call is padded to a multiple of PADDED frames, or to `rows` if that is less: TensorFlow rounds a single
         row differently, and the z of a frame must not depend on the number of frames encoded with it
         (test_a_frames_z_does_not_depend_on_its_neighbors).
+
+        Raises:
+            ValueError: the frames have another dtype or shape; values 0..1 would give a wrong z.
         """
+        if frames.dtype != np.uint8 or frames.shape[1:] != config.FRAME_SHAPE:
+            needed = f"uint8 (n, {', '.join(map(str, config.FRAME_SHAPE))}), values 0 to 255"
+            raise ValueError(f"frames are {frames.dtype} {frames.shape}, need {needed}")
         mu = np.empty((len(frames), config.Z_DIM), np.float32)
         log_var = np.empty_like(mu)
         for i in range(0, len(frames), rows):
@@ -99,7 +105,9 @@ class VAE:
         return mu, log_var
 
     def decode(self, z: np.ndarray) -> np.ndarray:
-        """Decode z, float32 (n, 32), to frames, uint8 (n, 64, 64, 3)."""
+        """Decode z, floats (n, 32), to frames, uint8 (n, 64, 64, 3); ValueError for another dtype or shape."""
+        if z.dtype.kind != "f" or z.ndim != 2 or z.shape[1] != config.Z_DIM:
+            raise ValueError(f"z is {z.dtype} {z.shape}, need floats (n, {config.Z_DIM})")
         return np.round(self.decoder(z).numpy() * 255).astype(np.uint8)
 
     def save(self, path: Path, metadata: dict) -> None:

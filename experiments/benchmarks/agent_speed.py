@@ -64,7 +64,7 @@ def random_weights() -> np.ndarray:
 
 def prepare(number: int) -> Callable[[], int]:
     """The work of one worker: ROWS episodes side by side."""
-    world, weights = RealWorld(Agent(), "car_racing"), random_weights()
+    world, weights = RealWorld(Agent.on_one_thread(), "car_racing"), random_weights()
     policy = ControllerPolicy(world.rows)
     env_seeds = env_seed_range("explore", 1, ROWS * number, ROWS)
 
@@ -93,7 +93,7 @@ def prepare_environment(number: int) -> Callable[[], int]:
     """The work of one worker: an environment alone, with the actions of one of the agent's episodes."""
     [env_seed] = env_seed_range("explore", 1, ROWS * number, 1)
     policy = RecordingPolicy(ROWS)
-    rollout(RealWorld(Agent(), "car_racing"), policy, [Task(env_seed, STEPS, random_weights())])
+    rollout(RealWorld(Agent.on_one_thread(), "car_racing"), policy, [Task(env_seed, STEPS, random_weights())])
     env = make_env("car_racing")
 
     def work() -> int:
@@ -123,7 +123,7 @@ def prepare_dreams(number: int) -> Callable[[], int]:
     from simulation.dream import DreamWorld
 
     zeros, weights = np.zeros((1, config.Z_DIM), np.float32), random_weights()
-    world, policy = DreamWorld(Agent().rnn, (zeros, zeros), 1.0), ControllerPolicy(DREAMS)
+    world, policy = DreamWorld(Agent.on_one_thread().rnn, (zeros, zeros), 1.0), ControllerPolicy(DREAMS)
 
     def work() -> int:
         tasks = [Task(DREAMS * number + i, DREAM_STEPS, weights) for i in range(DREAMS)]
@@ -205,7 +205,7 @@ def generations(agent: Agent) -> np.ndarray:
 def main() -> None:
     args = measure.parse_args(__doc__)
     os.environ.update(ONE_THREAD)
-    agent = Agent()
+    agent = Agent.on_one_thread()
     workers, dream_workers = WorkerPool(prepare, 2), WorkerPool(prepare_dreams, 2)
     environment, product = WorkerPool(prepare_environment, 1), WorkerPool(prepare_product, 1)
     real, dream = tutorial_loops(agent, gym.make("CarRacing-v3"))

@@ -85,7 +85,9 @@ def lock_step_costs() -> tuple[float, float, float, np.ndarray]:
     from simulation.real_world import ROWS, RealWorld
     from simulation.rollout import Task, rollout
 
-    run = partial(rollout, RealWorld(Agent(), "car_racing"), ControllerPolicy(ROWS), max_steps_without_progress=100)
+    run = partial(
+        rollout, RealWorld(Agent.on_one_thread(), "car_racing"), ControllerPolicy(ROWS), max_steps_without_progress=100
+    )
     rng = np.random.default_rng(0)
     env_seeds = env_seed_range("explore", 2, 0, 2 * ROWS)
     weights = rng.normal(0, 0.1, (len(env_seeds), controller.NUM_WEIGHTS))

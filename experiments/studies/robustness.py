@@ -23,7 +23,7 @@ from experiments.results import ENV_NAME, record, rollout_settings, score_flags
 from experiments.studies import study
 from pipeline.files import file_hash
 from pipeline.scores import mean_std
-from simulation.agent import load_agent
+from simulation.agent import load_agent_and_weights
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
 from simulation.rollout import rollout
@@ -37,7 +37,7 @@ def parse_args() -> argparse.Namespace:
 
 def main() -> None:
     args, started = parse_args(), time.monotonic()
-    agent, weights = load_agent(args.filename)
+    agent, weights = load_agent_and_weights(args.filename)
     settings = rollout_settings(args.seed, args.num_episode)
     scores: dict[str, list[float]] = {}
     for name in (ENV_NAME, *(f"{ENV_NAME}_{suffix}" for suffix in config.PERTURBED)):

@@ -25,7 +25,7 @@ from experiments.plots.canvas import new_figure, save_figure
 from experiments.results import record, rollout_settings, score_flags
 from experiments.studies import study
 from pipeline.scores import mean_std
-from simulation.agent import Agent, load_agent
+from simulation.agent import Agent, load_agent_and_weights
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
 from simulation.rollout import rollout
@@ -89,7 +89,7 @@ def draw(scores: dict[int, list[float]], path: Path) -> None:
 
 def main() -> None:
     args, started = parse_args(), time.monotonic()
-    agent, weights = load_agent(args.filename)
+    agent, weights = load_agent_and_weights(args.filename)
     settings = rollout_settings(args.seed, args.num_episode)
     scores: dict[int, list[float]] = {}
     for every in sorted(set(args.every)):
