@@ -15,6 +15,7 @@ ENVIRONMENTS: dict[str, tuple[str, dict]] = {  # id -> entry point and its argum
     "WorldModels/CarRacingBlob-v0": ("custom_envs.perturbed:Blob", {}),
     "WorldModels/CarRacingOriginal-v0": ("custom_envs.original:OriginalCarRacing", {}),
 }
+MAX_EPISODE_STEPS = 1000  # of gym.make without a limit of its own, as in CarRacing-v0; the stages set theirs
 DREAM_ID = "WorldModels/CarRacingDream-v0"
 
 
@@ -24,8 +25,7 @@ def moved_dream(**kwargs: object) -> NoReturn:
 
 
 for gymnasium_id, (entry_point, arguments) in ENVIRONMENTS.items():
-    # No max_episode_steps: the caller sets the step limit and records it with the data.
-    register(gymnasium_id, entry_point, kwargs=arguments)
+    register(gymnasium_id, entry_point, max_episode_steps=MAX_EPISODE_STEPS, kwargs=arguments)
 if DREAM_ID not in registry:
     register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)
 
@@ -33,4 +33,4 @@ if "gym" in sys.modules:  # gym 0.26 is in use: register the environments with i
     from custom_envs import legacy_gym
 
     for gymnasium_id in ENVIRONMENTS:
-        legacy_gym.register(gymnasium_id)
+        legacy_gym.register(gymnasium_id, MAX_EPISODE_STEPS)

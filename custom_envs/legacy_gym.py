@@ -48,6 +48,12 @@ class LegacyEnv(gym.Env):
         self._env.close()
 
 
-def register(gymnasium_id: str) -> None:
-    """Register an environment with gym under its Gymnasium id."""
-    gym.register(gymnasium_id, LegacyEnv, kwargs={"gymnasium_id": gymnasium_id}, disable_env_checker=True)
+def register(gymnasium_id: str, max_episode_steps: int | None = None) -> None:
+    """Register an environment with gym under its Gymnasium id; None: episodes have no step limit."""
+    gym.register(
+        gymnasium_id,
+        LegacyEnv,
+        max_episode_steps=max_episode_steps,
+        kwargs={"gymnasium_id": gymnasium_id},
+        disable_env_checker=True,
+    )

@@ -25,7 +25,8 @@ def make_env(name: str, render_mode: str | None = None) -> gym.Env:
     entry = config.ENVIRONMENTS.get(name)
     if entry is None:
         raise UserError(f"unknown environment '{name}': config.py lists {', '.join(config.ENVIRONMENTS)}")
-    # Gymnasium's checker and order-enforcing wrapper take a tenth of a step's time; tests run check_env instead.
+    # Unwrapped: the rollout counts the steps, and Gymnasium's checker and order-enforcing wrapper take a tenth of a
+    # step's time; tests run check_env instead.
     try:
         env = gym.make(entry.id, render_mode=render_mode, disable_env_checker=True).unwrapped
     except (gym.error.Error, ModuleNotFoundError) as error:

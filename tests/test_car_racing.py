@@ -74,7 +74,7 @@ def test_environment_passes_gymnasiums_checker() -> None:
         warnings.filterwarnings("ignore", message=".*symmetric and normalized.*")  # gas and brake run from 0 to 1
         check_env(made.unwrapped)
     assert made.observation_space == gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-    assert made.spec.max_episode_steps is None
+    assert made.spec.max_episode_steps == 1000
 
 
 def test_same_seed_same_episode() -> None:
