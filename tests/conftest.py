@@ -73,7 +73,7 @@ FIRST += (
     "browser",
 )
 # Files whose tests run stages, train networks or drive whole episodes; `make check` leaves them out.
-SLOW = (*FIRST, "library", "tour", "pretrained", "original", "window", "old_files", "experiments_help", "viewer")
+SLOW = (*FIRST, "library", "tour", "hub", "pretrained", "original", "window", "old_files", "experiments_help", "viewer")
 # The longest tests, with all of test_studies.py; `make test` leaves them out.
 LONG = (
     "test_twenty_batches_need_no_more_memory_than_two",

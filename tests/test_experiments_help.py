@@ -8,7 +8,7 @@ import pytest
 from helpers.scripts import ROOT, run_script, snapshot
 
 MODULES = ("__init__.py", "study.py", "measure.py", "driver.py", "timed_stage.py")  # imported, never started
-SCRIPTS = ["report.py", "results.py"]
+SCRIPTS = ["hub.py", "report.py", "results.py"]
 SCRIPTS += [
     f"{folder}/{path.name}"
     for folder in ("benchmarks", "studies")
