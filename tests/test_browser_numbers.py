@@ -18,7 +18,7 @@ from pipeline.errors import UserError
 from pipeline.files import file_hash
 from pipeline.seeds import rng
 from rnn.arch import dream_noise
-from simulation.agent import Agent, load_agent
+from simulation.agent import Agent, load_agent_and_weights
 from simulation.dream import dream_reward, open_initial_z
 
 CONTROLLER = config.PRETRAINED_DIR / "controller" / config.PRETRAINED
@@ -35,7 +35,7 @@ def browser() -> Iterator[Chromium]:
 @pytest.fixture(scope="module")
 def rounded(one_thread: None) -> tuple[Agent, np.ndarray]:
     """The pretrained agent and its controller, with weights rounded to half precision."""
-    agent, weights = load_agent(CONTROLLER)
+    agent, weights = load_agent_and_weights(CONTROLLER)
     for network in (agent.vae.full_model, agent.rnn.model):
         network.set_weights([weight.astype(np.float16).astype(np.float32) for weight in network.get_weights()])
     return agent, weights.astype(np.float16).astype(np.float64)
@@ -121,7 +121,7 @@ def test_every_number_of_half_precision_is_read(browser: Chromium) -> None:
 
 def test_the_page_holds_the_pretrained_agent(one_thread: None) -> None:
     data = data_of(PAGE)
-    agent, weights = load_agent(CONTROLLER)
+    agent, weights = load_agent_and_weights(CONTROLLER)
     assert data["weights"] == weights_data(agent, weights)
     names = ("vae/weights.h5", "rnn/weights.h5", f"controller/{config.PRETRAINED}")
     hashes = [file_hash(config.PRETRAINED_DIR / name) for name in names]

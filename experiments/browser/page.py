@@ -11,7 +11,7 @@ from display.video import FPS
 from experiments.browser.export import drive_data, initial_data, weights_data
 from pipeline.files import file_hash, write_text
 from simulation import dream
-from simulation.agent import folder_of, load_agent
+from simulation.agent import folder_of, load_agent_and_weights
 
 FOLDER = Path(__file__).parent
 SCRIPTS = ("numbers", "vae", "rnn", "controller", "dream", "screen", "drive", "latents", "open_loop", "page")
@@ -32,7 +32,7 @@ def page_data(filename: Path, env_name: str, env_seed: int) -> dict[str, Any]:
     Raises:
         UserError: a file is missing or damaged, or does not belong to the others.
     """
-    agent, weights = load_agent(filename)
+    agent, weights = load_agent_and_weights(filename)
     initial_z = dream.open_initial_z(agent.hashes["vae"], folder_of(filename))
     max_length = config.ENVIRONMENTS[env_name].max_length
     rules = {
