@@ -4,7 +4,8 @@
     python 02_train_vae.py --new_model --N 2000 --epochs 10
     python 02_train_vae.py --new_model --init_weights ../vae/weights.h5 --steps 1000    # start from earlier weights
 
-Reads data/obs_*; writes vae/weights.h5 (best validation loss), vae/state.h5 (for resuming) and vae/log.csv (losses).
+Reads data/obs_*; writes vae/weights.h5 (best validation loss), vae/state.h5 (for resuming), vae/log.csv (losses)
+and log/vae/ (the same and images, for TensorBoard).
 Every --checkpoint_steps gradient steps V is validated on a fixed part of the held-out frames and saved.
 The same command without --new_model resumes the training, also with a larger --epochs or --steps. Losses:
 reconstruction is the squared error summed over the 64 x 64 x 3 values (0..1) of a frame, kl is in nats, summed over the

@@ -4,7 +4,8 @@
     python 04_train_rnn.py --new_model --batch_size 100 --steps 4000
     python 04_train_rnn.py --new_model --init_weights ../rnn/weights.h5 --steps 200    # start from earlier weights
 
-Reads data/rnn_*; writes rnn/weights.h5 (best validation loss), rnn/state.h5 (for resuming) and rnn/log.csv (losses).
+Reads data/rnn_*; writes rnn/weights.h5 (best validation loss), rnn/state.h5 (for resuming), rnn/log.csv (losses)
+and log/rnn/ (the same and images, for TensorBoard).
 Every --checkpoint_steps gradient steps M is validated on a fixed part of the held-out episodes and saved.
 The same command without --new_model resumes the training, also with a larger --epochs or --steps. Every gradient step
 samples z anew from the mean and variance given by the VAE. Losses: z_loss is the negative log likelihood in nats per

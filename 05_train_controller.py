@@ -5,11 +5,11 @@
     mpirun -np 17 python 05_train_controller.py car_racing -n 16 -t 2 -e 4        # or any launcher: Slurm, a hostfile
 
 Reads vae/weights.h5, rnn/weights.h5 and, for the coordinates of the search, data/rnn_*. Writes controller/NAME.es.npz
-(the search), NAME.best.json and NAME.current.json (controllers) and log/NAME.*.json; NAME is
-env.optimizer.num_episode.population. The search runs until Ctrl-C or --generations; the same command resumes it. It
-prints one row per generation with statistics over the candidates, whose scores are averaged over the generation's
-tracks. Every --eval_steps generations the mean of the search distribution is evaluated on unseen tracks; the best mean
-is kept.
+(the search), NAME.best.json and NAME.current.json (controllers), log/NAME.*.json and log/controller/NAME/ (curves for
+TensorBoard); NAME is env.optimizer.num_episode.population. The search runs until Ctrl-C or --generations; the same
+command resumes it. It prints one row per generation with statistics over the candidates, whose scores are averaged over
+the generation's tracks. Every --eval_steps generations the mean of the search distribution is evaluated on unseen
+tracks; the best mean is kept.
 
 With --dream_mode 1 candidates are scored in dreams only, which start from data/initial_z.npz, and NAME begins with
 car_racing_dream. The mean is evaluated in the real environment and in dreams: NAME.best.json is the best in the former,
@@ -34,12 +34,14 @@ from tqdm import tqdm
 
 import config
 from controller.arch import FEATURES
+from controller.curves import points
 from controller.files import search_name, state_path, weights_path
 from controller.generation import Evaluate, evaluate_mean, run_generation, time_left
 from controller.resume import start_or_resume
 from controller.search import ROW, ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
+from pipeline.curves import Curves
 from pipeline.files import check_folder, file_hash, only_one
 from pipeline.new_model import until_saved
 from simulation.agent import Agent
@@ -151,12 +153,15 @@ def rollouts(args: argparse.Namespace, agent: Agent) -> dict[str, Work]:
 
 
 def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate) -> None:
-    """Run generations and evaluations until --generations."""
+    """Run generations and evaluations until --generations, on rank 0."""
+    curves = Curves(config.LOG_DIR / config.CONTROLLER_DIR / search.name)
     start_time = time.monotonic() - (search.rows[-1, 1] if search.generation else 0)
     print(args.env_name, f"({', '.join(ROW)})")
     while True:
-        if search.evaluation_due:  # also at the start: the last run may have been stopped during an evaluation
+        curves.write(points(search))  # also at the start: the last run may have been stopped before it wrote them
+        if search.evaluation_due:  # likewise
             evaluate_mean(search, evaluate)
+            curves.write(points(search))
         if search.generation >= (args.generations or np.inf):
             return
         generation, seconds, *row = run_generation(search, evaluate, start_time)

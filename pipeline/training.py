@@ -8,7 +8,7 @@ row more, of the checkpoint at its earlier end.
 
 import csv
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+import config
 from pipeline import cli
+from pipeline.curves import Curves, Point
 from pipeline.errors import UserError, first_line
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
@@ -48,6 +50,13 @@ class Trainer(keras.Model):
 
     def losses_of(self, data: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
         raise NotImplementedError
+
+    def images(self, batch: Any) -> dict[str, np.ndarray]:
+        """Images of a validation batch that show what is learned: tag -> uint8 (n, height, width, 1 or 3).
+
+        They must not draw random numbers.
+        """
+        return {}
 
     def noise_like(self, tensor: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Standard normal noise with the shape of `tensor`, a function of (seed, step)."""
@@ -89,9 +98,38 @@ class Progress:
     best_weights: list[np.ndarray] = field(default_factory=list)
 
     @property
+    def saved_step(self) -> int:
+        """The gradient step of the last checkpoint; 0 before the first one."""
+        return int(self.history[-1]["step"]) if self.history else 0
+
+    @property
     def best_loss(self) -> float:
         """inf before the first checkpoint, also that after a state of version 0.1.0, which validated on other data."""
         return self.best["losses"]["val_loss"] if self.best and self.history else float("inf")
+
+
+def starts_epoch(history: Sequence[dict[str, float]], i: int) -> bool:
+    """Whether row i of a history is the first one after the end of an epoch; the very first row counts too."""
+    return i == 0 or int(history[i]["epoch"]) > int(history[i - 1]["epoch"])
+
+
+def points(stage: str, history: Sequence[dict[str, float]]) -> list[Point]:
+    """The curves of a history: every row over gradient steps, and the first of each epoch over finished epochs.
+
+    Args:
+        stage: "vae" or "rnn", the first part of the tags.
+    """
+    found = []
+    for i, row in enumerate(history):
+        axes = {stage: int(row["step"])}
+        if starts_epoch(history, i):
+            axes[f"{stage}_epoch"] = int(row["epoch"])
+        for group, x in axes.items():
+            for name, value in row.items():
+                if name not in ("step", "epoch"):
+                    run = "validation" if name.startswith("val_") else "training"
+                    found.append(Point(run, f"{group}/{name.removeprefix('val_')}", x, value))
+    return found
 
 
 def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
@@ -156,8 +194,10 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.folder, self.trainer, self.progress = folder, trainer, progress
         self.schedule, self.patience_steps = schedule, patience_steps
+        self.curves = Curves(folder.parent / config.LOG_DIR / folder.name)
         self.held_out: tf.data.Dataset  # the validation batches and a progress bar, set when the training begins
         self.bar: tqdm[Any]
+        self.example: Any = None  # the first validation batch, of which images are made
 
     @property
     def step(self) -> int:
@@ -188,6 +228,7 @@ class Checkpoint(keras.callbacks.Callback):
         row = {"step": step, "epoch": epoch} | {name: float(losses[name]) for name in sorted(losses)}
         progress = self.progress
         better = row["val_loss"] < progress.best_loss
+        saved_step = progress.saved_step
         progress.history.append(row)
         if better:
             progress.best = {
@@ -197,6 +238,9 @@ class Checkpoint(keras.callbacks.Callback):
                 "versions": versions(),
             }
             progress.best_weights = self.trainer.network.get_weights()
+        starts = starts_epoch(progress.history, len(progress.history) - 1)
+        if starts or step >= self.schedule.goal or self.is_finished():
+            self.curves.write_images(self.trainer.images(self.example), step, saved_step)
         save_state(self.folder / "state.h5", self.trainer, progress)
         self.write_results()
         numbers = ", ".join(f"{name} {value:.4g}" for name, value in row.items() if name not in ("step", "epoch"))
@@ -204,7 +248,7 @@ class Checkpoint(keras.callbacks.Callback):
         sys.stdout.flush()  # a log file is buffered
 
     def write_results(self) -> None:
-        """Write the files derived from the state: the best weights, unless they are saved already, and the log.
+        """Write the files derived from the state: the best weights, unless they are saved already, log and curves.
 
         Then no earlier state is needed that --new_model has set aside.
         """
@@ -219,6 +263,8 @@ class Checkpoint(keras.callbacks.Callback):
                 writer = csv.DictWriter(file, progress.history[0])
                 writer.writeheader()
                 writer.writerows(progress.history)
+            self.curves.write(points(self.folder.name, progress.history))
+            self.curves.remove_images(progress.saved_step)
         forget_previous(self.folder / "state.h5")
 
     def is_finished(self) -> bool:
@@ -304,6 +350,7 @@ def _run(
     """Train from the present step to the schedule's goal, or until the checkpoint stops it; see `fit`."""
     step = checkpoint.step
     failures: list[UserError] = []
+    checkpoint.example = next(validation())
     checkpoint.held_out = _dataset(validation, sum(1 for _ in validation()), failures)
     stream = _dataset(partial(_batches_after, step, training, schedule.steps_per_epoch), schedule.goal - step, failures)
     bar = cli.progress(schedule.goal, "step", initial=step)

@@ -24,6 +24,7 @@ MAKER = "04_train_rnn.py"
 INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
 STATE = (config.HIDDEN_UNITS, config.HIDDEN_UNITS)  # h, c
 NOISE = 2 * config.Z_DIM + 1  # numbers per step, see dream_noise
+SHOWN = 4  # episodes in the images of a training
 MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
 
 
@@ -189,6 +190,23 @@ class RNNTrainer(Trainer):
     def __init__(self, rnn: RNN, seed: int):
         super().__init__(rnn.model, seed)
         self.rnn = rnn
+
+    def images(self, series: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """z of four episodes and, below it, the mean that M predicts from the step before: uint8 (4, 260, T, 1).
+
+        Time runs to the right; each of the 32 latents is four pixels high, from -3 (black) to 3 (white).
+
+        Args:
+            series: that of `losses_of`.
+        """
+        mu, action, reward = (series[name][:SHOWN] for name in ("mu", "action", "reward"))
+        inputs = np.concatenate([mu[:, :-1], action, reward[:, :-1, None]], axis=-1)
+        log_pi, means, *_ = split_mixture(self.network(inputs))
+        predicted = tf.reduce_sum(tf.exp(log_pi) * means, axis=-2).numpy()
+        z, predicted = (np.repeat(np.swapaxes(latents, 1, 2), 4, axis=1) for latents in (mu[:, 1:], predicted))
+        gap = np.full_like(z[:, :4], np.inf)
+        gray = np.clip(127.5 + 42.5 * np.concatenate([z, gap, predicted], axis=1), 0, 255)
+        return {"rnn/latents": gray.astype(np.uint8)[..., None]}
 
     def losses_of(self, series: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Mean losses over the real transitions of a batch: z_loss in nats per latent, reward_loss in nats.

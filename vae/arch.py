@@ -19,6 +19,7 @@ from vae.conv import Conv2DTranspose
 
 layers = keras.layers
 MAKER = "02_train_vae.py"
+SHOWN = 8  # frames in the images of a training
 PADDED = 4  # frames; the encoder's time grows with the frames of a call, from 1.5 ms for 4 to 3.4 ms for 16
 
 
@@ -126,6 +127,12 @@ class VAETrainer(Trainer):
     def __init__(self, vae: VAE, seed: int):
         super().__init__(vae.full_model, seed)
         self.vae = vae
+
+    def images(self, frames: np.ndarray) -> dict[str, np.ndarray]:
+        """Eight frames of a batch and, below them, their reconstructions from z = mu: uint8 (1, 128, 512, 3)."""
+        frames = frames[:: -(-len(frames) // SHOWN)]
+        rows = (frames, self.vae.decode(self.vae.encode(frames, len(frames))[0]))
+        return {"vae/reconstructions": np.concatenate([np.concatenate(row, axis=1) for row in rows])[None]}
 
     def losses_of(self, frames: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(frames)[0]
