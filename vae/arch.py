@@ -132,7 +132,7 @@ class VAETrainer(Trainer):
         """Eight frames of a batch and, below them, their reconstructions from z = mu: uint8 (1, 128, 512, 3)."""
         frames = frames[:: -(-len(frames) // SHOWN)]
         rows = (frames, self.vae.decode(self.vae.encode(frames, len(frames))[0]))
-        return {"vae/reconstructions": np.concatenate([np.concatenate(row, axis=1) for row in rows])[None]}
+        return {"vae/frames": np.concatenate([np.concatenate(row, axis=1) for row in rows])[None]}
 
     def losses_of(self, frames: tf.Tensor, step: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(frames)[0]

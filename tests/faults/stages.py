@@ -12,6 +12,7 @@ import numpy as np
 
 from pipeline.batches import open_batch
 from pipeline.files import file_hash
+from tests.helpers.scripts import is_content
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ STAGES = {
 
 
 def files(folder: Path) -> dict[str, Path]:
-    """Every file below a folder except locks, by its relative path."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    """Every file below a folder except locks and curves, by its relative path."""
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and is_content(path))
     return {str(path.relative_to(folder)): path for path in found}
 
 

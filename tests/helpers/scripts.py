@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+from pipeline.curves import EVENTS
 from simulation.launch import LAUNCHER_VARIABLES, ONE_THREAD
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +55,17 @@ def run_script(
     return done
 
 
+def is_content(path: Path) -> bool:
+    """Whether two runs of the same command leave this file alike: not a lock, nor an event file of TensorBoard.
+
+    An event file holds wall times, and its name a time and a process; test_curves.py compares what else is in it.
+    """
+    return path.suffix != ".lock" and not path.match(EVENTS)
+
+
 def snapshot(folder: Path) -> dict[str, str]:
-    """Every file below a folder and its hash; a lock is no content."""
-    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock")
+    """Every file below a folder and its hash, without locks and curves."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and is_content(path))
     return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
