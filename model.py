@@ -5,6 +5,7 @@
     python model.py car_racing --filename FILE --dream_mode --render_mode    # the agent in its dream
     python model.py --play                                                   # drive with the arrow keys
     python model.py --final_mode                                             # without --filename: the pretrained agent
+    python model.py --status               # what of stages 01 to 05 is done in this folder, what runs, what comes next
 
 Plays one track and prints its score; --final_mode scores 100 unseen tracks. V and M are loaded from vae/weights.h5 and
 rnn/weights.h5 of the folder that holds the controller's controller/ folder. From Python (docs/library.md):
@@ -34,6 +35,7 @@ import config
 from controller.arch import squash
 from controller.files import LAYOUTS
 from display import play
+from display.next_step import report
 from display.video import open_video
 from display.window import open_window
 from pipeline.own_data import Episode, write_episodes
@@ -71,6 +73,7 @@ def parse_args() -> argparse.Namespace:
     add("--play", action="store_true", help="drive with the arrow keys, in a window")
     add("--record_video", action="store_true", help=f"write an mp4 into {config.VIDEO_DIR}/")
     add("--render_mode", action="store_true", help="display in a window; closing it stops the program")
+    add("--status", action="store_true", help="print what of the five stages is done here, what runs and comes next")
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
@@ -88,7 +91,7 @@ def check_flags(parser: argparse.ArgumentParser, args: argparse.Namespace) -> No
         parser.error("--final_mode scores real tracks without display: leave out the window, video and dream flags")
     if args.play and (args.record_video or args.generate_data_mode):
         parser.error("--play excludes --record_video and --generate_data_mode")
-    needs_controller = not (args.generate_data_mode or args.play)
+    needs_controller = not (args.generate_data_mode or args.play or args.status)
     if needs_controller and not args.filename:
         args.filename = pretrained_controller(parser, args.env_name)
 
@@ -181,7 +184,9 @@ def play_agent(args: argparse.Namespace) -> None:
 
 def main() -> None:
     args = parse_args()
-    if args.play:
+    if args.status:
+        print(report())
+    elif args.play:
         play_with_keyboard(args)
     elif args.final_mode:
         world, policy, weights = open_world(args)

@@ -5,11 +5,12 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
+from typing import IO, Any
 
 from pipeline.errors import UserError, first_line
 
@@ -115,14 +116,31 @@ def claim(path: Path) -> Iterator[bool]:
     except OSError as error:
         raise UserError(f"cannot write into {path.parent}/: {first_line(error)}") from None
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # a file system without locks: concurrent processes cannot be detected
-            pass
-        yield True
+        locked = _lock(file)
+        if not locked:  # a second time, since `is_locked` may hold it for an instant
+            time.sleep(0.05)
+            locked = _lock(file)
+        yield locked
+
+
+def _lock(file: IO[bytes], how: int = fcntl.LOCK_EX) -> bool:
+    """Lock an open file, if no process holds it; True on a file system without locks, which cannot tell."""
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock file `path`; changes nothing. False where the file system has no locks."""
+    try:
+        with open(path, "rb") as file:
+            return not _lock(file, fcntl.LOCK_SH)
+    except OSError:  # no such file, or none that may be read
+        return False
 
 
 @contextmanager
