@@ -35,7 +35,6 @@ import config
 from controller.arch import squash
 from controller.files import LAYOUTS
 from display import play
-from display.next_step import report
 from display.video import open_video
 from display.window import open_window
 from pipeline.own_data import Episode, write_episodes
@@ -185,6 +184,8 @@ def play_agent(args: argparse.Namespace) -> None:
 def main() -> None:
     args = parse_args()
     if args.status:
+        from display.next_step import report  # loads h5py: --help must not wait
+
         print(report())
     elif args.play:
         play_with_keyboard(args)

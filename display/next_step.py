@@ -58,18 +58,18 @@ def next_step(folder: Path, found: dict[str, Status]) -> list[str]:
     running = max((stage for stage, status in found.items() if status.running), default="")
     damaged = [stage for stage, status in found.items() if status.state == DAMAGED and not status.running]
     when = f"next, when {running} has ended" if running else "next"
+    if damaged:
+        return [f"  next: repair what is damaged in {', '.join(damaged)}, as its message says"]
     if recipe := recipe_of(folder):
         target, flags = recipe
         when = "next, if it is stopped" if running else "next"
         return [f"  {when}: make -C {os.path.relpath(ROOT)} {target} {flags}, which goes on here", *cost_of(target)]
-    if damaged:
-        return [f"  next: repair what is damaged in {', '.join(damaged)}, as its message says"]
     todo = [stage for stage, status in found.items() if (stage > running if running else status.state != READY)]
     if not todo:
         return [f"  {when}: {python('model.py')} {score_flags()}", "        scores 100 unseen tracks"]
     stage, status = todo[0], found[todo[0]]
-    if not running and status.state == PARTIAL and stage in ("02", "05") and not status.new_model:
-        return [f"  {when}: the same command of {stage} as before, which goes on"]
+    if stage == "05" and status.state == PARTIAL and not (running or status.new_model):
+        return [f"  {when}: the same command of 05 as before, which goes on until the first evaluation"]
     return [f"  {when}: {command(stage)}{' --new_model' if status.new_model else ''}", f"        {estimate(stage)}"]
 
 

@@ -4,6 +4,7 @@ Only reads, and imports no TensorFlow. The functions look into the working direc
 arrays are checked, since their hashes take a second per gigabyte; states, weights and searches are checked wholly.
 """
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -114,14 +115,15 @@ def batches_at_work(kind: str) -> str:
 def network(folder: Path) -> Status:
     """Stage 02 or 04. How many steps there are to be, no file says."""
     state, weights = folder / "state.h5", folder / "weights.h5"
-    if previous(state).exists() and not state.exists():
+    has_state = os.path.lexists(state)  # unlike exists(), true for a link that leads nowhere, which is damage
+    if previous(state).exists() and not has_state:
         what = f"--new_model was stopped before it saved a state, and {previous(state)} is the earlier one"
         return Status(PARTIAL, (what,), new_model=True)
-    if not state.exists() and not weights.exists():
+    if not has_state and not weights.exists():
         return Status(NOTHING)
     settings, row = training_settings(weights), read_metadata(weights).get("losses", {})
     lines = [f"best val_loss {row['val_loss']:.4g} at step {row['step']}"] if "step" in row else []
-    if state.exists():
+    if has_state:
         last = read_state(state, "--new_model starts over")[0]["history"][-1]
         position = ", ".join(f"{name} {last[name]:g}" for name in ("step", "epoch") if name in last)
         lines.insert(0, f"{position}, saved {changed(state)}")
