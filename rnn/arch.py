@@ -191,6 +191,11 @@ class RNNTrainer(Trainer):
         super().__init__(rnn.model, seed)
         self.rnn = rnn
 
+    @cached_property
+    def _outputs(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """(n, T, 36) -> (n, T, 481); traced, since the LSTM step by step takes longer than a gradient step."""
+        return traced(self.network, tf.TensorSpec((None, None, INPUTS), tf.float32))
+
     def images(self, series: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """z of four episodes and, below it, the mean that M predicts from the step before: uint8 (4, 260, T, 1).
 
@@ -201,7 +206,7 @@ class RNNTrainer(Trainer):
         """
         mu, action, reward = (series[name][:SHOWN] for name in ("mu", "action", "reward"))
         inputs = np.concatenate([mu[:, :-1], action, reward[:, :-1, None]], axis=-1)
-        log_pi, means, *_ = split_mixture(self.network(inputs))
+        log_pi, means, *_ = split_mixture(self._outputs(tf.constant(inputs)))
         predicted = tf.reduce_sum(tf.exp(log_pi) * means, axis=-2).numpy()
         z, predicted = (np.repeat(np.swapaxes(latents, 1, 2), 4, axis=1) for latents in (mu[:, 1:], predicted))
         gap = np.full_like(z[:, :4], np.inf)
