@@ -5,7 +5,7 @@ on, and then appends. So a resumed run continues them without a gap, and a point
 cannot be derived from it: they are written before the state, and those of steps that were never saved are removed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,10 @@ class Curves:
 
     def remove_images(self, saved_step: int) -> None:
         """Remove the images of steps after the last saved one."""
-        found = (self.folder / IMAGES).glob(f"{EVENTS}{STEP}*")
-        self._remove(path for path in found if int(path.suffix.removeprefix(STEP)) > saved_step)
+        steps = {path: path.suffix.removeprefix(STEP) for path in (self.folder / IMAGES).glob(f"{EVENTS}{STEP}*")}
+        self._remove(path for path, step in steps.items() if step.isdecimal() and int(step) > saved_step)
 
-    def _remove(self, paths: Iterator[Path]) -> None:
+    def _remove(self, paths: Iterable[Path]) -> None:
         with _summaries(self.folder):
             for path in list(paths):
                 path.unlink()
