@@ -36,12 +36,11 @@ NOTHING, PARTIAL, READY, DAMAGED = "nothing yet", "not complete", "ready", "dama
 class Status:
     """What a folder holds of one stage.
 
-        Attributes:
-            state: MEAN = ROW.index("mean")
-    NOTHING, PARTIAL, READY or DAMAGED.
-            lines: what is there, in words.
-            new_model: whether what is there belongs to an earlier V or M, so that the stage needs --new_model.
-            running: what processes are at work on, "" for none.
+    Attributes:
+        state: NOTHING, PARTIAL, READY or DAMAGED.
+        lines: what is there, in words.
+        new_model: whether what is there belongs to an earlier V or M, so that the stage needs --new_model.
+        running: what processes are at work on, "" for none.
     """
 
     state: str
