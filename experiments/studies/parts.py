@@ -24,8 +24,8 @@ from experiments.results import record
 from experiments.studies import study
 
 SEARCH = (
-    "05_train_controller.py car_racing -n 16 -t 4 -e 1 --subspace 24 --sigma_init 0.4 --generations 10"
-    " --eval_steps 5 --eval_episode 32 -s {seed}"
+    "05_train_controller.py car_racing -n 16 -t 4 -e 1 --subspace 24 --generations 20 --eval_steps 4"
+    " --eval_episode 32 -s {seed}"
 )
 BASE = "as in the demo"
 ARMS = {  # name -> flags that replace those of the demo
