@@ -162,10 +162,10 @@ def play_with_keyboard(args: argparse.Namespace) -> None:
         if args.dream_mode:
             folder = folder_of(args.filename) if args.filename else default_folder()
             agent = load_agent_and_weights(args.filename, args.layout)[0] if args.filename else load_networks(folder)
-            keyboard = play.Keyboard(play.draw_dream, [play.limit_fps(show)])
+            keyboard = play.Keyboard(play.draw_dream, [play.limit_fps(show)], play.COUNTDOWN)
             play.play_episodes(single_dream(agent, folder, args.temperature), env_seeds, args.max_length, keyboard)
         else:
-            keyboard = play.Keyboard(play.draw_real, [play.limit_fps(show)])
+            keyboard = play.Keyboard(play.draw_real, [play.limit_fps(show)], play.COUNTDOWN)
             world = EnvironmentWorld(args.env_name, rows=1, render_mode="rgb_array")
             if args.filename:
                 agent, _ = load_agent_and_weights(args.filename, args.layout)

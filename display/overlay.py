@@ -1,4 +1,9 @@
-"""Composed images for windows and videos: the environment beside the agent's frame and its reconstruction."""
+"""Composed images for windows and videos: the environment beside what the agent sees, the score, cards, the keys.
+
+Texts are large: a report shows its videos on phones too, at less than half of their size.
+"""
+
+from collections.abc import Collection, Sequence
 
 import cv2
 import numpy as np
@@ -7,14 +12,16 @@ import config
 
 VIEW_WIDTH, HEIGHT, PANEL_WIDTH = 600, 400, 200
 WIDTH = VIEW_WIDTH + PANEL_WIDTH
-WHITE, GRAY, GREEN, RED = (255, 255, 255), (150, 150, 150), (90, 200, 90), (230, 70, 60)
-INSET = 140  # side of the two small images, pixels
+WHITE, GRAY, GREEN, RED, DARK = (255, 255, 255), (170, 170, 170), (90, 200, 90), (230, 70, 60), (24, 24, 24)
+INSET = 112  # side of the two small images, pixels
+STRIP = 30  # height of the title's strip, pixels
+KEY = 28  # side of a drawn key, pixels
+KEYS = {"up": (1, 0), "left": (0, 1), "down": (1, 1), "right": (2, 1)}  # arrow key -> its column and row
 
 
 def compose(
     view: np.ndarray,
-    frame: np.ndarray,
-    reconstruction: np.ndarray | None,
+    insets: dict[str, np.ndarray],
     action: np.ndarray,
     score: float,
     step: int,
@@ -24,43 +31,88 @@ def compose(
 
     Args:
         view: uint8 (H, W, 3), the environment's `render()`.
-        frame: uint8 (64, 64, 3), the agent's observation.
-        reconstruction: uint8 (64, 64, 3), the decoded z of the frame; None leaves it out.
+        insets: at most two named small images, uint8 (h, w, 3), such as the agent's frame and its reconstruction.
         action: float32 (3,): steer, gas, brake.
-        title: written above the view.
+        title: written above the view; "" leaves it out.
     """
-    image = np.full((HEIGHT, WIDTH, 3), 24, np.uint8)
+    image = np.full((HEIGHT, WIDTH, 3), DARK, np.uint8)
     image[:, :VIEW_WIDTH] = cv2.resize(view, (VIEW_WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    _write(image, title, 10, 20, WHITE, 0.5)
-    left = VIEW_WIDTH + (PANEL_WIDTH - INSET) // 2
-    for top, text, inset in ((22, "frame", frame), (184, "reconstruction", reconstruction)):
-        if inset is not None:
-            _write(image, text, left, top - 6, GRAY, 0.45)
-            resized = cv2.resize(inset, (INSET, INSET), interpolation=cv2.INTER_NEAREST)
-            image[top : top + INSET, left : left + INSET] = resized
+    if title:
+        draw_title(image, title)
+    left = VIEW_WIDTH + 20
+    _write(image, f"{score:.1f}", left, 34, WHITE, 0.95, 2)
+    _write(image, f"step {step}", left, 62, WHITE, 0.65)
+    for top, (text, inset) in zip((92, 226), insets.items(), strict=False):
+        _write(image, text, left, top - 7, GRAY, 0.6)
+        image[top : top + INSET, left : left + INSET] = enlarged(inset, INSET)
     gauges = zip(config.ACTIONS, action, (WHITE, GREEN, RED), strict=True)
     for row, (text, value, color) in enumerate(gauges):
-        y, center = 338 + 13 * row, left + INSET * 3 // 4
-        _write(image, text, left, y + 5, GRAY, 0.4)
-        start = center if row == 0 else center - INSET // 4
-        length = round(float(value) * (INSET // 4 if row == 0 else INSET // 2))
-        cv2.rectangle(image, (min(start, start + length), y - 3), (max(start, start + length), y + 3), color, -1)
-    _write(image, f"score {score:6.1f}   step {step}", left, 390, WHITE, 0.42)
+        y, start = 354 + 17 * row, left + 60
+        _write(image, text, left, y + 5, GRAY, 0.5)
+        start, unit = (start + 45, 45) if row == 0 else (start, 90)
+        end = start + round(float(value) * unit)
+        cv2.rectangle(image, (min(start, end), y - 3), (max(start, end), y + 3), color, -1)
     return image
 
 
 def side_by_side(images: dict[str, np.ndarray], text: str) -> np.ndarray:
     """Compose at most three named images, uint8 (64, 64, 3), and a line of text: uint8 (400, 800, 3)."""
-    composed = np.full((HEIGHT, WIDTH, 3), 24, np.uint8)
-    side = WIDTH // 3 - 20
+    composed = np.full((HEIGHT, WIDTH, 3), DARK, np.uint8)
+    pitch, top = WIDTH // len(images), 60
+    side = min(pitch - 14, HEIGHT - top - 50)
     for column, (name, image) in enumerate(images.items()):
-        left, top = column * WIDTH // 3 + 10, 60
-        _write(composed, name, left, top - 12, GRAY, 0.6)
-        resized = cv2.resize(image, (side, side), interpolation=cv2.INTER_NEAREST)
-        composed[top : top + side, left : left + side] = resized
-    _write(composed, text, 10, HEIGHT - 30, WHITE, 0.6)
+        left = column * pitch + (pitch - side) // 2
+        _write(composed, name, left, top - 16, WHITE, 1.0, 2)
+        composed[top : top + side, left : left + side] = enlarged(image, side)
+    _write(composed, text, (pitch - side) // 2, HEIGHT - 16, WHITE, 0.9, 2)
     return composed
 
 
-def _write(image: np.ndarray, text: str, x: int, y: int, color: tuple[int, int, int], size: float) -> None:
-    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)
+def signed_map(values: np.ndarray, rows: int) -> np.ndarray:
+    """Values from -1 to 1 as an image of `rows` rows: orange above zero, blue below, uint8 (rows, n / rows, 3)."""
+    shares = np.clip(values, -1, 1).reshape(rows, -1, 1)
+    above, below = np.maximum(shares, 0) * (240, 140, 40), np.maximum(-shares, 0) * (60, 140, 240)
+    return (above + below).astype(np.uint8)
+
+
+def enlarged(image: np.ndarray, side: int) -> np.ndarray:
+    """A small image as a square of `side` pixels with sharp edges: uint8 (h, w, 3) -> (side, side, 3)."""
+    return np.asarray(cv2.resize(image, (side, side), interpolation=cv2.INTER_NEAREST))
+
+
+def draw_title(image: np.ndarray, text: str, line: int = 0) -> None:
+    """Write a line on a dark strip of the view, counted from its top."""
+    strip = image[line * STRIP : (line + 1) * STRIP, :VIEW_WIDTH]
+    strip //= 4
+    _write(image, text, 10, line * STRIP + 21, WHITE, 0.55)
+
+
+def draw_keys(image: np.ndarray, held: Collection[str]) -> None:
+    """Draw the arrow keys in the upper right corner of the view; those that are held down are filled."""
+    for name, (column, row) in KEYS.items():
+        x, y = VIEW_WIDTH - 3 * (KEY + 4) - 6 + column * (KEY + 4), 2 * STRIP + 10 + row * (KEY + 4)
+        down = name in held
+        cv2.rectangle(image, (x, y), (x + KEY, y + KEY), WHITE if down else DARK, -1)
+        cv2.rectangle(image, (x, y), (x + KEY, y + KEY), WHITE, 1)
+        x, y, reach = x + KEY // 2, y + KEY // 2, KEY // 3
+        dx, dy = {"up": (0, -reach), "down": (0, reach), "left": (-reach, 0), "right": (reach, 0)}[name]
+        color = DARK if down else WHITE
+        cv2.arrowedLine(image, (x - dx, y - dy), (x + dx, y + dy), color, 2, cv2.LINE_AA, tipLength=0.5)
+
+
+def card(image: np.ndarray, lines: Sequence[str]) -> np.ndarray:
+    """The image dimmed, with centered lines of text on it, the first one large: uint8, of the image's shape."""
+    dimmed: np.ndarray = image // 3
+    sizes = [2.0] + [0.75] * (len(lines) - 1)
+    y = image.shape[0] // 2 - 20 * (len(lines) - 1)
+    for text, size in zip(lines, sizes, strict=True):
+        (width, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 2)
+        _write(dimmed, text, (image.shape[1] - width) // 2, y, WHITE, size, 2)
+        y += 46
+    return dimmed
+
+
+def _write(
+    image: np.ndarray, text: str, x: int, y: int, color: tuple[int, int, int], size: float, weight: int = 1
+) -> None:
+    cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, weight, cv2.LINE_AA)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import config
-from display.overlay import compose
+from display.overlay import card, compose, draw_keys, draw_title, signed_map
 from display.video import FPS
 from simulation.dream import DreamWorld
 from simulation.real_world import EnvironmentWorld, RealWorld
@@ -16,8 +16,10 @@ from simulation.rollout import Callback, Policy, Result, Slot, Task, W, World, r
 
 KEY_BRAKE = 0.8  # brake while its key is down; from 0.9 on the wheels lock
 TEMPERATURE_FACTOR = 1.1  # by which one press of + multiplies the temperature
-HELP = "arrow keys: drive, R: restart the episode, Esc: quit"
-DREAM_HELP = HELP + ", + and -: change the temperature"
+COUNTDOWN = 3  # seconds before a person drives
+HELP = "arrow keys: drive, R: restart, Esc: quit"
+DREAM_HELP = HELP + ", + and -: temperature"
+END_HELP = "Enter: next, R: again, Esc: quit"
 
 Keys = frozenset[str]  # names of the keys that are down, of display.viewer.KEYS
 Show = Callable[[np.ndarray], Keys | None]  # shows or records an image, uint8 (H, W, 3); a window returns the keys
@@ -35,16 +37,24 @@ def draw_environment(world: EnvironmentWorld, slot: Slot, action: np.ndarray) ->
 
 def draw_real(world: EnvironmentWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
     """The environment's image, the frame and, if the world has an agent, the frame's reconstruction."""
-    reconstruction = None
+    insets = {"frame": world.frames[slot.row]}
     if isinstance(world, RealWorld):
-        reconstruction = world.agent.vae.decode(world.z[slot.row : slot.row + 1])[0]
-    return compose(world.render(slot.row), world.frames[slot.row], reconstruction, action, slot.score, slot.steps)
+        insets["from z"] = world.agent.vae.decode(world.z[slot.row : slot.row + 1])[0]
+    return compose(world.render(slot.row), insets, action, slot.score, slot.steps)
 
 
 def draw_dream(world: DreamWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
-    """The decoded z of a dream."""
-    frame, title = world.render(slot.row), f"temperature {world.temperature:.2f}"
-    return compose(frame, frame, None, action, slot.score, slot.steps, title=title)
+    """The decoded z of a dream, and what it is made of: z, and M's hidden state h."""
+    insets = {"z": signed_map(world.z[slot.row] / 3, 4), "h of M": signed_map(world.h[slot.row], 16)}
+    title = f"a dream of M, temperature {world.temperature:.2f}"
+    return compose(world.render(slot.row), insets, action, slot.score, slot.steps, title)
+
+
+def ending(slot: Slot) -> str:
+    """How an episode has ended: the last tile of a lap has a positive reward, leaving the field a negative one."""
+    if not slot.done:
+        return "time is up"
+    return "lap finished" if slot.reward > 0 else "off the road"
 
 
 class Display(Callback[World]):
@@ -52,6 +62,7 @@ class Display(Callback[World]):
 
     Attributes:
         keys: those that were down when the last image was shown.
+        image: the last composed image, uint8 (H, W, 3).
 
     Args:
         draw: composes the image of a step.
@@ -74,9 +85,17 @@ class Display(Callback[World]):
     def show(self, world: World, slot: Slot) -> None:
         """Show the state of the world and the last action; without outputs, do nothing."""
         if self.outputs:
-            image = self.draw(world, slot, self.action)
-            answers = [output(image) for output in self.outputs]
-            self.keys = next((keys for keys in answers if keys is not None), frozenset())
+            self.image = self.compose(world, slot)
+            self.send(self.image)
+
+    def compose(self, world: World, slot: Slot) -> np.ndarray:
+        """The image of the present step, uint8 (H, W, 3)."""
+        return self.draw(world, slot, self.action)
+
+    def send(self, image: np.ndarray) -> None:
+        """Show or record an image, and read the keys."""
+        answers = [output(image) for output in self.outputs]
+        self.keys = next((keys for keys in answers if keys is not None), frozenset())
 
 
 class InteractiveDisplay(Display):
@@ -93,7 +112,18 @@ class InteractiveDisplay(Display):
 
 
 class Keyboard(InteractiveDisplay, Policy[World]):
-    """Policy, and callback, of a person who drives: the keys that are down when a frame is shown choose the action."""
+    """Policy, and callback, of a person who drives: the keys that are down when a frame is shown choose the action.
+
+    The image shows the keys, and what others do. A countdown precedes each episode, and a card follows it.
+
+    Args:
+        draw, outputs: as for Display.
+        countdown: seconds; each is FPS images.
+    """
+
+    def __init__(self, draw: Draw, outputs: list[Show], countdown: int = 0) -> None:
+        super().__init__(draw, outputs)
+        self.countdown, self.ending = countdown, ""
 
     def reset(self, slot: Slot) -> None:
         self.action = np.zeros(config.ACTION_DIM, np.float32)
@@ -101,12 +131,37 @@ class Keyboard(InteractiveDisplay, Policy[World]):
     def act(self, world: World, slots: list[Slot]) -> np.ndarray:
         """Show the frame, and return the action of the arrow keys, float32 (1, 3)."""
         [slot] = slots
+        if slot.steps == 0:
+            for second in range(self.countdown, 0, -1):
+                for _ in range(FPS):
+                    self.send(card(self.compose(world, slot), [str(second)]))
         self.show(world, slot)
         self.action = keyboard_action(self.keys)
         return self.action[None]
 
+    def compose(self, world: World, slot: Slot) -> np.ndarray:
+        image = super().compose(world, slot)
+        dreams = isinstance(world, DreamWorld)
+        draw_title(image, DREAM_HELP if dreams else HELP, line=int(dreams))  # the first line of a dream is its title
+        draw_keys(image, self.keys)
+        return image
+
     def on_step(self, world: World, slots: list[Slot], actions: np.ndarray) -> None:
         """Show nothing: `act` has shown this step."""
+
+    def on_end(self, world: World, slot: Slot, result: Result) -> None:
+        super().on_end(world, slot, result)
+        self.ending = ending(slot)
+
+    def wants_again(self, result: Result) -> bool:
+        """Show the end card until R, for the same episode again, or Enter, for the next one, is pressed."""
+        lines = [self.ending, f"score {result.score:.1f} in {result.steps} steps", END_HELP]
+        while True:
+            held = self.keys
+            self.send(card(self.image, lines))
+            pressed = self.keys - held
+            if pressed & {"r", "enter"}:
+                return "r" in pressed
 
 
 def keyboard_action(keys: Keys) -> np.ndarray:
@@ -123,12 +178,15 @@ def run_episode(world: W, policy: Policy[W], task: Task, display: Display) -> Re
 
 
 def play_episodes(world: World, env_seeds: Iterable[int], max_length: int, keyboard: Keyboard) -> None:
-    """Let a person drive one episode per seed until the window is closed; prints each score."""
+    """Let a person drive one episode per seed, or one of them again, until the window is closed; prints each score."""
     print(DREAM_HELP if isinstance(world, DreamWorld) else HELP)
     with suppress(KeyboardInterrupt):
         for env_seed in env_seeds:
-            result = run_episode(world, keyboard, Task(env_seed, max_length), keyboard)
-            print(f"score {result.score:.1f} in {result.steps} steps", flush=True)
+            again = True
+            while again:
+                result = run_episode(world, keyboard, Task(env_seed, max_length), keyboard)
+                print(f"score {result.score:.1f} in {result.steps} steps", flush=True)
+                again = keyboard.wants_again(result)
 
 
 def limit_fps(show: Show, fps: int = FPS) -> Show:

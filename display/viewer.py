@@ -10,6 +10,7 @@ KEYS = {  # our name of a key: pyglet's names
     "down": ("DOWN",),
     "escape": ("ESCAPE",),
     "r": ("R",),
+    "enter": ("ENTER", "NUM_ENTER", "SPACE"),
     "plus": ("PLUS", "EQUAL", "NUM_ADD"),  # EQUAL: + is Shift and = on many keyboards
     "minus": ("MINUS", "NUM_SUBTRACT"),
 }

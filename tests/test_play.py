@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from helpers.scripts import SEARCH, command, run_script
@@ -11,6 +12,8 @@ from test_viewer import run_on_display
 
 import config
 from display import play
+from display.overlay import INSET, draw_keys, signed_map
+from simulation.agent import Agent
 from simulation.dream import DreamWorld
 from simulation.environments import make_env
 from simulation.policies import FunctionPolicy
@@ -109,18 +112,99 @@ def test_every_step_is_shown_once() -> None:
         assert shown == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_r_restarts_the_track_and_the_end_starts_the_next() -> None:
-    """R counts once while it is held; the window is closed in the third episode."""
+def test_r_restarts_the_track_and_enter_starts_the_next() -> None:
+    """R counts once while it is held, at the end too; the window is closed in the third episode."""
     world, shown = RecordingWorld(), []
 
     def show(image: np.ndarray) -> frozenset[str]:
         shown.append(image)
         if len(world.seeds) == 3 and len(shown) > 12:
             raise KeyboardInterrupt
-        return hold("r") if len(shown) in (3, 4) else hold()
+        return {3: hold("r"), 4: hold("r"), 9: hold("enter")}.get(len(shown), hold())  # the ninth is the end card
 
     play.play_episodes(world, [5, 6, 7], 100, play.Keyboard(draw, [show]))
     assert world.seeds == [5, 5, 6]
+
+
+def test_the_end_card_waits_for_a_key(capsys: pytest.CaptureFixture) -> None:
+    """R drives the same track again, Enter the next; until then the card stays, whatever else is pressed."""
+    world = RecordingWorld()
+    episode = [hold()] * 7  # six steps, and the image after the last one
+    keys = iter([*episode, hold(), hold("up"), hold("r"), *episode, hold(), hold("enter"), *episode])
+
+    def show(image: np.ndarray) -> frozenset[str]:
+        held = next(keys, None)
+        if held is None:
+            raise KeyboardInterrupt
+        return held
+
+    play.play_episodes(world, [5, 6], 6, play.Keyboard(draw, [show]))
+    assert world.seeds == [5, 5, 6]
+    assert capsys.readouterr().out.count("in 6 steps") == 3
+
+
+def test_a_countdown_precedes_the_first_step() -> None:
+    """The keys of those seconds act on nothing, and R does not restart."""
+    world, shown = RecordingWorld(), []
+
+    def show(image: np.ndarray) -> frozenset[str]:
+        shown.append(image)
+        return hold("up", "r") if len(shown) < 2 * play.FPS else hold()
+
+    keyboard = play.Keyboard(lambda world, slot, action: np.full((400, 800, 3), 90, np.uint8), [show], countdown=2)
+    play.run_episode(world, keyboard, Task(7, 3), keyboard)
+    assert world.actions == [[0, 0, 0]] * 3 and world.seeds == [7]
+    two, one, first = shown[play.FPS - 1], shown[2 * play.FPS - 1], shown[2 * play.FPS]
+    assert len(shown) == 2 * play.FPS + 4
+    assert (two != one).any() and two.max() == one.max() == 255
+    assert np.median(two) == 30 and np.median(first) == 90, "the picture is dimmed while it counts"
+
+
+def test_the_display_shows_which_keys_are_down() -> None:
+    """Each of the four keys at a place of its own, and what the other keys do."""
+    world = RecordingWorld()
+    images = {}
+    for name in ("up", "down", "left", "right", "enter"):
+        image = np.full((400, 800, 3), 90, np.uint8)
+        draw_keys(image, {name})
+        images[name] = (image == 255).all(axis=-1)
+    changed = [images[name] & ~images["enter"] for name in ("up", "down", "left", "right")]
+    assert all(places.sum() > 200 for places in changed) and not np.sum(changed, axis=0).max() > 1
+    shown: list[np.ndarray] = []
+    keyboard = play.Keyboard(lambda world, slot, action: np.full((400, 800, 3), 90, np.uint8), [shown.append])
+    play.run_episode(world, keyboard, Task(7, 1), keyboard)
+    assert (shown[0][:60] == 255).any() and (shown[0][60:] == 255).any(), "the help above, and the keys"
+
+
+@pytest.mark.parametrize(("reward", "done", "text"), [(3.2, True, "lap finished"), (-100, True, "off the road")])
+def test_the_end_is_named(reward: float, done: bool, text: str) -> None:
+    slot = Slot(0, 0, Task(0, 9), reward=reward, done=done)
+    assert play.ending(slot) == text
+    slot.done = False
+    assert play.ending(slot) == "time is up"
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_dream_is_shown_once_beside_what_it_is_made_of() -> None:
+    """The panel at the right shows z and h, not the view again; both change the image."""
+    agent = Agent()
+    world = DreamWorld(agent.rnn, (np.ones((1, 32)), np.zeros((1, 32))), 1.0, 1, agent.vae)
+    world.reset(0, 0)
+    slot, action = Slot(0, 0, Task(0, 9)), np.zeros(3, np.float32)
+    first = play.draw_dream(world, slot, action)
+    world.h[0, :128] = 1
+    with_h = play.draw_dream(world, slot, action)
+    assert (first != with_h).any() and (first[:, :600] == with_h[:, :600]).all()
+    view = cv2.resize(world.render(0), (INSET, INSET), interpolation=cv2.INTER_NEAREST)
+    assert cv2.matchTemplate(first[:, 600:], view, cv2.TM_SQDIFF).min() > 1000
+
+
+def test_numbers_below_and_above_zero_have_colors_of_their_own() -> None:
+    image = signed_map(np.array([-2, -0.5, 0, 0.5, 1, 2]), 2)
+    assert image.shape == (2, 3, 3)
+    blue, red = image[..., 2].astype(int), image[..., 0].astype(int)
+    assert blue[0, 0] > blue[0, 1] > red[0, 1] and image[0, 2].max() == 0
+    assert red[1, 1] == red[1, 2] > red[1, 0] > blue[1, 0]
 
 
 def test_plus_and_minus_change_the_temperature_once_per_press() -> None:

@@ -52,6 +52,8 @@ send("on_key_release", key.UP, 0)
 assert viewer.keys == {"left"} and not viewer.closed
 send("on_key_press", key.EQUAL, key.MOD_SHIFT)
 assert viewer.keys == {"left", "plus"}
+send("on_key_press", key.SPACE, 0)
+assert viewer.keys == {"left", "plus", "enter"}
 """
 
 ENDS = {
