@@ -29,6 +29,7 @@ from controller.generation import Evaluate
 from controller.saved_search import load_search, save_search
 from es import Optimizer, Seed, replay_into
 from experiments.baselines import records
+from experiments.plots.canvas import save_figure
 from experiments.plots.controller import draw_learning_curve
 from experiments.scores import Scores
 from pipeline.errors import UserError
@@ -240,7 +241,7 @@ class GASearch(records.Training):
         self.best_genes = self.optimizer.population[0]
 
     def draw(self) -> None:
-        draw_learning_curve(NAME, *self.as_dicts(), records.path(NAME, "png"), evaluated="champion")
+        save_figure(draw_learning_curve(NAME, *self.as_dicts(), evaluated="champion"), records.path(NAME, "png"))
 
 
 def best_genes() -> tuple[np.ndarray, dict]:

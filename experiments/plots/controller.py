@@ -1,38 +1,44 @@
 """Figures of stage 05: the course of a search, and the controller's weights."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
 import controller.arch as controller
 from controller.settings import SearchSettings
-from experiments.plots.canvas import new_figure, save_figure
+from experiments.plots.canvas import THEME, WIDTH, legend_above, new_figure
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.settings import read_settings
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def draw_weights(weights: np.ndarray, path: Path) -> None:
+
+def draw_weights(weights: np.ndarray) -> "Figure":
     """Bars of the controller's weights (867,) by input, z and then h, one panel per action."""
     W, b = controller.unpack(weights)
-    figure, all_axes = new_figure(12, 7, 3)
+    figure, all_axes = new_figure(WIDTH, 4.8, 3)
     for axes, name, row, bias in zip(all_axes, config.ACTIONS, W, b, strict=True):
-        colors = ["tab:orange"] * config.Z_DIM + ["tab:blue"] * config.HIDDEN_UNITS
-        axes.bar(range(controller.FEATURES), row, color=colors, width=1)
-        axes.set(ylabel=name, title=f"bias {bias:+.2f}")
-    all_axes[-1].set_xlabel("input: 32 latents z (orange), 256 hidden units h (blue)")
-    save_figure(figure, path)
+        axes.bar(range(config.Z_DIM), row[: config.Z_DIM], color="C1", width=1, label=f"{config.Z_DIM} latents z")
+        hidden = range(config.Z_DIM, controller.FEATURES)
+        axes.bar(hidden, row[config.Z_DIM :], color="C0", width=1, label=f"{config.HIDDEN_UNITS} hidden units h")
+        axes.set(ylabel=f"{name}\nbias {bias:+.2f}")
+    legend_above(all_axes[0])
+    all_axes[-1].set_xlabel("input")
+    figure.align_ylabels()
+    return figure
 
 
 def draw_learning_curve(
     name: str,
     rows: list[dict],
     evaluations: list[dict],
-    path: Path,
     random_score: float | None = None,
-    evaluated: str = "mean of the search distribution",
-) -> None:
+    evaluated: str = "mean of the search",
+) -> "Figure":
     """Scores of the population and of the evaluations by generation.
 
     Args:
@@ -40,24 +46,26 @@ def draw_learning_curve(
         random_score: mean score of the random policy, drawn for comparison.
         evaluated: the label of what was evaluated.
     """
-    figure, axes = new_figure(8, 5)
+    figure, axes = new_figure(WIDTH, 3.8)
     generation = [row["generation"] for row in rows]
-    axes.fill_between(generation, [row["min"] for row in rows], [row["max"] for row in rows], alpha=0.15)
+    lowest, highest = [row["min"] for row in rows], [row["max"] for row in rows]
+    axes.fill_between(generation, lowest, highest, alpha=0.18, linewidth=0)
     axes.plot(generation, [row["mean"] for row in rows], label="population: mean, min to max")
     axes.errorbar(
         [row["generation"] for row in evaluations],
         [row["mean"] for row in evaluations],
         [row["std"] for row in evaluations],
         fmt="o-",
+        markersize=4,
         capsize=3,
-        label=f"{evaluated} on unseen tracks ± std",
+        label=f"{evaluated}, unseen tracks ± std",
     )
     if random_score is not None:
-        axes.axhline(random_score, linestyle=":", color="gray", label="random policy")
-    axes.set(xlabel="generation", ylabel="score", title=name)
-    axes.legend()
-    axes.grid(alpha=0.3)
-    save_figure(figure, path)
+        axes.axhline(random_score, linestyle=":", color=THEME["muted"], label="random policy")
+    axes.set(xlabel=f"generation of {name}", ylabel="score")
+    legend_above(axes, columns=1)
+    axes.grid()
+    return figure
 
 
 # The paper's own search on 64 cores: generation, hours, score of the best. The scores are read from its curve (arXiv
@@ -67,9 +75,9 @@ PAPER_CURVE = np.array([(25, 15.1, 823), (50, 29.3, 867), (200, 114.1, 880), (18
 PAPER_EPISODES = 64 * 16  # per generation
 
 
-def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path: Path) -> None:
+def draw_beside_paper(rows: list[dict], evaluations: list[dict]) -> "Figure":
     """Evaluations of a CarRacing search and of the paper's, by episodes and by wall time in hours."""
-    figure, all_axes = new_figure(11, 4, columns=2)
+    figure, all_axes = new_figure(WIDTH, 5, 2)
     episodes = np.cumsum([row["episodes"] for row in rows])
     hours = np.array([row["seconds"] for row in rows]) / 3600
     evaluations = [row for row in evaluations if 0 < row["generation"] <= len(rows)]
@@ -81,12 +89,12 @@ def draw_beside_paper(name: str, rows: list[dict], evaluations: list[dict], path
         ("wall time of the search (hours)", hours[index], paper_hours),
     )
     for axes, (xlabel, ours, papers) in zip(all_axes, sides, strict=True):
-        axes.errorbar(ours, means, stds, fmt="o-", capsize=3, label=f"{name}: mean of the search distribution ± std")
-        axes.plot(papers, paper_scores, "s--", color="gray", label="the paper, on 64 cores")
+        axes.errorbar(ours, means, stds, fmt="o-", markersize=4, capsize=3, label="this search ± std")
+        axes.plot(papers, paper_scores, "s--", markersize=4, color=THEME["muted"], label="the paper's, on 64 cores")
         axes.set(xscale="log", xlabel=xlabel, ylabel="score on unseen tracks")
-        axes.grid(alpha=0.3)
-    all_axes[0].legend(loc="lower right")
-    save_figure(figure, path)
+        axes.grid()
+    legend_above(all_axes[0], columns=1)
+    return figure
 
 
 def joined(earlier: list[list[dict]], later: list[list[dict]]) -> list[list[dict]]:

@@ -1,14 +1,15 @@
 """Figures of the dream: a real episode above the dream that continues it, and the error by horizon."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
 from display.overlay import side_by_side
 from display.video import open_video
-from experiments.plots.canvas import new_figure, save_figure, show_grid
+from experiments.plots.canvas import WIDTH, legend_above, new_figure, show_grid
 from experiments.plots.rnn import last_series
 from pipeline.batches import Batch, open_batch
 from pipeline.errors import UserError
@@ -18,13 +19,18 @@ from rnn.arch import RNN
 from simulation.dream import dream_open_loop
 from vae.arch import VAE
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 PRIME = 60  # real steps that M is conditioned on: the zoom at the start, and enough frames to infer the car's speed
-HORIZON = 100  # dreamt steps
+HORIZON = 100  # dreamt steps of a recorded episode
+STEPS = 200  # dreamt steps of an agent's episode
 EPISODES, DREAMS = 24, 16  # episodes, and dreams per episode whose average is M's prediction
 INFORMATIVE = 0.1  # variance of mu over frames above which a latent counts; the prior's is 1
 SMOOTH = 10  # steps over which the reward's error is averaged, since positive rewards are rare
-FRAMES = 10  # of the figure
-ROWS = ("real", "reconstruction", "dream")
+FRAMES = 5  # of the figure
+FPS = 25  # of the video: half the speed of the environment
+ROWS = ("real", "from z", "dream")
 
 
 def choose(batch: Batch, count: int) -> tuple[np.ndarray, int, int]:
@@ -69,24 +75,38 @@ def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
 
 
-def draw_errors(rnn: RNN, env_name: str, vae_hash: str, path: Path) -> None:
-    """Curves of `errors`, of z on the left and of the reward on the right."""
-    figure, (left, right) = new_figure(11, 4, 1, 2)
+def draw_errors(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
+    """Curves of `errors`, of z above and of the reward below."""
+    figure, (top, bottom) = new_figure(WIDTH, 4.6, 2)
+    window = 1
     for name, (z_error, reward_error) in errors(last_series(env_name, vae_hash), rnn).items():
-        left.plot(range(1, len(z_error) + 1), z_error, label=name)
+        top.plot(range(1, len(z_error) + 1), z_error, label=name)
         window = min(SMOOTH, len(reward_error))
         smooth = np.convolve(reward_error, np.ones(window) / window, mode="valid")
-        right.plot(range(1, len(smooth) + 1), smooth, label=name)
-    left.set(xlabel="dreamt steps", ylabel="error of z (root mean square)")
-    right.set(xlabel="dreamt steps", ylabel=f"error of reward > 0 (Brier), mean of {window} steps")
-    left.legend()
-    save_figure(figure, path)
+        bottom.plot(range(1, len(smooth) + 1), smooth)
+    top.set_ylabel("error of z (rms)")
+    bottom.set(xlabel="dreamt steps", ylabel=f"Brier error of\nreward > 0, {window} steps")
+    for axes in (top, bottom):
+        axes.grid()
+    legend_above(top)
+    figure.align_ylabels()
+    return figure
 
 
-def draw_dream(vae: VAE, rnn: RNN, env_name: str, vae_hash: str, path: Path, video: Path) -> None:
-    """One episode, real above dreamt: some frames in a figure, all of them in a video."""
+@dataclass(frozen=True)
+class Episode:
+    """A real episode: frames, uint8 (T, 64, 64, 3), and [z, action, reward > 0] of each step, float32 (T, 36)."""
+
+    frames: np.ndarray
+    series: np.ndarray
+
+
+def recorded_episode(env_name: str, vae_hash: str) -> Episode:
+    """Of the last batch's long episodes, the one with the most positive rewards in the steps that are dreamt."""
     batch = last_series(env_name, vae_hash)
-    episode, prime, horizon = choose(batch, 1)
+    episodes, prime, horizon = choose(batch, batch.episodes)
+    positive = batch["rnn_input"][:][episodes, prime : prime + horizon, -1]
+    best = episodes[positive.sum(axis=1).argmax()]
     observed = open_batch("obs", batch.number)
     check_same(
         f"rnn batch {batch.number}",
@@ -94,16 +114,48 @@ def draw_dream(vae: VAE, rnn: RNN, env_name: str, vae_hash: str, path: Path, vid
         {"obs": observed.hash},
         "run 03_generate_rnn_data.py again",
     )
-    frames = np.array(observed["obs_data"][episode[0], prime : prime + horizon])
-    series = np.array(batch["rnn_input"][episode, : prime + horizon])
-    z, _ = dream_open_loop(rnn, series, prime, dreams=1)
-    reconstructed, dreamt = vae.decode(series[0, prime:, : config.Z_DIM]), vae.decode(z[0, 0])
-    shown = np.linspace(0, horizon - 1, min(FRAMES, horizon)).astype(int)
-    figure, axes = new_figure(1.2 * FRAMES, 4.2)
-    images = np.stack([frames[shown], reconstructed[shown], dreamt[shown]])
+    steps = slice(prime + horizon)
+    return Episode(np.array(observed["obs_data"][best, steps]), np.array(batch["rnn_input"][best, steps]))
+
+
+@dataclass(frozen=True)
+class Dream:
+    """The dreamt part of an episode: real frames, their reconstructions, and the dream, uint8 (T, 64, 64, 3) each.
+
+    Attributes:
+        prime: real steps before it, on which M was conditioned.
+    """
+
+    images: tuple[np.ndarray, np.ndarray, np.ndarray]
+    prime: int
+
+
+def dream_of(vae: VAE, rnn: RNN, episode: Episode) -> Dream:
+    """Let M continue an episode under its actions, after PRIME real steps or a third of a shorter episode.
+
+    Raises:
+        UserError: the episode has fewer than four steps.
+    """
+    prime = min(PRIME, (len(episode.series) - 1) // 3)
+    if prime < 1:
+        raise UserError("the episode has fewer than four steps, which a dream needs")
+    z, _ = dream_open_loop(rnn, episode.series[None], prime, dreams=1)
+    real = episode.series[prime:, : config.Z_DIM]
+    return Dream((episode.frames[prime:], vae.decode(real), vae.decode(z[0, 0])), prime)
+
+
+def draw_dream(dream: Dream) -> "Figure":
+    """Some steps of a dream, real above reconstructed above dreamt."""
+    shown = np.linspace(0, len(dream.images[0]) - 1, FRAMES).astype(int)
+    figure, axes = new_figure(WIDTH, 2.5)
+    images = np.stack([frames[shown] for frames in dream.images])
     show_grid(axes, images, list(ROWS), [f"+{step + 1}" for step in shown])
-    axes.set_title(f"dream of M after {prime} real steps, under the recorded actions")
-    save_figure(figure, path)
-    with open_video(video) as show:
-        for step, row in enumerate(zip(frames, reconstructed, dreamt, strict=True)):
-            show(side_by_side(dict(zip(ROWS, row, strict=True)), f"+{step + 1}"))
+    axes.set_xlabel(f"steps after {dream.prime} real ones")
+    return figure
+
+
+def write_dream(images: dict[str, np.ndarray], path: Path, fps: float = FPS, skip: int = 1) -> None:
+    """Write every `skip`-th step of at most three names -> frames, uint8 (T, 64, 64, 3), side by side, as a video."""
+    with open_video(path, fps) as show:
+        for step in range(0, len(next(iter(images.values()))), skip):
+            show(side_by_side({name: frames[step] for name, frames in images.items()}, f"step {step + 1}"))

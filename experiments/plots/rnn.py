@@ -1,17 +1,21 @@
 """Figure of stage 04: M's predictions along one episode beside the observed values."""
 
 from functools import cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
-from experiments.plots.canvas import new_figure, save_figure
+from experiments.plots.canvas import WIDTH, legend_above, new_figure
 from pipeline.batches import Batch, check_vae, find_batches_of, open_batch
+from pipeline.errors import UserError
 from pipeline.networks import tf
 from rnn.arch import RNN, split_mixture
 
-LATENTS = 4
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LATENTS = 3
 
 
 @cache  # opening a batch hashes it
@@ -35,24 +39,31 @@ def predicted(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     return mean, np.sqrt(variance), tf.sigmoid(logit).numpy(), pi
 
 
-def draw_predictions(rnn: RNN, env_name: str, vae_hash: str, path: Path) -> None:
-    """One-step predictions of the latents that vary most and of the reward; and the weights of one mixture."""
+def draw_predictions(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
+    """One-step predictions of the latents that vary most and of the reward; and the weights of one mixture.
+
+    Raises:
+        UserError: the episode has fewer than three steps, or the series were encoded by another VAE.
+    """
     batch = last_series(env_name, vae_hash)
     length = batch.lengths[0] - 1
+    if length < 2:
+        raise UserError(f"the first episode of batch {batch.number} has fewer than three steps, which this needs")
     inputs, outputs = batch["rnn_input"][0, :length], batch["rnn_output"][0, :length]
     mean, std, reward, pi = predicted(rnn, inputs)
     latents = np.argsort(-outputs[:, : config.Z_DIM].var(axis=0))[:LATENTS]
-    figure, all_axes = new_figure(12, 2 * (LATENTS + 2), LATENTS + 2)
+    figure, all_axes = new_figure(WIDTH, 6.4, LATENTS + 2)
     t = np.arange(1, length + 1)
     for axes, latent in zip(all_axes, latents, strict=False):
-        axes.fill_between(t, (mean - std)[:, latent], (mean + std)[:, latent], alpha=0.3, label="predicted ± std")
+        axes.fill_between(t, (mean - std)[:, latent], (mean + std)[:, latent], alpha=0.35, linewidth=0)
+        axes.plot(t, mean[:, latent], linewidth=1, label="predicted ± std")
         axes.plot(t, outputs[:, latent], linewidth=1, label="observed")
         axes.set_ylabel(f"z {latent}")
-    all_axes[0].legend(loc="upper right")
-    all_axes[-2].plot(t, reward, linewidth=1, label="predicted")
-    all_axes[-2].plot(t, outputs[:, -1], ".", markersize=3, label="observed")
-    all_axes[-2].set_ylabel("reward > 0")
+    legend_above(all_axes[0])
+    all_axes[-2].plot(t, reward, linewidth=1)
+    all_axes[-2].plot(t, outputs[:, -1], ".", markersize=3, color="C1")
+    all_axes[-2].set(ylabel="reward > 0", ylim=(-0.1, 1.1))
     all_axes[-1].stackplot(t, pi[:, :, latents[0]].T)
-    all_axes[-1].set(ylabel=f"mixture of z {latents[0]}", xlabel="step", ylim=(0, 1))
-    figure.suptitle("M's prediction of the next step, conditioned on all steps so far")
-    save_figure(figure, path)
+    all_axes[-1].set(ylabel=f"z {latents[0]}: weights\nof 5 Gaussians", xlabel="step", ylim=(0, 1))
+    figure.align_ylabels()
+    return figure

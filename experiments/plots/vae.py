@@ -1,20 +1,23 @@
 """Figures of stage 02: reconstructions, information per latent, and latent traversals."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
-from experiments.plots.canvas import new_figure, save_figure, show_grid
+from experiments.plots.canvas import WIDTH, new_figure, show_grid
 from pipeline.batches import Batch, real_steps
 from pipeline.seeds import rng
 from vae.arch import VAE, kl_divergence
 
-RECONSTRUCTED = 10  # frames
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+RECONSTRUCTED = (2, 5)  # rows and columns of frames
 SAMPLE = 2000  # frames over which the information per latent is averaged
-TRAVERSAL = np.linspace(-3, 3, 9)  # values of one latent, in standard deviations of the prior
-TRAVERSED = 12  # latents, the most informative ones
 INFORMATIVE_NATS = 0.1  # nats above which a latent counts as informative
+TRAVERSAL = np.linspace(-3, 3, 7)  # values of one latent, in standard deviations of the prior
+TRAVERSED = 8  # latents, the most informative ones
 
 
 def some_frames(batches: list[Batch], count: int) -> np.ndarray:
@@ -32,31 +35,34 @@ def nats_per_latent(mu: np.ndarray, log_var: np.ndarray) -> np.ndarray:
     return np.array([kl_divergence(mu[:, [i]], log_var[:, [i]]).numpy().mean() for i in range(config.Z_DIM)])
 
 
-def draw_reconstructions(vae: VAE, batches: list[Batch], path: Path) -> None:
+def draw_reconstructions(vae: VAE, batches: list[Batch]) -> "Figure":
     """Frames, and below each its reconstruction from the mean of z."""
-    frames = some_frames(batches, RECONSTRUCTED)
-    mu, _ = vae.encode(frames, RECONSTRUCTED)
-    figure, axes = new_figure(RECONSTRUCTED, 2.4)
-    show_grid(axes, np.stack([frames, vae.decode(mu)]), ["frame", "from z"], [])
-    save_figure(figure, path)
+    rows, columns = RECONSTRUCTED
+    frames = some_frames(batches, rows * columns)
+    mu, _ = vae.encode(frames, len(frames))
+    pairs = np.stack([frames, vae.decode(mu)]).reshape(2, rows, columns, *config.FRAME_SHAPE).swapaxes(0, 1)
+    figure, axes = new_figure(WIDTH, 2.9)
+    show_grid(axes, pairs.reshape(2 * rows, columns, *config.FRAME_SHAPE), ["frame", "from z"] * rows, [])
+    return figure
 
 
-def draw_latents(vae: VAE, batches: list[Batch], path: Path) -> None:
+def draw_latents(vae: VAE, batches: list[Batch]) -> "Figure":
     """Information per latent, and traversals of the most informative latents of one frame."""
     frames = some_frames(batches, SAMPLE)
     mu, log_var = vae.encode(frames, 100)
     nats = nats_per_latent(mu, log_var)
     order = np.argsort(-nats)
-    figure, (bars, axes) = new_figure(9, 14, 2, height_ratios=(1, 5))
+    figure, (bars, axes) = new_figure(WIDTH, 6, 2, height_ratios=(1, 3))
     bars.bar(range(config.Z_DIM), nats[order])
-    bars.set_xticks(range(config.Z_DIM), order, fontsize=7)
-    informative = int((nats > INFORMATIVE_NATS).sum())
-    title = f"KL divergence: {informative} of 32 latents above {INFORMATIVE_NATS} nats"
-    bars.set(xlabel="latent", ylabel="nats", title=title)
+    bars.axhline(INFORMATIVE_NATS, color="C1", linestyle="--", label=f"{INFORMATIVE_NATS} nats")
+    bars.set(xlabel="latents, by information", ylabel="KL (nats)", xticks=[])
+    bars.set_title(f"{int((nats > INFORMATIVE_NATS).sum())} of {config.Z_DIM} latents above {INFORMATIVE_NATS} nats")
+    bars.legend(loc="upper right")
     z = np.repeat(mu[:1], TRAVERSED * len(TRAVERSAL), axis=0).reshape(TRAVERSED, len(TRAVERSAL), config.Z_DIM)
     for row, latent in enumerate(order[:TRAVERSED]):
         z[row, :, latent] = TRAVERSAL
     images = vae.decode(z.reshape(-1, config.Z_DIM)).reshape(TRAVERSED, len(TRAVERSAL), *config.FRAME_SHAPE)
-    show_grid(axes, images, [f"z {latent}" for latent in order[:TRAVERSED]], [f"{value:+.2g}" for value in TRAVERSAL])
-    axes.set_title("one frame, with one latent changed")
-    save_figure(figure, path)
+    show_grid(axes, images, [f"z {latent}" for latent in order[:TRAVERSED]], [f"{value:+.0f}" for value in TRAVERSAL])
+    axes.set_xlabel("value of that latent (std of the prior)")
+    axes.set_title("one frame, with one latent changed per row")
+    return figure
