@@ -21,7 +21,8 @@ from test_stages import wait_for
 import config
 import model
 from display.overlay import HEIGHT, WIDTH
-from display.video import open_video
+from display.play import COUNTDOWN
+from display.video import FPS, open_video
 from pipeline.batches import write_batch
 from pipeline.errors import UserError
 from pipeline.files import check_folder, file_hash, write_json
@@ -129,8 +130,8 @@ def test_a_controller_in_the_working_directory(finished: Path) -> None:
 
 @contextmanager
 def window_that_is_closed(flag: str, remedy: str) -> Iterator[Callable[[np.ndarray], frozenset[str]]]:
-    """In place of a window: a person presses the gas, and closes it after five images."""
-    images = iter(range(5))
+    """In place of a window: a person presses the gas, and closes it after the countdown and five images."""
+    images = iter(range(COUNTDOWN * FPS + 5))
 
     def show(image: np.ndarray) -> frozenset[str]:
         if next(images, None) is None:
@@ -166,10 +167,9 @@ def test_every_locale(tmp_path: Path) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     out = run_script(tmp_path, RANDOM, "--num_episode 2 --max_length 5", **ascii_only).stdout
     assert " ? " in out.splitlines()[-1]  # mean ± standard deviation
-    program = "from experiments.html_report import write_report\nfrom pathlib import Path\nimport locale\n"
-    program += (
-        "assert locale.getpreferredencoding() != 'UTF-8'\nwrite_report('832.9 \\xb1 148.6', {}, Path('index.html'))"
-    )
+    program = "from experiments.html_report import Header, write_report\nfrom pathlib import Path\nimport locale\n"
+    program += "assert locale.getpreferredencoding() != 'UTF-8'\n"
+    program += "write_report(Header('832.9 \\xb1 148.6'), [], Path('index.html'))"
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(**ascii_only), check=True)
     assert "832.9 ± 148.6" in (tmp_path / "index.html").read_text(encoding="utf-8")
 

@@ -1,30 +1,39 @@
 """Tests of report.py: every figure is there and not blank, and one HTML file holds them all."""
 
 import base64
+import html
 import json
+import platform
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers.scripts import LIMIT, SEARCH, run_script, snapshot
+from helpers.scripts import LIMIT, SEARCH, STAGES, run_script, snapshot
 
 import config
-from experiments.plots.canvas import BACKGROUND, GAP, grid
+from experiments.plots.canvas import BACKGROUND, GAP, THEME, WIDTH, grid, new_figure, svg_markup
 from experiments.plots.controller import joined
+from experiments.plots.losses import read_losses
+from pipeline.errors import UserError
 from pipeline.files import file_hash
 from rnn.arch import RNN
 from simulation.dream import dream_open_loop
 
+BEST = f"car_racing --filename controller/{SEARCH}.best.json"
 FIGURES = {
     "data": ("frames.png", "actions.png"),
-    "vae": ("reconstructions.png", "latents.png"),
-    "rnn": ("predictions.png",),
-    "controller": ("learning_curve.png", "weights.png", "beside_paper.png", "scores.json"),
+    "vae": ("vae_losses.png", "reconstructions.png", "latents.png"),
+    "rnn": ("rnn_losses.png", "predictions.png"),
+    "controller": (
+        *("driving.mp4", "scores.png", "learning_curve.png", "weights.png", "beside_paper.png"),
+        "scores.json",
+    ),
     "dream": ("dream.png", "dream.mp4", "dream_errors.png"),
 }
 
@@ -42,6 +51,8 @@ def test_every_figure_is_there_and_not_blank(report: tuple[Path, str]) -> None:
     folder, printed = report
     names = {name for names in FIGURES.values() for name in names}
     assert set(snapshot(folder)) == names | {"index.html"}
+    for name in (name for name in names if name.endswith(".mp4")):
+        assert f"report/{name}" in printed
     for name in (name for name in names if name.endswith(".png")):
         pixels = matplotlib.image.imread(folder / name)[..., :3].reshape(-1, 3)
         assert len(pixels) > 100_000
@@ -58,19 +69,128 @@ def test_the_scores_are_those_of_three_agents(report: tuple[Path, str]) -> None:
 
 
 def test_the_html_report_needs_no_other_file(report: tuple[Path, str]) -> None:
+    """Its videos are inside, it names no address, and it forbids the browser to load anything."""
     folder, _ = report
     content = (folder / "index.html").read_text()
-    sources = re.findall(r'src="([^"]+)"', content)
-    assert len(sources) == 11
-    for source, name in zip(sources, re.findall(r"<figure><(img|video)", content), strict=True):
-        kind, encoded = source.removeprefix("data:").split(";base64,")
-        assert kind == {"img": "image/png", "video": "video/mp4"}[name]
-        assert any(base64.b64decode(encoded) == path.read_bytes() for path in folder.iterdir())
-    assert "http" not in re.sub(r'src="[^"]+"', "", content)
+    videos = re.findall(r'src="data:video/mp4;base64,([^"]+)"', content)
+    assert [base64.b64decode(video) for video in videos] == [
+        (folder / name).read_bytes() for name in ("driving.mp4", "dream.mp4")
+    ]
+    assert len(re.findall(r' src="', content)) == 2
+    assert "default-src 'none'" in content
+    assert "http:" not in content and "https:" not in content
+
+
+def test_every_stage_has_its_figures_with_titles_and_what_is_good(report: tuple[Path, str]) -> None:
+    """Each in the section of its stage; the agent's video in the card at the top. Ids occur once."""
+    content = (report[0] / "index.html").read_text()
+    header, *sections = re.split(r'<section id="(\w+)">', content)
+    assert header.count("<figure") == 1 and 'id="driving-mp4"' in header
+    for name, section in zip(sections[::2], sections[1::2], strict=True):
+        figures = re.findall(r'<figure class="card" id="([\w-]+)"><h3>[^<]+</h3>(.*?)</figure>', section, re.DOTALL)
+        media = {figure.replace(".", "-") for figure in FIGURES[name]} - {"driving-mp4", "scores-json"}
+        assert dict(figures).keys() == media
+        for text in dict(figures).values():
+            assert re.search(r'<figcaption><p>[^<]+\.</p><p class="good">[^<]+\.</p></figcaption>', text)
+            assert ("<svg" in text) != ("<video" in text)
+    ids = re.findall(r'\bid="([^"]+)"', re.sub(r"<defs>.*?</defs>", "", content, flags=re.DOTALL))
+    assert len(ids) == len(set(ids))
+
+
+def test_the_card_at_the_top_says_what_the_agent_is(report: tuple[Path, str]) -> None:
+    folder, _ = report
+    scores = json.loads((folder / "scores.json").read_text())["scores"]["trained"]
+    card = (folder / "index.html").read_text().partition("<nav")[0]
+    text = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", card[card.index("<header") :])).split())
+    assert f"{np.mean(scores):.1f} ± {np.std(scores):.1f}" in text
+    assert f"min {min(scores):.1f}, over 1 unseen tracks" in text
+    assert "environment car_racing (custom_envs:WorldModels/CarRacing-v0), at most 1,000 steps" in text
+    assert "seeds 01: 0; 02 V: 0; 04 M: 0; 05 C: 111; unseen tracks 0" in text
+    assert "6 episodes, 240 frames; 02 V: 20 gradient steps; 04 M: 4 gradient steps; 05 C: 3 generations" in text
+    assert f"Python {platform.python_version()}, tensorflow {version('tensorflow')}" in text
+
+
+def test_the_commands_of_the_report_find_all_made(report: tuple[Path, str], copy_of: Callable[..., Path]) -> None:
+    """They have the settings of the runs: no stage refuses to resume, and none has work left."""
+    folder = copy_of("data", "vae", "rnn", "controller", "log")
+    before = snapshot(folder)
+    lines = re.findall(r"<code>(.*?)</code>", (report[0] / "index.html").read_text())
+    commands = [html.unescape(re.sub(r"<[^>]+>", "", line)).split() for line in lines]
+    assert [words[1] for words in commands][:5] == list(STAGES)
+    for _, script, *arguments in commands[:5]:
+        run_script(folder, script, *arguments)
+    assert snapshot(folder) == before
+    assert commands[5][1:] == f"model.py {BEST} --seed 0 --final_mode --num_episode 1".split()
+    run_script(folder, "model.py", *commands[5][2:])
+
+
+def test_figures_that_cannot_be_drawn_are_left_out_and_said(copy_of: Callable[..., Path]) -> None:
+    """Of two-step episodes there is no prediction and no dream; without scores and the VAE's log, no such figure."""
+    folder = copy_of("vae", "rnn", "controller", "log")
+    (folder / "vae" / "log.csv").unlink()
+    run_script(folder, "01_generate_data.py", "car_racing --total_episodes 4 --batch_size 2 --time_steps 2")
+    run_script(folder, "03_generate_rnn_data.py")
+    printed = run_script(folder, "experiments/report.py", "all --draw_only").stdout
+    content = (folder / "report" / "index.html").read_text()
+    reasons = {
+        "vae_losses.png": "vae/log.csv is not there",
+        "predictions.png": "has fewer than three steps",
+        "driving.mp4": "report/scores.json is not there: leave out --draw_only",
+        "scores.png": "report/scores.json is not there: leave out --draw_only",
+        "dream": "no episode of at least four steps",
+    }
+    for name, reason in reasons.items():
+        assert re.search(rf"left out: {re.escape(name)}: .*{re.escape(reason)}", printed), name
+    left_out = re.findall(r'<div class="card left-out"(?: id="([\w-]+)")?>.*?<p>Left out: ', content)
+    assert left_out == ["vae_losses-png", "predictions-png", "driving-mp4", "scores-png", ""]
+    drawn = [name for names in FIGURES.values() for name in names if name.endswith(".png") and name not in reasons]
+    shown = {name.replace(".", "-") for name in drawn if not name.startswith("dream")}
+    assert set(re.findall(r'<figure class="card" id="([\w-]+)"', content)) == shown
+    assert "not scored" in content
+
+
+def test_the_controller_is_drawn_without_driving(report: tuple[Path, str], tmp_path: Path) -> None:
+    """From the scores and the video of the last time, unless these are of another controller."""
+    folder = tmp_path / "copy"
+    shutil.copytree(report[0].parent, folder, symlinks=True)
+    kept = [folder / "report" / name for name in ("scores.json", "driving.mp4")]
+    before = [path.read_bytes() for path in kept]
+    (folder / "report" / "scores.png").unlink()
+    printed = run_script(folder, "experiments/report.py", "controller --draw_only").stdout
+    assert printed.splitlines() == [f"report/{name}" for name in FIGURES["controller"] if name != "scores.json"]
+    assert [path.read_bytes() for path in kept] == before
+    assert (folder / "report" / "scores.png").exists()
+    kept[1].write_bytes(before[1][:1000])
+    printed = run_script(folder, "experiments/report.py", "controller --draw_only").stdout
+    assert "left out: driving.mp4: report/driving.mp4 cannot be read as a video" in printed
+    kept[0].write_text(kept[0].read_text().replace('"sha256": "', '"sha256": "0'))
+    printed = run_script(folder, "experiments/report.py", "controller --draw_only").stdout
+    assert f"left out: scores.png: report/scores.json is not of controller/{SEARCH}.best.json" in printed
+
+
+@pytest.mark.parametrize("content", ["", "step,loss\n", "step,loss\n1,x\n", "step\n1\n", "step,loss\n1\n"])
+def test_a_log_that_is_no_log_is_refused(content: str, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(content)
+    with pytest.raises(UserError, match=r"log\.csv"):
+        read_losses(tmp_path / "log.csv", ("step", "loss"))
+    (tmp_path / "log.csv").write_text("step,loss\n1,0.5\n")
+    assert read_losses(tmp_path / "log.csv", ("step", "loss")) == [{"step": 1, "loss": 0.5}]
+
+
+def test_markup_of_a_figure_has_no_address_and_the_colors_of_the_page() -> None:
+    figure, axes = new_figure(WIDTH, 3)
+    axes.plot([1, 2], label="a < b")
+    axes.legend()
+    svg = svg_markup(figure, "a")
+    assert svg.startswith('<svg viewBox="0 0 288 216">') and "http" not in svg
+    assert "var(--ink)" in svg and "var(--blue)" in svg
+    assert not re.search("|".join(THEME.values()), svg)
+    assert ">a &lt; b</text>" in svg
+    assert svg_markup(figure, "a") == svg != svg_markup(figure, "b")
 
 
 def test_a_stage_is_reported_without_the_later_ones(copy_of: Callable[..., Path]) -> None:
-    folder = copy_of("data", "vae/weights.h5")
+    folder = copy_of("data", "vae/weights.h5", "vae/log.csv")
     for what in ("data", "vae"):
         run_script(folder, "experiments/report.py", what)
     assert set(snapshot(folder / "report")) == {*FIGURES["data"], *FIGURES["vae"]}
@@ -151,25 +271,59 @@ def test_a_dream_continues_the_real_steps() -> None:
     assert changed(4, slice(config.Z_DIM)).size == changed(4, reward).size == 0
 
 
+# A window of a headless browser is at least 500 pixels wide, a frame in it is not.
+FRAME = """<!doctype html><meta name="color-scheme" content="light dark">
+<iframe src="report.html" width="{width}" height="900" style="border: 0"></iframe>
+<script>addEventListener("message", event => {{ document.title = event.data; }});</script>"""
+# What a browser finds, as the title of the window. Sizes are those on the display, in pixels.
 PROBE = """<script>addEventListener("load", () => {
-  const images = [...document.images].filter(image => image.naturalWidth > 100 && image.clientWidth > 300).length;
-  const video = document.querySelector("video").readyState > 0;
-  const fits = document.documentElement.scrollWidth <= innerWidth;
-  document.title = `images ${images}, video ${video}, fits ${fits}`;
+  const texts = [...document.querySelectorAll("figure svg text")].map(text => {
+    const { a, b } = text.getScreenCTM();
+    return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(a, b);
+  });
+  const words = [...document.querySelectorAll("main :is(p, dd, dt, td, th, code, a)")];
+  const sizes = words.map(word => parseFloat(getComputedStyle(word).fontSize));
+  const figures = [...document.querySelectorAll("figure svg")].filter(figure => figure.clientWidth > 300);
+  const loaded = [...document.querySelectorAll("video")].every(video => video.readyState > 0);
+  const outside = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:"));
+  const light = color => color.match(/\\d+/g).slice(0, 3).map(c => c / 255)
+    .map(c => c <= 0.04 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, c, i) => sum + c * [0.2126, 0.7152, 0.0722][i], 0.05);
+  const contrast = element => {
+    const [ink, paper] = [element, document.querySelector(".card")].map(getComputedStyle);
+    const [low, high] = [light(ink.color), light(paper.backgroundColor)].sort((x, y) => x - y);
+    return high / low;
+  };
+  const button = document.querySelector(".enlarge"), dialog = document.querySelector("dialog");
+  button.click();
+  const enlarged = dialog.open && dialog.querySelector("svg").clientWidth > Math.max(600, button.clientWidth);
+  dialog.querySelector("svg").dispatchEvent(new Event("click", { bubbles: true }));
+  parent.postMessage(JSON.stringify({
+    width: innerWidth,
+    dark: matchMedia("(prefers-color-scheme: dark)").matches,
+    figures: figures.length,
+    fits: document.documentElement.scrollWidth <= innerWidth,
+    smallest: Math.floor(Math.min(...texts, ...sizes)),
+    contrast: Math.min(...words.map(contrast)),
+    loaded, outside: outside.length, enlarged, closed: !dialog.open,
+  }), "*");
 });</script>"""
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_the_html_report_in_a_browser(report: tuple[Path, str], width: int, tmp_path: Path) -> None:
-    """At the width of a phone and of a desktop every image loads, nothing overflows, and the console stays silent."""
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_html_report_in_a_browser(report: tuple[Path, str], width: int, dark: bool, tmp_path: Path) -> None:
+    """At the width of a phone and of a desktop all figures can be read and enlarged, and nothing else is loaded."""
     browser = shutil.which("chromium")
     if not browser:
         pytest.skip("chromium is not installed: apt install chromium")
-    path = tmp_path / "report.html"
-    path.write_text((report[0] / "index.html").read_text() + PROBE)
+    path = tmp_path / "frame.html"
+    path.write_text(FRAME.format(width=width))
+    (tmp_path / "report.html").write_text((report[0] / "index.html").read_text() + PROBE)
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --hide-scrollbars"
-    flags += f" --enable-logging=stderr --window-size={width},900 --timeout=20000 --dump-dom {path.as_uri()}"
+    flags += f" --blink-settings=preferredColorScheme={0 if dark else 1}"
+    flags += f" --enable-logging=stderr --window-size=1400,1000 --timeout=20000 --dump-dom {path.as_uri()}"
     done = subprocess.run(
         [browser, *flags.split()],
         capture_output=True,
@@ -177,4 +331,10 @@ def test_the_html_report_in_a_browser(report: tuple[Path, str], width: int, tmp_
         timeout=LIMIT,
     )
     assert "CONSOLE" not in done.stderr
-    assert "<title>images 10, video true, fits true</title>" in done.stdout, done.stderr
+    [found] = re.findall(r"<title>(\{.*?\})</title>", done.stdout) or [done.stderr]
+    found = json.loads(found)
+    assert found.pop("smallest") >= 11
+    assert found.pop("contrast") >= 4.5
+    images = sum(name.endswith(".png") for names in FIGURES.values() for name in names)
+    expected = {"width": width, "dark": dark, "figures": images, "fits": True, "loaded": True, "outside": 0}
+    assert found == expected | {"enlarged": True, "closed": True}

@@ -1,0 +1,143 @@
+"""The agent drives for the report: scores beside those of a random and an untrained agent, a video, and an episode."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+import config
+import controller.arch as controller
+from display.overlay import card
+from display.play import draw_real, ending
+from display.video import open_video
+from experiments.plots.dream import PRIME, Episode
+from pipeline.errors import UserError
+from pipeline.scores import summary
+from pipeline.seeds import rng
+from simulation.agent import Agent
+from simulation.dream import DreamWorld
+from simulation.environments import exploration_policy
+from simulation.policies import ControllerPolicy, ExplorationPolicy
+from simulation.real_world import ROWS, EnvironmentWorld, RealWorld
+from simulation.rollout import NO_WEIGHTS, Callback, Result, RolloutSettings, Slot, Task, rollout
+
+FPS = 25  # of the video, which shows every second frame: real time
+SKIP = 2
+CARD_SECONDS = 2  # for which the video shows how the episode ended
+
+
+@dataclass(frozen=True)
+class DrivenEpisode(Episode):
+    """An episode of an agent, with M's state h and c before each action, float32 (T, 2, 256)."""
+
+    states: np.ndarray
+
+
+class Filming(Callback[RealWorld]):
+    """Callback that sends every `skip`-th image of the first task to `show`, and then a card for `card_images`."""
+
+    def __init__(self, show: Callable[[np.ndarray], object], skip: int, card_images: int) -> None:
+        self.show, self.skip, self.card_images = show, skip, card_images
+
+    def on_step(self, world: RealWorld, slots: list[Slot], actions: np.ndarray) -> None:
+        for slot in slots:
+            if slot.index == 0:
+                self.action = actions[slot.row]
+                if slot.steps % self.skip == 0:
+                    self.show(draw_real(world, slot, self.action))
+
+    def on_end(self, world: RealWorld, slot: Slot, result: Result) -> None:
+        if slot.index == 0:
+            lines = [ending(slot), f"score {result.score:.1f} in {result.steps} steps"]
+            image = card(draw_real(world, slot, self.action), lines)
+            for _ in range(self.card_images):
+                self.show(image)
+
+
+class Remember(Callback[RealWorld]):
+    """Callback that keeps frames, [z, action, reward > 0], and M's state h and c, of each step of a single episode."""
+
+    def __init__(self) -> None:
+        self.frames: list[np.ndarray] = []
+        self.series: list[np.ndarray] = []
+        self.states: list[np.ndarray] = []
+
+    def on_step(self, world: RealWorld, slots: list[Slot], actions: np.ndarray) -> None:
+        [slot] = slots
+        self.frames.append(world.frames[slot.row].copy())
+        positive = np.array([world.reward[slot.row] > 0], np.float32)
+        self.series.append(np.concatenate([world.z[slot.row], actions[slot.row], positive]))
+        self.states.append(np.stack([world.h[slot.row], world.c[slot.row]]))
+
+
+def drive_episode(agent: Agent, weights: np.ndarray, settings: RolloutSettings, steps: int) -> DrivenEpisode:
+    """At most `steps` steps of the agent on the first track of the settings."""
+    world, remember = RealWorld(agent, settings.env), Remember()
+    task = replace(settings.tasks(weights)[0], max_length=steps)
+    rollout(world, ControllerPolicy(ROWS), [task], callbacks=[remember])
+    return DrivenEpisode(*map(np.stack, (remember.frames, remember.series, remember.states)))
+
+
+class ContinuedDream(DreamWorld):
+    """A dream that begins at a moment of a real episode: with its z, its reward, and M's state.
+
+    Attributes:
+        latents: z of each step, float32 (32,).
+    """
+
+    def __init__(self, agent: Agent, episode: DrivenEpisode, step: int) -> None:
+        self.first, self.state = episode.series[step], episode.states[step]
+        z = self.first[None, : config.Z_DIM]
+        super().__init__(agent.rnn, (z, np.full_like(z, -np.inf)), temperature=1.0, rows=1)
+        self.latents: list[np.ndarray] = []
+
+    def reset(self, row: int, seed: int) -> None:
+        super().reset(row, seed)
+        self.positive_reward[row], (self.h[row], self.c[row]) = self.first[-1], self.state
+
+    def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[list[float], list[bool]]:
+        self.latents.append(self.z[0])
+        return super().step(actions, rows)
+
+
+def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode) -> dict[str, np.ndarray]:
+    """The road, and the dream in which the agent drives on after PRIME steps: uint8 (T, 64, 64, 3) each.
+
+    Raises:
+        UserError: the episode is too short.
+    """
+    if len(episode.series) <= PRIME:
+        raise UserError(f"the agent's episode has {len(episode.series)} steps; the dream begins after {PRIME}")
+    world = ContinuedDream(agent, episode, PRIME)
+    rollout(world, ControllerPolicy(1), [Task(0, len(episode.series) - PRIME, weights)])
+    return {"road": episode.frames[PRIME:], "dream": agent.vae.decode(np.stack(world.latents))}
+
+
+def untrained(seed: int) -> tuple[Agent, np.ndarray]:
+    """An agent before stage 02: networks with initial weights, and a random controller (867,)."""
+    from pipeline.networks import seed_everything
+
+    seed_everything(seed)
+    return Agent.on_one_thread(), rng("untrained", seed).normal(0, 0.1, controller.NUM_WEIGHTS)
+
+
+def score_agents(agent: Agent, weights: np.ndarray, settings: RolloutSettings, video: Path) -> dict[str, list[float]]:
+    """Scores of three agents on the same unseen tracks; prints a line for each.
+
+    Args:
+        video: where the trained agent's drive on the first track is written, as an mp4.
+    """
+    with open_video(video, FPS) as show:
+        world = RealWorld(agent, settings.env, render_mode="rgb_array")
+        filming = Filming(show, SKIP, CARD_SECONDS * FPS)
+        trained = rollout(world, ControllerPolicy(ROWS), settings.tasks(weights), callbacks=[filming])
+    explore = ExplorationPolicy(exploration_policy(settings.env), ROWS)
+    random = rollout(EnvironmentWorld(settings.env), explore, settings.tasks(NO_WEIGHTS))
+    other, its_weights = untrained(settings.seed)
+    initial = rollout(RealWorld(other, settings.env), ControllerPolicy(ROWS), settings.tasks(its_weights))
+    scores = {}
+    for name, results in {"trained": trained, "random": random, "untrained": initial}.items():
+        scores[name] = [result.score for result in results]
+        print(f"{name:>10}: {summary(scores[name], 'unseen tracks')}", flush=True)
+    return scores

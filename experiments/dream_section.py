@@ -1,0 +1,70 @@
+"""The report's section of the dream: of the agent where there is one, and of a recorded episode otherwise."""
+
+import argparse
+from functools import cache
+from pathlib import Path
+
+import config
+from experiments.controller_section import chosen_controller, controllers, score_settings
+from experiments.figures import Figure
+from simulation.agent import Agent, load_agent_and_weights
+
+Args = argparse.Namespace
+
+
+def dream_figures(args: Args) -> list[Figure]:
+    """Of the agent where there is one, and of a recorded episode otherwise."""
+    from experiments.agent_drive import DrivenEpisode, drive_episode, road_and_dream
+    from experiments.plots import dream as plots
+
+    agent_drives = not args.draw_only and bool(args.filename or controllers(args.env_name, Path()))
+    if agent_drives:
+        agent, weights = load_agent_and_weights(chosen_controller(args))
+        vae = agent.hashes["vae"]
+    else:
+        agent = Agent.on_one_thread()
+        vae = agent.load()["vae"]
+
+    @cache
+    def episode() -> plots.Episode:
+        if agent_drives:
+            return drive_episode(agent, weights, score_settings(args), plots.PRIME + plots.STEPS)
+        return plots.recorded_episode(args.env_name, vae)
+
+    @cache
+    def dream() -> plots.Dream:
+        return plots.dream_of(agent.vae, agent.rnn, episode())
+
+    def video() -> None:
+        driven, path = episode(), config.REPORT_DIR / "dream.mp4"
+        if isinstance(driven, DrivenEpisode):
+            plots.write_dream(road_and_dream(agent, weights, driven), path)
+        else:
+            plots.write_dream(dict(zip(plots.ROWS, dream().images, strict=True)), path)
+
+    whose = "an episode of the trained agent" if agent_drives else "a recorded episode"
+    both = "Left the trained agent drives an unseen track; right it drives on in its dream from the same moment."
+    replay = "Left a recorded episode, in the middle V's reconstruction, right the dream under the same actions."
+    return [
+        Figure(
+            "dream.mp4",
+            "A dream beside the road",
+            both if agent_drives else replay,
+            "the dream looks like a road, which bends and goes on; it need not bend where the real one does.",
+            video,
+        ),
+        Figure(
+            "dream.png",
+            "The dream, step by step",
+            f"M continues {whose} under the same actions, without another frame; above, what was real.",
+            "the first columns agree; later ones differ, since M draws one of many possible futures.",
+            lambda: plots.draw_dream(dream()),
+        ),
+        Figure(
+            "dream_errors.png",
+            "Errors of the dream",
+            "How far the mean of 16 dreams is from the recorded episodes, by the number of dreamt steps.",
+            "M's curves begin far below the untrained M's and rise slowly; after long, every prediction is a guess.",
+            lambda: plots.draw_errors(agent.rnn, args.env_name, vae),
+        ),
+    ]

@@ -1,0 +1,47 @@
+"""The README's two gifs, docs/images/driving.gif and docs/images/dream.gif, of the pretrained agent.
+
+    python experiments/readme_images.py
+
+driving.gif shows a whole lap on the first unseen track of run seed 0, at twice its speed, with score and finish.
+dream.gif shows the agent on the road and, from the same moment, in its dream, at half the speed.
+"""
+
+try:
+    from pipeline import cli
+except ImportError as error:
+    raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
+
+import config
+from experiments import ROOT
+from simulation.agent import load_agent
+from simulation.policies import ControllerPolicy
+from simulation.real_world import ROWS, RealWorld
+from simulation.rollout import RolloutSettings, rollout
+
+IMAGES, ENV_NAME = ROOT / "docs" / "images", "car_racing"
+FPS = 12.5
+LAP_SKIP, DREAM_SKIP = 8, 2  # every so many steps become an image
+CARD_SECONDS = 3  # for which the finish is shown
+
+
+def main() -> None:
+    cli.parser(__doc__).parse_args()
+    from display.video import open_video  # it and the next import TensorFlow: --help must not wait
+    from experiments.agent_drive import Filming, drive_episode, road_and_dream
+    from experiments.plots.dream import PRIME, STEPS, write_dream
+
+    agent, weights = load_agent(config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED)
+    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
+    settings = RolloutSettings(env=ENV_NAME, seed=0, num_episode=1, max_length=max_length)
+    with open_video(IMAGES / "driving.gif", FPS) as show:
+        world = RealWorld(agent, ENV_NAME, render_mode="rgb_array")
+        filming = Filming(show, LAP_SKIP, round(CARD_SECONDS * FPS))
+        [result] = rollout(world, ControllerPolicy(ROWS), settings.tasks(weights), callbacks=[filming])
+    print(f"{IMAGES / 'driving.gif'}: score {result.score:.1f} in {result.steps} steps")
+    images = road_and_dream(agent, weights, drive_episode(agent, weights, settings, PRIME + STEPS))
+    write_dream(images, IMAGES / "dream.gif", FPS, DREAM_SKIP)
+    print(IMAGES / "dream.gif")
+
+
+if __name__ == "__main__":
+    cli.run(main, resumable=False)
