@@ -21,6 +21,23 @@ KEYS = {"up": (1, 0), "left": (0, 1), "down": (1, 1), "right": (2, 1)}  # arrow 
 
 def compose(
     view: np.ndarray,
+    frame: np.ndarray,
+    reconstruction: np.ndarray | None,
+    action: np.ndarray,
+    score: float,
+    step: int,
+) -> np.ndarray:
+    """Compose the image of a real step, uint8 (400, 800, 3): see `compose_with`.
+
+    Args:
+        frame, reconstruction: uint8 (64, 64, 3), the agent's observation and its decoded z; None leaves it out.
+    """
+    insets = {"frame": frame} if reconstruction is None else {"frame": frame, "from z": reconstruction}
+    return compose_with(view, insets, action, score, step)
+
+
+def compose_with(
+    view: np.ndarray,
     insets: dict[str, np.ndarray],
     action: np.ndarray,
     score: float,

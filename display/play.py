@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 import config
-from display.overlay import card, compose, draw_keys, draw_title, signed_map
+from display.overlay import card, compose, compose_with, draw_keys, draw_title, signed_map
 from display.video import FPS
 from simulation.dream import DreamWorld
 from simulation.real_world import EnvironmentWorld, RealWorld
@@ -37,17 +37,17 @@ def draw_environment(world: EnvironmentWorld, slot: Slot, action: np.ndarray) ->
 
 def draw_real(world: EnvironmentWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
     """The environment's image, the frame and, if the world has an agent, the frame's reconstruction."""
-    insets = {"frame": world.frames[slot.row]}
+    reconstruction = None
     if isinstance(world, RealWorld):
-        insets["from z"] = world.agent.vae.decode(world.z[slot.row : slot.row + 1])[0]
-    return compose(world.render(slot.row), insets, action, slot.score, slot.steps)
+        reconstruction = world.agent.vae.decode(world.z[slot.row : slot.row + 1])[0]
+    return compose(world.render(slot.row), world.frames[slot.row], reconstruction, action, slot.score, slot.steps)
 
 
 def draw_dream(world: DreamWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
     """The decoded z of a dream, and what it is made of: z, and M's hidden state h."""
     insets = {"z": signed_map(world.z[slot.row] / 3, 4), "h of M": signed_map(world.h[slot.row], 16)}
     title = f"a dream of M, temperature {world.temperature:.2f}"
-    return compose(world.render(slot.row), insets, action, slot.score, slot.steps, title)
+    return compose_with(world.render(slot.row), insets, action, slot.score, slot.steps, title)
 
 
 def ending(slot: Slot) -> str:

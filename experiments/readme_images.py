@@ -13,7 +13,7 @@ except ImportError as error:
 
 import config
 from experiments import ROOT
-from simulation.agent import load_agent
+from simulation.agent import load_agent_and_weights
 from simulation.policies import ControllerPolicy
 from simulation.real_world import ROWS, RealWorld
 from simulation.rollout import RolloutSettings, rollout
@@ -30,7 +30,7 @@ def main() -> None:
     from experiments.agent_drive import Filming, drive_episode, road_and_dream
     from experiments.plots.dream import PRIME, STEPS, write_dream
 
-    agent, weights = load_agent(config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED)
+    agent, weights = load_agent_and_weights(config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED)
     max_length = config.ENVIRONMENTS[ENV_NAME].max_length
     settings = RolloutSettings(env=ENV_NAME, seed=0, num_episode=1, max_length=max_length)
     with open_video(IMAGES / "driving.gif", FPS) as show:
