@@ -18,7 +18,7 @@ SCRIPTS += [
 
 
 def test_all_scripts_are_found() -> None:
-    assert len(SCRIPTS) == 19
+    assert len(SCRIPTS) == 20
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
