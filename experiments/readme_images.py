@@ -27,7 +27,7 @@ CARD_SECONDS = 3  # for which the finish is shown
 def main() -> None:
     cli.parser(__doc__).parse_args()
     from display.video import open_video  # it and the next import TensorFlow: --help must not wait
-    from experiments.agent_drive import Filming, drive_episode, road_and_dream
+    from experiments.html_report.agent_drive import Filming, drive_episode, road_and_dream
     from experiments.plots.dream import PRIME, STEPS, write_dream
 
     agent, weights = load_agent_and_weights(config.PRETRAINED_DIR / config.CONTROLLER_DIR / config.PRETRAINED)

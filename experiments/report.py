@@ -27,11 +27,11 @@ except ImportError as error:
     raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
 import config
-from experiments.controller_section import chosen_controller, controllers, only_controller
-from experiments.figures import draw_all
-from experiments.html_report import Section, write_report
-from experiments.report_header import footer, header
-from experiments.sections import STAGES
+from experiments.html_report.controller_section import chosen_controller, controllers, only_controller
+from experiments.html_report.figures import draw_all
+from experiments.html_report.header import footer, header
+from experiments.html_report.page import Section, write_report
+from experiments.html_report.sections import STAGES
 from pipeline.errors import UserError
 from pipeline.seeds import env_seed_range
 from simulation.agent import default_folder, folder_of

@@ -167,7 +167,7 @@ def test_every_locale(tmp_path: Path) -> None:
     ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     out = run_script(tmp_path, RANDOM, "--num_episode 2 --max_length 5", **ascii_only).stdout
     assert " ? " in out.splitlines()[-1]  # mean ± standard deviation
-    program = "from experiments.html_report import Header, write_report\nfrom pathlib import Path\nimport locale\n"
+    program = "from experiments.html_report.page import Header, write_report\nfrom pathlib import Path\nimport locale\n"
     program += "assert locale.getpreferredencoding() != 'UTF-8'\n"
     program += "write_report(Header('832.9 \\xb1 148.6'), [], Path('index.html'))"
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=environment(**ascii_only), check=True)

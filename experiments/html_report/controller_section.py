@@ -11,9 +11,9 @@ import config
 from controller.evaluations import EVALUATION
 from controller.files import name_of
 from controller.search import ROW
-from experiments import provenance
-from experiments.figures import Figure
-from experiments.provenance import Provenance
+from experiments.html_report import provenance
+from experiments.html_report.figures import Figure
+from experiments.html_report.provenance import Provenance
 from pipeline.errors import UserError
 from pipeline.files import file_hash, read_json, write_json
 from simulation.agent import Agent, folder_of, load_agent_and_weights
@@ -71,7 +71,7 @@ def saved_scores(args: Args) -> dict[str, Any]:
 
 def write_scores(args: Args, agent: Agent, weights: np.ndarray) -> None:
     """Score the agent beside two others, film it, and write scores.json."""
-    from experiments.agent_drive import score_agents
+    from experiments.html_report.agent_drive import score_agents
 
     filename, settings = chosen_controller(args), score_settings(args)
     scores = score_agents(agent, weights, settings, config.REPORT_DIR / VIDEO)

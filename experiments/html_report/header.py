@@ -10,11 +10,11 @@ from importlib.metadata import version
 import numpy as np
 
 import config
-from experiments.controller_section import VIDEO, chosen_controller, saved_scores
-from experiments.html_report import Header, Section
-from experiments.provenance import Provenance
+from experiments.html_report.controller_section import VIDEO, chosen_controller, saved_scores
+from experiments.html_report.page import Header, Section
+from experiments.html_report.provenance import Provenance
+from experiments.html_report.sections import STAGES
 from experiments.results import revision
-from experiments.sections import STAGES
 from pipeline.errors import UserError
 from pipeline.scores import mean_std
 

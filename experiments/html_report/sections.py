@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 
 import config
-from experiments import provenance
-from experiments.controller_section import controller_figures, controller_provenance
-from experiments.dream_section import dream_figures
-from experiments.figures import Figure
-from experiments.provenance import Provenance
+from experiments.html_report import provenance
+from experiments.html_report.controller_section import controller_figures, controller_provenance
+from experiments.html_report.dream_section import dream_figures
+from experiments.html_report.figures import Figure
+from experiments.html_report.provenance import Provenance
 from pipeline.batches import Batch, open_batches_of
 from simulation.agent import Agent
 

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 
 import config
-from experiments.controller_section import chosen_controller, controllers, score_settings
-from experiments.figures import Figure
+from experiments.html_report.controller_section import chosen_controller, controllers, score_settings
+from experiments.html_report.figures import Figure
 from simulation.agent import Agent, load_agent_and_weights
 
 Args = argparse.Namespace
@@ -14,7 +14,7 @@ Args = argparse.Namespace
 
 def dream_figures(args: Args) -> list[Figure]:
     """Of the agent where there is one, and of a recorded episode otherwise."""
-    from experiments.agent_drive import DrivenEpisode, drive_episode, road_and_dream
+    from experiments.html_report.agent_drive import DrivenEpisode, drive_episode, road_and_dream
     from experiments.plots import dream as plots
 
     agent_drives = not args.draw_only and bool(args.filename or controllers(args.env_name, Path()))

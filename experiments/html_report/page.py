@@ -8,11 +8,11 @@ from pathlib import Path
 from string import Template
 
 import config
-from experiments.figures import Drawn
-from experiments.provenance import Provenance
+from experiments.html_report.figures import Drawn
+from experiments.html_report.provenance import Provenance
 from pipeline.files import write_text
 
-TEMPLATE = Path(__file__).with_name("report_template.html")
+TEMPLATE = Path(__file__).with_name("template.html")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""The HTML report: its sections, their figures, and how the files in them were made."""
