@@ -55,7 +55,12 @@ def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
         print(f"  in dreams: {summary(dream_scores, 'unseen dreams')}")
 
 
+def seconds_per_generation(rows: np.ndarray) -> float:
+    """The pace of the last five generations, evaluations included, given the rows of a search: (n, 10), n above 0."""
+    seconds = np.concatenate([[0.0], rows[:, SECONDS]])[-6:]
+    return float((seconds[-1] - seconds[0]) / (len(seconds) - 1))
+
+
 def time_left(search: ControllerSearch, generations: int) -> float:
-    """Seconds until so many generations are finished, at the pace of the last five, evaluations included."""
-    seconds = np.concatenate([[0.0], search.rows[:, SECONDS]])[-6:]
-    return float((seconds[-1] - seconds[0]) / (len(seconds) - 1) * (generations - search.generation))
+    """Seconds until so many generations are finished, at the pace of the last five."""
+    return seconds_per_generation(search.rows) * (generations - search.generation)

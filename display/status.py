@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 import config
 from controller import files as controller_files
-from controller.generation import SECONDS
+from controller.generation import seconds_per_generation
 from controller.saved_search import load_search
 from controller.search import ROW
 from controller.settings import SearchSettings
@@ -164,12 +162,6 @@ def search(path: Path) -> Status:
     if networks != tuple(file_hash(folder / "weights.h5") for folder in (config.VAE_DIR, config.RNN_DIR)):
         return Status(PARTIAL, (*lines, "searched with another V or M"), new_model=True)
     return Status(READY if len(evaluations) else PARTIAL, tuple(lines))
-
-
-def seconds_per_generation(rows: np.ndarray) -> float:
-    """The pace of the last five generations, evaluations included."""
-    seconds = np.concatenate([[0.0], rows[:, SECONDS]])[-6:]
-    return float((seconds[-1] - seconds[0]) / (len(seconds) - 1))
 
 
 def controller(path: Path) -> Status:
