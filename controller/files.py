@@ -68,6 +68,22 @@ def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict
     return LAYOUTS[layout](weights), score, metadata or {}
 
 
+# --- the controllers of a folder --------------------------------------------------------------------------------------
+def best_controllers(folder: Path, name: str = "*") -> list[Path]:
+    """The controller/NAME.best.json of a folder in order; `name` may hold wildcards, "car_racing.*" say."""
+    return sorted((folder / config.CONTROLLER_DIR).glob(f"{name}.best.json"))
+
+
+def only_controller(folder: Path, name: str = "*", several: str = "several controllers, give the path of one") -> Path:
+    """The one file of `best_controllers`; UserError, which `several` begins, where there are more, or where is none."""
+    found = best_controllers(folder, name)
+    if not found:
+        raise UserError(f"no {name}.best.json in {folder / config.CONTROLLER_DIR}/: run 05_train_controller.py first")
+    if len(found) > 1:
+        raise UserError(f"{several}: {', '.join(map(str, found))}")
+    return found[0]
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 def search_name(settings: SearchSettings) -> str:
     """The name of a search, env.optimizer.num_episode.population; in dreams env ends in "_dream"."""

@@ -7,6 +7,7 @@ from contextlib import chdir, suppress
 from pathlib import Path
 
 import config
+from controller.files import best_controllers
 from display.status import DAMAGED, NOTHING, PARTIAL, READY, STAGES, Status, records, stages
 from pipeline.batches import HELD_OUT
 from pipeline.errors import UserError, first_line
@@ -85,7 +86,7 @@ def command(stage: str) -> str:
 
 
 def score_flags() -> str:
-    newest = max(config.CONTROLLER_DIR.glob("*.best.json"), key=os.path.getmtime, default=None)
+    newest = max(best_controllers(Path()), key=os.path.getmtime, default=None)
     return f"--filename {newest} --final_mode" if newest else "--final_mode"
 
 

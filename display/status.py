@@ -138,7 +138,7 @@ def searches() -> Status:
     """Stage 05: all searches of the folder and, where there is none, its controllers."""
     found = [checked(partial(search, path)) for path in sorted(config.CONTROLLER_DIR.glob("*.es.npz"))]
     if not found:
-        found = [checked(partial(controller, path)) for path in sorted(config.CONTROLLER_DIR.glob("*.best.json"))]
+        found = [checked(partial(controller, path)) for path in controller_files.best_controllers(Path())]
     states = [status.state for status in found]
     state = next((state for state in (DAMAGED, READY, PARTIAL) if state in states), NOTHING)
     new_model = state == PARTIAL and all(status.new_model for status in found)

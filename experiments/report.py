@@ -27,7 +27,7 @@ except ImportError as error:
     raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
 import config
-from experiments.html_report.controller_section import chosen_controller, controllers, only_controller
+from experiments.html_report.controller_section import chosen_controller, has_controllers
 from experiments.html_report.figures import draw_all
 from experiments.html_report.header import footer, header
 from experiments.html_report.page import Section, write_report
@@ -76,7 +76,7 @@ def section(name: str, args: argparse.Namespace) -> Section:
 
 def report_all(args: argparse.Namespace) -> None:
     """Draw all stages and write the HTML report; UserError if no stage can be drawn."""
-    if controllers(args.env_name, Path()):
+    if has_controllers(args):
         chosen_controller(args)  # several of them: the user must choose before minutes of work
     sections = [section(name, args) for name in STAGES]
     if all(each.left_out for each in sections):
@@ -90,7 +90,7 @@ def report_browser(args: argparse.Namespace) -> Path:
     """Write the page with the dream; returns its path."""
     from experiments.browser.page import write_page
 
-    filename = args.filename or only_controller(args.env_name, default_folder())
+    filename = args.filename or chosen_controller(args, default_folder())  # which prints what it takes
     path = config.REPORT_DIR / "dream.html"
     [env_seed] = env_seed_range("report", args.seed, 0, 1)
     write_page(filename, args.env_name, env_seed, path)

@@ -120,6 +120,10 @@ class DreamWorld(World):
         self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
 
+    def continue_from(self, row: int, z: np.ndarray, h: np.ndarray, c: np.ndarray, positive_reward: float) -> None:
+        """Put a row that was just reset at a moment of a real episode: z (32,), h and c (256,), reward > 0."""
+        self.z[row], self.h[row], self.c[row], self.positive_reward[row] = z, h, c, positive_reward
+
     def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[list[float], list[bool]]:
         """Take actions, float32 (rows, 3), in all rows.
 

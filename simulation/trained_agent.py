@@ -16,7 +16,6 @@ from gymnasium.wrappers import TimeLimit
 import config
 from controller import arch
 from controller import files as controller_files
-from pipeline.errors import UserError
 from pipeline.seeds import rng
 from simulation.agent import Agent, folder_of
 from simulation.dream import single_dream
@@ -136,12 +135,7 @@ class TrainedAgent(Agent):
         if from_now:
             if self._input is None:
                 raise ValueError("from_now: there is no frame before the first act of an episode")
-            world.z, world.h, world.c, world.positive_reward = (
-                self.z[None],
-                self.h[None],
-                self.c[None],
-                self._input[-1:],
-            )
+            world.continue_from(0, self.z, self.h, self.c, self._input[-1])
         z, rewards = [world.z[0]], []
         for action in actions.clip(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32):
             [reward], [done] = world.step(action[None])
@@ -183,7 +177,7 @@ def load_agent(path: Path | str | None = None, controller: Controller | None = N
         agent = TrainedAgent()
         agent.load(folder)
     else:
-        filename = path if path.suffix == ".json" else only_controller(folder)
+        filename = path if path.suffix == ".json" else controller_files.only_controller(folder)
         weights, _, metadata = controller_files.load(filename)
         agent = TrainedAgent(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
         agent.load_for(filename, metadata, folder)
@@ -193,13 +187,3 @@ def load_agent(path: Path | str | None = None, controller: Controller | None = N
     agent.controller, agent.folder = controller, folder
     agent.reset()
     return agent
-
-
-def only_controller(folder: Path) -> Path:
-    """The *.best.json of a folder's controller/, where there is exactly one."""
-    found = sorted((folder / config.CONTROLLER_DIR).glob("*.best.json"))
-    if not found:
-        raise UserError(f"no *.best.json in {folder / config.CONTROLLER_DIR}/: run 05_train_controller.py first")
-    if len(found) > 1:
-        raise UserError(f"several controllers, give the path of one: {', '.join(map(str, found))}")
-    return found[0]

@@ -87,14 +87,15 @@ class ContinuedDream(DreamWorld):
     """
 
     def __init__(self, agent: Agent, episode: DrivenEpisode, step: int) -> None:
-        self.first, self.state = episode.series[step], episode.states[step]
-        z = self.first[None, : config.Z_DIM]
-        super().__init__(agent.rnn, (z, np.full_like(z, -np.inf)), temperature=1.0, rows=1)
+        first, (h, c) = episode.series[step], episode.states[step]
+        self.moment = first[: config.Z_DIM], h, c, first[-1]
+        zeros = np.zeros((1, config.Z_DIM), np.float32)  # in place of initial states, which it does not begin in
+        super().__init__(agent.rnn, (zeros, zeros), temperature=1.0, rows=1)
         self.latents: list[np.ndarray] = []
 
     def reset(self, row: int, seed: int) -> None:
         super().reset(row, seed)
-        self.positive_reward[row], (self.h[row], self.c[row]) = self.first[-1], self.state
+        self.continue_from(row, *self.moment)
 
     def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[list[float], list[bool]]:
         self.latents.append(self.z[0])

@@ -1,15 +1,16 @@
 """The report's section of stage 05: the scores of its agent, a video, its search and its weights."""
 
 import argparse
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import config
 from controller.evaluations import EVALUATION
-from controller.files import name_of
+from controller.files import best_controllers, name_of, only_controller
 from controller.search import ROW
 from experiments.html_report import provenance
 from experiments.html_report.figures import Figure
@@ -19,28 +20,22 @@ from pipeline.files import file_hash, read_json, write_json
 from simulation.agent import Agent, folder_of, load_agent_and_weights
 from simulation.rollout import RolloutSettings
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
 VIDEO = "driving.mp4"
 Args = argparse.Namespace
 
 
-def controllers(env_name: str, folder: Path) -> list[Path]:
-    """The best controllers of the searches in a folder, of one environment."""
-    return sorted((folder / config.CONTROLLER_DIR).glob(f"{env_name}.*.best.json"))
+def has_controllers(args: Args) -> bool:
+    """Whether the working directory holds the controller of a search of the environment, or several."""
+    return bool(best_controllers(Path(), f"{args.env_name}.*"))
 
 
-def only_controller(env_name: str, folder: Path) -> Path:
-    """The best controller of a folder, when the folder holds exactly one search of that environment."""
-    found, where = controllers(env_name, folder), folder / config.CONTROLLER_DIR
-    if not found:
-        raise UserError(f"no {env_name}.*.best.json in {where}/: run 05_train_controller.py first")
-    if len(found) > 1:
-        raise UserError(f"give --filename, one of the controllers that are there: {', '.join(map(str, found))}")
-    return found[0]
-
-
-def chosen_controller(args: Args) -> Path:
-    """--filename, or the one best controller of the working directory."""
-    return args.filename or only_controller(args.env_name, Path())
+def chosen_controller(args: Args, folder: Path = Path()) -> Path:
+    """--filename, or the best controller of the only search of the environment in a folder."""
+    several = "give --filename, one of the controllers that are there"
+    return args.filename or only_controller(folder, f"{args.env_name}.*", several)
 
 
 def read_history(log_dir: Path, search: str) -> list[list[dict]]:
@@ -79,46 +74,73 @@ def write_scores(args: Args, agent: Agent, weights: np.ndarray) -> None:
     write_json(config.REPORT_DIR / "scores.json", content)
 
 
+@dataclass(frozen=True)
+class Search:
+    """What the logs say of the search of a controller.
+
+    Attributes:
+        rows, evaluations: its history, that of the search of --init_opt in front.
+        beside_paper: whether it can be compared with the paper's: of the car on the road, and all of it is known.
+    """
+
+    name: str
+    rows: list[dict]
+    evaluations: list[dict]
+    beside_paper: bool
+
+
+def read_search(args: Args, filename: Path) -> Search:
+    """Read the search of a controller file; UserError if a log is missing, or --init_opt is not where it started."""
+    from experiments.plots.controller import joined, read_search_settings
+
+    name, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
+    history, settings = read_history(log_dir, name), read_search_settings(log_dir / f"{name}.json")
+    from_scratch = not settings.init_opt  # as the paper's search
+    if args.init_opt:
+        if file_hash(args.init_opt) != settings.init_opt:
+            raise UserError(f"--init_opt {args.init_opt} is not the search that {name} started from")
+        earlier = folder_of(args.init_opt) / config.LOG_DIR
+        history = joined(read_history(earlier, name_of(Path(args.init_opt.name.removesuffix(".es.npz")))), history)
+        from_scratch = True
+    on_the_road = settings.env_name == "car_racing" and not settings.dream_mode
+    rows, evaluations = history
+    return Search(name, rows, evaluations, on_the_road and from_scratch)
+
+
+def check_video(args: Args) -> None:
+    """Raise UserError unless report/ holds the video of the controller's drive, which its scores come with."""
+    saved_scores(args)
+    if not (config.REPORT_DIR / VIDEO).exists():
+        raise UserError(f"{config.REPORT_DIR / VIDEO} is not there: leave out --draw_only")
+
+
+def learning_curve(args: Args, search: Search) -> "MatplotlibFigure":
+    """The learning curve, with the random policy's score where it was measured."""
+    from experiments.plots.controller import draw_learning_curve
+
+    random_score = None
+    with suppress(UserError):  # not scored
+        random_score = float(np.mean(saved_scores(args)["scores"]["random"]))
+    return draw_learning_curve(search.name, search.rows, search.evaluations, random_score)
+
+
 def controller_figures(args: Args) -> list[Figure]:
-    from experiments.plots import controller as plots
+    from experiments.plots.controller import draw_beside_paper, draw_weights
     from experiments.plots.scores import draw_scores
 
     filename = chosen_controller(args)
     agent, weights = load_agent_and_weights(filename)
     # The logs are read before the rollouts, so that a missing file is reported at once and not after minutes.
-    search, log_dir = name_of(filename), folder_of(filename) / config.LOG_DIR
-    rows, evaluations = read_history(log_dir, search)
-    settings = plots.read_search_settings(log_dir / f"{search}.json")
-    from_scratch = not settings.init_opt  # as the paper's search
-    if args.init_opt:
-        if file_hash(args.init_opt) != settings.init_opt:
-            raise UserError(f"--init_opt {args.init_opt} is not the search that {search} started from")
-        earlier = folder_of(args.init_opt) / config.LOG_DIR
-        before = read_history(earlier, name_of(Path(args.init_opt.name.removesuffix(".es.npz"))))
-        rows, evaluations = plots.joined(before, [rows, evaluations])
-        from_scratch = True
+    search = read_search(args, filename)
     if not args.draw_only:
         write_scores(args, agent, weights)
-
-    def video() -> None:
-        saved_scores(args)
-        if not (config.REPORT_DIR / VIDEO).exists():
-            raise UserError(f"{config.REPORT_DIR / VIDEO} is not there: leave out --draw_only")
-
-    def learning_curve() -> Any:
-        try:
-            random_score = float(np.mean(saved_scores(args)["scores"]["random"]))
-        except UserError:  # not scored
-            random_score = None
-        return plots.draw_learning_curve(search, rows, evaluations, random_score)
-
     figures = [
         Figure(
             VIDEO,
             "The agent drives",
             "The first of the unseen tracks, in real time: the game, the agent's frame, and its reconstruction from z.",
             "a whole lap on the road, in fewer than 1,000 steps: the score is then above 900.",
-            video,
+            lambda: check_video(args),
         ),
         Figure(
             "scores.png",
@@ -132,23 +154,23 @@ def controller_figures(args: Args) -> list[Figure]:
             "Learning curve",
             "Scores of the candidates of each generation, and of the mean of the search on tracks of its own.",
             "the evaluations rise, then stay level with a small deviation; the last ones are no worse than the best.",
-            learning_curve,
+            lambda: learning_curve(args, search),
         ),
         Figure(
             "weights.png",
             "Weights of C",
             "The weight of every input of the linear controller, for each action.",
             "both z and h have weights that differ from zero: C uses what V sees and what M predicts.",
-            lambda: plots.draw_weights(weights),
+            lambda: draw_weights(weights),
         ),
     ]
-    if settings.env_name == "car_racing" and not settings.dream_mode and from_scratch:
+    if search.beside_paper:
         beside = Figure(
             "beside_paper.png",
             "Beside the paper's search",
             "Evaluations of this search, and of the paper's, by episodes and by wall time.",
             "the score of the paper's last point, 900, is reached further to the left.",
-            lambda: plots.draw_beside_paper(rows, evaluations),
+            lambda: draw_beside_paper(search.rows, search.evaluations),
         )
         figures.append(beside)
     return figures

@@ -2,10 +2,9 @@
 
 import argparse
 from functools import cache
-from pathlib import Path
 
 import config
-from experiments.html_report.controller_section import chosen_controller, controllers, score_settings
+from experiments.html_report.controller_section import chosen_controller, has_controllers, score_settings
 from experiments.html_report.figures import Figure
 from simulation.agent import Agent, load_agent_and_weights
 
@@ -17,7 +16,7 @@ def dream_figures(args: Args) -> list[Figure]:
     from experiments.html_report.agent_drive import DrivenEpisode, drive_episode, road_and_dream
     from experiments.plots import dream as plots
 
-    agent_drives = not args.draw_only and bool(args.filename or controllers(args.env_name, Path()))
+    agent_drives = not args.draw_only and bool(args.filename or has_controllers(args))
     if agent_drives:
         agent, weights = load_agent_and_weights(chosen_controller(args))
         vae = agent.hashes["vae"]
