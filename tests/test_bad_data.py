@@ -40,6 +40,7 @@ from pipeline import training, training_state
 from pipeline.batches import KINDS, check_vae, open_batches
 from pipeline.errors import UserError
 from pipeline.networks import keras
+from pipeline.progress import load_state
 from pipeline.weights import find_vae_hash
 from rnn.arch import RNN, RNNTrainer
 from simulation.agent import Agent
@@ -94,7 +95,7 @@ def open_file(agent: Agent, trainers: dict[str, training.Trainer]) -> OpenFile:
             if kind == "rnn":
                 check_vae(batches, find_vae_hash())
         elif path.name == "state.h5":
-            training.load_state(path, trainers[path.parent.name], "add --new_model to start")
+            load_state(path, trainers[path.parent.name], "add --new_model to start")
         elif name in HISTORY:
             read_rows(path, HISTORY[name])
         elif name == SETTINGS:

@@ -19,6 +19,7 @@ from pipeline.curves import EVENTS, Curves, Point
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
 from pipeline.optimizer import Adam
+from pipeline.progress import Progress
 from pipeline.schedule import Schedule
 from rnn.arch import RNN, RNNTrainer
 from vae.arch import VAE, VAETrainer
@@ -115,7 +116,7 @@ def train(folder: Path, steps: int, new_model: bool = False) -> None:
 def killed_at(when: str, step: int, saved: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a training be killed just before or just after the state of `step` is saved."""
 
-    def save_state(path: Path, model: keras.Model, progress: training.Progress) -> None:
+    def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
         if when == "after" or progress.saved_step != step:
             saved(path, model, progress)
         if progress.saved_step == step:

@@ -16,8 +16,9 @@ from helpers.settings import training_settings
 from pipeline.errors import UserError
 from pipeline.networks import keras, tf
 from pipeline.optimizer import Adam
+from pipeline.progress import Progress, load_state
 from pipeline.schedule import Schedule, in_order, shuffled, spread
-from pipeline.training import Checkpoint, Progress, Trainer, fit, load_state
+from pipeline.training import Checkpoint, Trainer, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
