@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from helpers.page import PAGE, center, data_of, key, needs_chromium, open_page
+from helpers.page import PAGE, assert_silent_and_offline, center, data_of, key, needs_chromium, open_page
 
 import config
 from experiments.browser.chromium import Chromium
@@ -202,11 +202,7 @@ def test_readable_without_network_or_messages(width: int, scheme: str) -> None:
         assert browser.evaluate(SMALLEST_TEXT) >= 12
         assert browser.evaluate(WORDS_FIT)
         assert browser.evaluate(SMALLEST_CONTROL) >= 44
-        methods = [event["method"] for event in browser.events]
-        assert not {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"} & set(methods)
-        requests = [e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
-        assert {url.split(":")[0] for url in requests} == {"file", "data"}
-        assert len([url for url in requests if url.startswith("file")]) == 1
+        assert_silent_and_offline(browser)
 
 
 @needs_chromium

@@ -6,7 +6,6 @@ import json
 import platform
 import re
 import shutil
-import subprocess
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -14,9 +13,11 @@ from pathlib import Path
 import matplotlib.image
 import numpy as np
 import pytest
-from helpers.scripts import LIMIT, SEARCH, STAGES, run_script, snapshot
+from helpers.page import assert_silent_and_offline, needs_chromium
+from helpers.scripts import SEARCH, STAGES, run_script, snapshot
 
 import config
+from experiments.browser.chromium import Chromium
 from experiments.plots.canvas import BACKGROUND, GAP, THEME, WIDTH, grid, new_figure, svg_markup
 from experiments.plots.controller import joined
 from experiments.plots.losses import read_losses
@@ -271,12 +272,9 @@ def test_a_dream_continues_the_real_steps() -> None:
     assert changed(4, slice(config.Z_DIM)).size == changed(4, reward).size == 0
 
 
-# A window of a headless browser is at least 500 pixels wide, a frame in it is not.
-FRAME = """<!doctype html><meta name="color-scheme" content="light dark">
-<iframe src="report.html" width="{width}" height="900" style="border: 0"></iframe>
-<script>addEventListener("message", event => {{ document.title = event.data; }});</script>"""
-# What a browser finds, as the title of the window. Sizes are those on the display, in pixels.
-PROBE = """<script>addEventListener("load", () => {
+# What a browser finds. Sizes are those on the display, in pixels.
+LOADED = "[...document.querySelectorAll('video')].every(video => video.readyState > 0)"
+PROBE = """(() => {
   const texts = [...document.querySelectorAll("figure svg text")].map(text => {
     const { a, b } = text.getScreenCTM();
     return parseFloat(getComputedStyle(text).fontSize) * Math.hypot(a, b);
@@ -284,7 +282,6 @@ PROBE = """<script>addEventListener("load", () => {
   const words = [...document.querySelectorAll("main :is(p, dd, dt, td, th, code, a)")];
   const sizes = words.map(word => parseFloat(getComputedStyle(word).fontSize));
   const figures = [...document.querySelectorAll("figure svg")].filter(figure => figure.clientWidth > 300);
-  const loaded = [...document.querySelectorAll("video")].every(video => video.readyState > 0);
   const outside = performance.getEntriesByType("resource").filter(entry => !entry.name.startsWith("data:"));
   const light = color => color.match(/\\d+/g).slice(0, 3).map(c => c / 255)
     .map(c => c <= 0.04 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
@@ -298,43 +295,30 @@ PROBE = """<script>addEventListener("load", () => {
   button.click();
   const enlarged = dialog.open && dialog.querySelector("svg").clientWidth > Math.max(600, button.clientWidth);
   dialog.querySelector("svg").dispatchEvent(new Event("click", { bubbles: true }));
-  parent.postMessage(JSON.stringify({
+  return {
     width: innerWidth,
     dark: matchMedia("(prefers-color-scheme: dark)").matches,
     figures: figures.length,
     fits: document.documentElement.scrollWidth <= innerWidth,
     smallest: Math.floor(Math.min(...texts, ...sizes)),
     contrast: Math.min(...words.map(contrast)),
-    loaded, outside: outside.length, enlarged, closed: !dialog.open,
-  }), "*");
-});</script>"""
+    outside: outside.length, enlarged, closed: !dialog.open,
+  };
+})()"""
 
 
+@needs_chromium
 @pytest.mark.parametrize("dark", [False, True])
 @pytest.mark.parametrize("width", [390, 1280])
-def test_the_html_report_in_a_browser(report: tuple[Path, str], width: int, dark: bool, tmp_path: Path) -> None:
+def test_the_html_report_in_a_browser(report: tuple[Path, str], width: int, dark: bool) -> None:
     """At the width of a phone and of a desktop all figures can be read and enlarged, and nothing else is loaded."""
-    browser = shutil.which("chromium")
-    if not browser:
-        pytest.skip("chromium is not installed: apt install chromium")
-    path = tmp_path / "frame.html"
-    path.write_text(FRAME.format(width=width))
-    (tmp_path / "report.html").write_text((report[0] / "index.html").read_text() + PROBE)
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    flags += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'} --hide-scrollbars"
-    flags += f" --blink-settings=preferredColorScheme={0 if dark else 1}"
-    flags += f" --enable-logging=stderr --window-size=1400,1000 --timeout=20000 --dump-dom {path.as_uri()}"
-    done = subprocess.run(
-        [browser, *flags.split()],
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-    )
-    assert "CONSOLE" not in done.stderr
-    [found] = re.findall(r"<title>(\{.*?\})</title>", done.stdout) or [done.stderr]
-    found = json.loads(found)
+    with Chromium(width, 900, {"prefers-color-scheme": "dark" if dark else "light"}) as browser:
+        browser.open(report[0] / "index.html")
+        browser.wait_for(LOADED)
+        found = browser.evaluate(PROBE)
+        assert_silent_and_offline(browser)
     assert found.pop("smallest") >= 11
     assert found.pop("contrast") >= 4.5
     images = sum(name.endswith(".png") for names in FIGURES.values() for name in names)
-    expected = {"width": width, "dark": dark, "figures": images, "fits": True, "loaded": True, "outside": 0}
+    expected = {"width": width, "dark": dark, "figures": images, "fits": True, "outside": 0}
     assert found == expected | {"enlarged": True, "closed": True}

@@ -1,4 +1,4 @@
-"""The browser page, docs/dream.html, in headless Chromium: what it holds, keys pressed in it, places on the screen."""
+"""Pages in headless Chromium: what docs/dream.html holds, keys pressed in it, places on the screen, no request."""
 
 import json
 from pathlib import Path
@@ -26,6 +26,15 @@ def open_page(path: Path, width: int = 1280, **features: str) -> Chromium:
     browser.open(path)
     browser.wait_for(READY)
     return browser
+
+
+def assert_silent_and_offline(browser: Chromium) -> None:
+    """No message of the console, and no request but for the page itself and what it holds."""
+    methods = [event["method"] for event in browser.events]
+    assert not {"Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"} & set(methods)
+    requests = [e["params"]["request"]["url"] for e in browser.events if e["method"] == "Network.requestWillBeSent"]
+    assert {url.split(":")[0] for url in requests} == {"file", "data"}
+    assert len([url for url in requests if url.startswith("file")]) == 1
 
 
 def key(browser: Chromium, code: str, text: str = "", up: bool = True, down: bool = True, modifiers: int = 0) -> None:
