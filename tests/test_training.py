@@ -293,15 +293,15 @@ def batches(epoch=0, first=0):
             counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
         yield {batch}
 
-STEPS = 16
+STEPS = 32
 networks.seed_everything(0)
 trainer = {trainer}
 trainer.compile(optimizer=Adam())
 settings = TrainingSettings(data="", N=None, batch_size=1, seed=0, init_weights=None)
 schedule = training.Schedule(STEPS, 1, None, STEPS)
 training.fit(trainer, Path("network"), settings, schedule, True, batches, lambda: batches(1), 5)
-last = counts[-8:]  # after the first steps, which allocate TensorFlow's buffers
-print((last[-1] - last[0]) / (len(last) - 1))
+# After the first steps, which allocate TensorFlow's buffers; the median, since now and then one more is allocated.
+print(np.median(np.diff(counts)[-16:]))
 """
 NETWORKS = {
     "02": {
@@ -328,10 +328,10 @@ def without_huge_pages() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux")
 @pytest.mark.parametrize("stage", NETWORKS)
 def test_gradient_step_causes_few_page_faults(tmp_path: Path, stage: str) -> None:
-    """Dataset.from_generator, whose kernel sets malloc's mmap threshold, causes 2,000 and more of these tensors."""
+    """Dataset.from_generator, whose kernel sets malloc's mmap threshold, causes 1,500 and more of these tensors."""
     program = FAULTS.format(**NETWORKS[stage])
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, preexec_fn=without_huge_pages, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.splitlines()[-1]) < 1500
+    assert float(done.stdout.splitlines()[-1]) < 500
