@@ -51,6 +51,7 @@ from simulation.policies import ControllerPolicy
 from simulation.ranks import Ranks, Work
 from simulation.real_world import RealWorld
 from simulation.rollout import evaluator, rollout
+from simulation.transfer import transferred_weights
 
 CMA_DECAY = 0.94  # noise in the fitness keeps the step size of CMA-ES large without a decay (deviation 25)
 
@@ -80,9 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sigma_decay", type=cli.positive_float, help=decay)
     retrain = "1: after a worse evaluation, restart from the best mean"
     add("--retrain", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=retrain)
-    init_opt = (
-        "start from the best mean of this .es.npz, or from this .json, of the same V and M or their --init_weights"
-    )
+    init_opt = "start from the best mean of this .es.npz or from this .json, fitted to V and M if beside it are others"
     add("--init_opt", type=Path, help=init_opt)
     add("-s", "--seed_start", "--seed", type=cli.seed, default=111, help="seed of the search and of its tracks")
     add("--new_model", action="store_true", help=f"{cli.NEW_MODEL}, as of this NAME")
@@ -183,7 +182,8 @@ def main() -> None:
         settings = settings_of(args, hashes)
         name = search_name(settings)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
-            search = start_or_resume(name, settings, agent.rnn.hidden_states, args.new_model, args.init_opt)
+            transfer = partial(transferred_weights, agent, args.env_name)
+            search = start_or_resume(name, settings, agent.rnn.hidden_states, args.new_model, args.init_opt, transfer)
             with until_saved(state_path(name), args.new_model):
                 train(args, search, evaluator(ranks.map))
     print(f"controller in {weights_path(name, 'best' if len(search.real.rows) else 'current')}")

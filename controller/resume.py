@@ -1,11 +1,11 @@
 """The start of a search: resumed from its file, or new from zeros or from the best mean of an earlier search."""
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
-import config
 from controller.arch import NUM_WEIGHTS
 from controller.coordinates import Coordinates, HiddenStates, new_coordinates
 from controller.files import WEIGHTS, load, state_path, weights_path
@@ -16,11 +16,19 @@ from pipeline.errors import UserError, first_line
 from pipeline.files import check_same
 from pipeline.new_model import check_not_set_aside
 from pipeline.settings import read_settings
-from pipeline.weights import training_settings
+
+# For a controller of other V and M: its file, their hashes {"vae": ..., "rnn": ...} and its weights (867,) -> weights
+# (867,) for the V and M of the new search
+Transfer = Callable[[Path, dict[str, str], np.ndarray], np.ndarray]
 
 
 def start_or_resume(
-    name: str, settings: SearchSettings, hidden_states: HiddenStates, new_model: bool, init_opt: Path | None
+    name: str,
+    settings: SearchSettings,
+    hidden_states: HiddenStates,
+    new_model: bool,
+    init_opt: Path | None,
+    transfer: Transfer,
 ) -> ControllerSearch:
     """Resume the saved search `name`, or start a new one if there is none or with `new_model`.
 
@@ -28,6 +36,7 @@ def start_or_resume(
         settings: the settings that a resumed search must share, except its library versions.
         hidden_states: M as a function of series, for the coordinates of a new search.
         init_opt: file with which a new search starts, see `initial_weights`; None starts with zeros.
+        transfer: used if that file is of another V or M.
 
     Raises:
         UserError: the settings differ, a file is damaged, or `init_opt` does not fit.
@@ -42,7 +51,7 @@ def start_or_resume(
     if not new_model:
         check_not_set_aside(path)
         print(f"{path} holds no search to resume: starting from scratch")
-    w0 = initial_weights(init_opt, name, settings) if init_opt else np.zeros(NUM_WEIGHTS)
+    w0 = initial_weights(init_opt, name, settings, transfer) if init_opt else np.zeros(NUM_WEIGHTS)
     return ControllerSearch(name, settings, new_coordinates(settings, hidden_states, w0))
 
 
@@ -75,33 +84,27 @@ def best_mean(path: Path) -> tuple[np.ndarray, SearchSettings]:
     return weights, settings
 
 
-def initial_weights(path: Path, name: str, settings: SearchSettings) -> np.ndarray:
+def initial_weights(path: Path, name: str, settings: SearchSettings, transfer: Transfer) -> np.ndarray:
     """The weights (867,) at which the new search `name` starts.
 
     Args:
-        path: a saved search (.es.npz), which gives its best mean, or a controller file (.json). Its V and M may be
-            those of `settings` or those from which they were trained on (--init_weights): further training changes z
-            and h only a little. A controller file that does not name its V and M, as the tutorial's, is not checked.
+        path: a saved search (.es.npz), which gives its best mean, or a controller file (.json). The weights of a
+            controller file that does not name its V and M, as the tutorial's, are taken as they are.
+        transfer: gives the weights if V or M is another than that of `settings`.
 
     Raises:
-        UserError: the new search would overwrite the file, or the file is of other networks.
+        UserError: the new search would overwrite the file.
     """
     written = [state_path(name), *(weights_path(name, which) for which in WEIGHTS)]
     if path.resolve() in [file.resolve() for file in written]:
         raise UserError(f"--init_opt {path} would be overwritten by this search: copy it to another name")
     if path.suffix == ".json":
         weights, _, metadata = load(path)
-        networks = {f"{network}_hash": metadata[network] for network in ("vae", "rnn") if network in metadata}
+        hashes: dict[str, str] = {key: metadata[key] for key in ("vae", "rnn") if key in metadata}
     else:
         weights, earlier = best_mean(path)
-        networks = {"vae_hash": earlier.vae_hash, "rnn_hash": earlier.rnn_hash}
-    trainings = {
-        "vae_hash": training_settings(config.VAE_DIR / "weights.h5"),
-        "rnn_hash": training_settings(config.RNN_DIR / "weights.h5"),
-    }
-    current = asdict(settings)
-    for key, network in networks.items():
-        training = trainings[key]
-        if training is None or network != training.init_weights:
-            check_same(str(path), networks, {key: current[key]}, "its weights do not fit these networks")
-    return weights
+        hashes = {"vae": earlier.vae_hash, "rnn": earlier.rnn_hash}
+    if hashes.items() <= {"vae": settings.vae_hash, "rnn": settings.rnn_hash}.items():
+        return weights
+    print(f"{path} is of another V or M: its controller is fitted to these")
+    return transfer(path, hashes, weights)
