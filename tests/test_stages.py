@@ -251,6 +251,29 @@ def test_a_resumed_training_equals_the_uninterrupted_one(
     assert log_of(folder, network)[0]["loss"] != log_of(finished, network)[0]["loss"]
 
 
+@pytest.mark.parametrize(
+    ("name", "parts", "made"),
+    [
+        (VAE, ("data",), "vae/weights.h5"),
+        ("03_generate_rnn_data.py", ("data", "vae"), "data/rnn_output_1.npy"),
+        (RNN, ("data", "vae"), "rnn/weights.h5"),
+    ],
+)
+def test_one_core_gives_the_same_files_as_all(
+    finished: Path, copy_of: Copy, name: str, parts: tuple[str, ...], made: str
+) -> None:
+    """A process on one core computes on one thread, where the tests' other processes have one thread per core."""
+    folder, cores = copy_of(*parts), os.sched_getaffinity(0)
+    for path in (folder / "data").glob("rnn_*") if name.startswith("03") else []:
+        path.unlink()
+    os.sched_setaffinity(0, {min(cores)})
+    try:
+        run_script(folder, name, STAGES[name])
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert file_hash(folder / made) == file_hash(finished / made)
+
+
 def test_02_starts_from_init_weights(finished: Path, copy_of: Copy) -> None:
     folder = copy_of("data")
     shutil.copytree(finished / "vae", folder / "earlier")
