@@ -1,4 +1,4 @@
-"""Scaling of stage 05 with the number of ranks: measured for 1 to 8 ranks, modeled for up to 1,024.
+"""Scaling of stage 05 with the number of ranks: measured for 1 to 8 ranks, modeled for up to 4,096.
 
     python experiments/benchmarks/scale.py
 
@@ -8,7 +8,11 @@ The model takes episode lengths of untrained controllers and distributes the epi
 is that of its resets and of its lock-step steps. A step has a fixed cost, since the networks always process 16 rows,
 and a cost per running episode; all three costs are measured here on one rank. To the slowest rank's time the model adds
 the messages, all through the network card of rank 0, and the work of rank 0, measured here. It assumes one core of this
-machine's kind per rank, 1 Gbit/s, and 0.1 ms per message.
+machine's kind per rank, 1 Gbit/s, and 0.1 ms per message. From the largest population measured on, bytes and the work
+of rank 0 grow in proportion to the population.
+
+A number of ranks pays as long as each does at least EFFICIENT of what a single rank does alone: the table names the
+smallest population for which that holds.
 """
 
 import os
@@ -39,8 +43,10 @@ from pipeline.seeds import env_seed_range
 from simulation.launch import ONE_THREAD
 
 GENERATIONS, TRACKS, POPULATION = 3, 2, 64
-MEASURED, MODELED = (1, 2, 4, 8), (16, 32, 64, 128, 256, 512, 1024)
+MEASURED, MODELED = (1, 2, 4, 8), (16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 POPULATIONS = (64, 1024, 8192)
+EFFICIENT = 0.8
+LARGEST = 2**17  # candidates; beyond it no population is looked for
 BOUND = (
     "a rank's last episodes run beside few others, and a lock-step step costs almost as much for few as for many; the"
     " slowest of 64 ranks takes a quarter longer than the mean. Longest episodes first would give 73 to 76 %, but their"
@@ -155,10 +161,25 @@ def message_bytes(population: int, ranks: int, tracks: int = TRACKS) -> int:
 
     from simulation.rollout import Task
 
+    if population > POPULATIONS[-1]:
+        return message_bytes(POPULATIONS[-1], ranks, tracks) * population // POPULATIONS[-1]
     weights = np.zeros((population, controller.NUM_WEIGHTS))
     tasks = [Task(env_seed, 1000, w) for w in weights for env_seed in range(tracks)]
     shares = [tasks[rank::ranks] for rank in range(1, ranks)]
     return sum(len(MPI.pickle.dumps(share)) for share in shares if share)
+
+
+def smallest_population(ranks: int, costs: tuple, rank_0: dict[int, float]) -> int | None:
+    """The smallest power of two of candidates for which each rank does EFFICIENT of a single rank's work alone."""
+    population = ranks // TRACKS
+    while population <= LARGEST:
+        seconds = float(np.interp(population, list(rank_0), list(rank_0.values())))
+        seconds *= max(1.0, population / POPULATIONS[-1])
+        alone = modeled(population, 1, costs, 0.0)
+        if modeled(population, ranks, costs, seconds) >= EFFICIENT * ranks * alone:
+            return population
+        population *= 2
+    return None
 
 
 def rows_of(rates: list[float], costs: tuple, rank_0: dict[int, float]) -> list[measure.Row]:
@@ -208,6 +229,9 @@ def main() -> None:
     for population in POPULATIONS:
         values = [f"{modeled(population, ranks, costs, rank_0[population]):,.0f}" for ranks in MODELED]
         notes.append(f"| population {population:,} × {TRACKS} | {' | '.join(values)} |")
+    smallest = [smallest_population(ranks, costs, rank_0) for ranks in MODELED]
+    values = [f"{population:,}" if population else f"above {LARGEST:,}" for population in smallest]
+    notes.append(f"| smallest population × {TRACKS} at {EFFICIENT:.0%} of single ranks | {' | '.join(values)} |")
     measure.report(args, rows_of(rates, costs, rank_0), notes)
 
 
