@@ -79,6 +79,7 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training frames")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
+    from pipeline.devices import strategy
     from pipeline.networks import TOWERS, seed_everything, use_one_thread_per_operation
     from pipeline.optimizer import Adam
     from vae.arch import VAE, VAETrainer
@@ -86,10 +87,11 @@ def main() -> None:
     if cli.cores() <= TOWERS:  # on more, every operation of V uses all of them
         use_one_thread_per_operation()
     seed_everything(args.seed)
-    vae = VAE()
-    init_weights = args.init_weights and vae.load(args.init_weights)
-    trainer = VAETrainer(vae, args.seed)
-    trainer.compile(optimizer=Adam(1e-3))
+    with strategy(args.distribute).scope():
+        vae = VAE()
+        init_weights = args.init_weights and vae.load(args.init_weights)
+        trainer = VAETrainer(vae, args.seed)
+        trainer.compile(optimizer=Adam(1e-3))
     settings = TrainingSettings(
         data=combined_hash(batches),
         N=args.N,

@@ -73,16 +73,18 @@ def main() -> None:
         raise UserError(f"--batch_size {args.batch_size} is more than the {len(train)} training episodes")
 
     from pipeline import training  # imports TensorFlow, which takes seconds: --help and errors come before
+    from pipeline.devices import strategy
     from pipeline.networks import seed_everything, use_one_thread_per_operation
     from pipeline.optimizer import Adam
     from rnn.arch import RNN, RNNTrainer
 
     use_one_thread_per_operation()  # see TOWERS of pipeline/networks.py
     seed_everything(args.seed)
-    rnn = RNN()
-    init_weights = args.init_weights and rnn.load(args.init_weights)
-    trainer = RNNTrainer(rnn, args.seed)
-    trainer.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))
+    with strategy(args.distribute).scope():
+        rnn = RNN()
+        init_weights = args.init_weights and rnn.load(args.init_weights)
+        trainer = RNNTrainer(rnn, args.seed)
+        trainer.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))
     settings = TrainingSettings(
         data=combined_hash(batches),
         vae_hash=vae_hash,

@@ -184,6 +184,8 @@ def parse_training(parser: argparse.ArgumentParser, weights: Path, checkpoint_st
     parser.add_argument("--checkpoint_steps", type=positive_int, default=checkpoint_steps, help=checkpoint)
     parser.add_argument("--init_weights", type=Path, help="initial weights (.h5); default: random ones")
     parser.add_argument("--seed", type=seed, default=0, help="seed of the initial weights, batch order and noise")
+    distribute = "share every batch among all GPUs, or all logical CPU devices; default: one device"
+    parser.add_argument("--distribute", choices=("mirrored",), help=distribute)
     args = parser.parse_args()
     if args.N == 1:
         parser.error("argument --N: must be at least 2, one episode to train on and one for validation")

@@ -1,5 +1,7 @@
 """Adam in one pass over memory."""
 
+from typing import Any
+
 from pipeline.networks import keras, tf
 
 
@@ -9,6 +11,10 @@ class Adam(keras.optimizers.Adam):
     Keras' own update is a dozen operations per variable, each a pass over memory and a node to trace: it costs 8 % of a
     gradient step of stage 02, the fused kernel 3 %.
     """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
+        """Nothing: pipeline.training has summed the gradients over the devices. Keras would do it after clipping."""
+        return grads_and_vars
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         step = tf.cast(self.iterations + 1, variable.dtype)

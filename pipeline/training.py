@@ -20,6 +20,7 @@ from tqdm import tqdm
 import config
 from pipeline import cli
 from pipeline.curves import Curves
+from pipeline.devices import rows_before, total
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, check_folder, check_same, only_one
 from pipeline.networks import are_saved, keras, save_weights, tf, versions
@@ -33,7 +34,7 @@ class Trainer(keras.Model):
     """Gradient steps on a loss with several terms, each reported separately.
 
     A subclass defines `losses_of(data, step)`, which returns "loss", the sum, and its terms, and lists these names in
-    `parts`.
+    `parts`: means over what `count_of(data)` counts.
     """
 
     parts: tuple[str, ...]
@@ -50,6 +51,10 @@ class Trainer(keras.Model):
     def losses_of(self, data: Any, step: tf.Tensor) -> dict[str, tf.Tensor]:
         raise NotImplementedError
 
+    def count_of(self, data: Any) -> tf.Tensor:
+        """What the losses of a batch are means over, float32: its rows."""
+        return tf.cast(rows_of(data), tf.float32)
+
     def images(self, batch: Any) -> dict[str, np.ndarray]:
         """Images of a validation batch that show what is learned: tag -> uint8 (n, height, width, 1 or 3).
 
@@ -58,25 +63,44 @@ class Trainer(keras.Model):
         return {}
 
     def noise_like(self, tensor: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-        """Standard normal noise with the shape of `tensor`, a function of (seed, step)."""
-        return tf.random.stateless_normal(tf.shape(tensor), seed=[tf.constant(self.seed, tf.int64), step])
+        """Standard normal noise with the shape of `tensor`, a function of (seed, step) and the row in the batch."""
+        rows, row_shape = tf.shape(tensor)[0], tf.shape(tensor)[1:]
+        shape = tf.concat([[total(rows)], row_shape], axis=0)
+        noise = tf.random.stateless_normal(shape, seed=[tf.constant(self.seed, tf.int64), step])
+        first = rows_before(rows)
+        return noise[first : first + rows]
 
     def train_step(self, data: object) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
             losses = self.losses_of(data, tf.cast(self.optimizer.iterations, tf.int64))
+            loss = losses["loss"] * self._share(data)
         weights = self.network.trainable_variables
-        self.optimizer.apply(tape.gradient(losses["loss"], weights), weights)
+        self.optimizer.apply(total(tape.gradient(loss, weights)), weights)
         return self._track(losses, data)
 
     def test_step(self, data: object) -> dict[str, tf.Tensor]:
         no_step = tf.constant(-1, tf.int64)  # the same noise at every validation
         return self._track(self.losses_of(data, no_step), data)
 
+    def _maybe_symbolic_build(self, iterator: object = None, data_batch: object = None) -> None:
+        """Nothing: the network has its weights. Keras would average the parts of a batch, whose sizes may differ."""
+
     def _track(self, losses: dict[str, tf.Tensor], data: object) -> dict[str, tf.Tensor]:
-        rows = tf.shape(keras.tree.flatten(data)[0])[0]
+        rows, share = total(rows_of(data)), self._share(data)
         for name, tracker in self.trackers.items():
-            tracker.update_state(losses[name], sample_weight=rows)  # the last batch of a validation may be short
+            # The last batch of a validation may be short.
+            tracker.update_state(total(losses[name] * share), sample_weight=rows)
         return {name: tracker.result() for name, tracker in self.trackers.items()}
+
+    def _share(self, data: object) -> tf.Tensor:
+        """The weight of this device's losses in the means over the batch: 1 on one device."""
+        count = self.count_of(data)
+        return count / tf.maximum(total(count), 1.0)
+
+
+def rows_of(data: object) -> tf.Tensor:
+    """The rows of a batch, int32."""
+    return tf.shape(keras.tree.flatten(data)[0])[0]
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -101,7 +125,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     @property
     def step(self) -> int:
-        return int(self.trainer.optimizer.iterations)
+        return int(self.trainer.optimizer.iterations.numpy())
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         assert logs is not None
@@ -199,7 +223,8 @@ def fit(
         UserError: the state is damaged or of other settings, a loss is not finite, or a file cannot be written.
         MemoryError: a gradient step does not fit into memory.
     """
-    trainer.optimizer.build(trainer.network.trainable_variables)  # else the first step is traced twice
+    with trainer.distribute_strategy.scope():
+        trainer.optimizer.build(trainer.network.trainable_variables)  # else the first step is traced twice
     with only_one(folder / ".training.lock", f"training {folder}/"):
         progress = _start_or_resume(trainer, folder, settings, new_model)
         checkpoint = Checkpoint(folder, trainer, progress, schedule, patience_steps)
@@ -236,7 +261,7 @@ def _start_or_resume(trainer: Trainer, folder: Path, settings: TrainingSettings,
     progress = load_state(state, trainer, "--new_model starts over")
     remedy = "give the earlier settings, or --new_model to start over"
     check_same(str(state), asdict(progress.settings), asdict(settings), remedy)
-    print(f"resuming {state} after {int(trainer.optimizer.iterations)} steps")
+    print(f"resuming {state} after {int(trainer.optimizer.iterations.numpy())} steps")
     return progress
 
 

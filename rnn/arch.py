@@ -213,6 +213,10 @@ class RNNTrainer(Trainer):
         gray = np.clip(127.5 + 42.5 * np.concatenate([z, gap, predicted], axis=1), 0, 255)
         return {"rnn/latents": gray.astype(np.uint8)[..., None]}
 
+    def count_of(self, series: dict[str, tf.Tensor]) -> tf.Tensor:
+        """The real transitions of a batch, float32."""
+        return tf.reduce_sum(tf.cast(series["real"], tf.float32))
+
     def losses_of(self, series: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
         """Mean losses over the real transitions of a batch: z_loss in nats per latent, reward_loss in nats.
 
@@ -226,7 +230,7 @@ class RNNTrainer(Trainer):
         layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
         weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
         losses = [_tower_losses(weights, *tower) for tower in zip(*map(towers, arrays), strict=True)]
-        count = tf.maximum(tf.reduce_sum(tf.cast(series["real"], tf.float32)), 1.0)
+        count = tf.maximum(self.count_of(series), 1.0)
         return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
 
 

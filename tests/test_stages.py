@@ -3,7 +3,6 @@
 All tests share one run of the stages, the fixture `finished` of conftest.py.
 """
 
-import csv
 import json
 import os
 import shutil
@@ -14,12 +13,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import h5py
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from helpers.damage import edit
-from helpers.scripts import LIMIT, SEARCH, STAGES, command, environment, run_script, snapshot
+from helpers.scripts import LIMIT, SEARCH, STAGES, arrays_of, command, environment, log_of, run_script, snapshot
 
 from pipeline.batches import real_steps
 from pipeline.files import file_hash
@@ -27,19 +25,6 @@ from pipeline.files import file_hash
 GENERATE = "01_generate_data.py"
 VAE, RNN, CONTROLLER = "02_train_vae.py", "04_train_rnn.py", "05_train_controller.py"
 Copy = Callable[..., Path]
-
-
-def log_of(folder: Path, network: str) -> list[dict[str, float]]:
-    with open(folder / network / "log.csv", newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def arrays_of(path: Path) -> dict[str, np.ndarray]:
-    """All datasets of an HDF5 file."""
-    found = {}
-    with h5py.File(path) as file:
-        file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
-    return found
 
 
 def search_of(folder: Path) -> dict[str, np.ndarray]:

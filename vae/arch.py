@@ -138,8 +138,9 @@ class VAETrainer(Trainer):
         count = tf.shape(frames)[0]
         missing = tf.maximum(TOWERS - count, 0)  # convolutions need a row in every tower
         real = tf.sequence_mask(count, count + missing, tf.float32)
+        noise = self.noise_like(tf.zeros((count, config.Z_DIM)), step)
         frames = tf.pad(frames, [[0, missing], [0, 0], [0, 0], [0, 0]])
-        noise = self.noise_like(tf.zeros((count + missing, config.Z_DIM)), step)
+        noise = tf.pad(noise, [[0, missing], [0, 0]])
         rows = [towers(array) for array in (frames, noise, real)]
         parts = [self._summed_losses(*tower) for tower in zip(*rows, strict=True)]
         reconstruction, kl = (tf.add_n(sums) / tf.cast(count, tf.float32) for sums in zip(*parts, strict=True))

@@ -1,5 +1,6 @@
 """Scripts run as subprocesses, as a user runs them, and the tiny sizes that the tests run them at."""
 
+import csv
 import hashlib
 import os
 import resource
@@ -8,6 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+
+import h5py
+import numpy as np
 
 from pipeline.curves import EVENTS
 from simulation.launch import LAUNCHER_VARIABLES, ONE_THREAD
@@ -53,6 +57,20 @@ def run_script(
     )
     assert not ok or done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def log_of(folder: Path, network: str) -> list[dict[str, float]]:
+    """The rows of the log of a training of 02 or 04 in a folder; the network is "vae" or "rnn"."""
+    with open(folder / network / "log.csv", newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def arrays_of(path: Path) -> dict[str, np.ndarray]:
+    """All datasets of an HDF5 file."""
+    found = {}
+    with h5py.File(path) as file:
+        file.visititems(lambda name, item: found.update({name: item[()]} if isinstance(item, h5py.Dataset) else {}))
+    return found
 
 
 def is_content(path: Path) -> bool:
