@@ -34,6 +34,7 @@ from pipeline.batches import (
 )
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
+from pipeline.sizes import CAR
 
 if TYPE_CHECKING:
     from vae.arch import VAE
@@ -101,7 +102,7 @@ def write_initial_z(vae_hash: str) -> None:
     records = {number: read_record("rnn", number) for number in find_batches("rnn")}
     of_this_vae = [number for number, record in records.items() if record and record.settings.vae_hash == vae_hash]
     series = [open_batch("rnn", number) for number in of_this_vae]
-    mu = np.concatenate([batch["rnn_input"][:, 0, : config.Z_DIM] for batch in series])
+    mu = np.concatenate([batch["rnn_input"][:, 0, : CAR.z] for batch in series])
     log_var = np.concatenate([batch["rnn_log_var"][:, 0] for batch in series])
     with atomic_write(config.DATA_DIR / "initial_z.npz") as part:
         np.savez(part, mu=mu, log_var=log_var, vae=np.array(vae_hash))

@@ -26,6 +26,7 @@ import config
 from pipeline.batches import Batch, check_vae, combined_hash, open_batches, split_episodes
 from pipeline.errors import UserError
 from pipeline.schedule import Schedule, in_order, shuffled, spread
+from pipeline.sizes import CAR
 from pipeline.weights import TrainingSettings, find_vae_hash
 
 WEIGHTS = config.RNN_DIR / "weights.h5"
@@ -45,10 +46,10 @@ def parse_args() -> argparse.Namespace:
 def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
     """Read n episodes, counted across all batches, as the input of RNNTrainer.losses_of."""
     ends, shape = np.cumsum([batch.episodes for batch in batches]), (len(episodes), batches[0].record.time_steps)
-    mu, log_var = np.empty((2, *shape, config.Z_DIM), np.float32)
-    action = np.empty((len(episodes), shape[1] - 1, config.ACTION_DIM), np.float32)
+    mu, log_var = np.empty((2, *shape, CAR.z), np.float32)
+    action = np.empty((len(episodes), shape[1] - 1, CAR.actions), np.float32)
     reward, real = np.empty(shape, np.float32), np.empty((len(episodes), shape[1] - 1), bool)
-    z, a = slice(0, config.Z_DIM), slice(config.Z_DIM, -1)
+    z, a = slice(0, CAR.z), slice(CAR.z, -1)
     for row, episode in enumerate(episodes):
         position = int(np.searchsorted(ends, episode, side="right"))
         batch = batches[position]

@@ -6,13 +6,9 @@ Values only: a callable is named as "module:function", as in Gymnasium's entry p
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-# --- sizes (the paper's and the tutorial's) ---------------------------------------------------------------------------
+# --- frames and actions -----------------------------------------------------------------------------------------------
 FRAME_SHAPE = (64, 64, 3)  # height, width, RGB; uint8
-Z_DIM = 32  # latent dimensions of a frame
 ACTIONS = ("steer", "gas", "brake")  # -1..1, 0..1, 0..1
-ACTION_DIM = len(ACTIONS)
-HIDDEN_UNITS = 256  # LSTM units
-MIXTURES = 5  # Gaussians per latent dimension
 ACTION_LOW = (-1.0, 0.0, 0.0)
 ACTION_HIGH = (1.0, 1.0, 1.0)
 

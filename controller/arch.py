@@ -6,11 +6,11 @@ controller/files.py has the order of files.
 
 import numpy as np
 
-import config
 from pipeline.errors import UserError
+from pipeline.sizes import CAR
 
-FEATURES = config.Z_DIM + config.HIDDEN_UNITS
-NUM_WEIGHTS = config.ACTION_DIM * (FEATURES + 1)
+FEATURES = CAR.z + CAR.h
+NUM_WEIGHTS = CAR.actions * (FEATURES + 1)
 
 
 def squash(x: np.ndarray) -> np.ndarray:
@@ -21,15 +21,15 @@ def squash(x: np.ndarray) -> np.ndarray:
 
 def unpack(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Split weights (..., 867) into W (..., 3, 288) and b (..., 3)."""
-    split = config.ACTION_DIM * FEATURES
-    return weights[..., :split].reshape(*weights.shape[:-1], config.ACTION_DIM, FEATURES), weights[..., split:]
+    split = CAR.actions * FEATURES
+    return weights[..., :split].reshape(*weights.shape[:-1], CAR.actions, FEATURES), weights[..., split:]
 
 
 def without_h(weights: np.ndarray) -> np.ndarray:
     """A copy of weights (867,) with those of h set to zero."""
     weights = weights.copy()
     W, _ = unpack(weights)
-    W[:, config.Z_DIM :] = 0
+    W[:, CAR.z :] = 0
     return weights
 
 

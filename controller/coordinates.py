@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-import config
 from controller.arch import FEATURES, NUM_WEIGHTS, without_h
 from controller.settings import SearchSettings
 from pipeline.batches import check_vae, open_batches_of
+from pipeline.sizes import CAR
 
 HiddenStates = Callable[[np.ndarray], np.ndarray]  # M: series (n, T, 36) -> h after each step (n, T, 256)
 
@@ -54,10 +54,10 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
     one_action[:FEATURES, :components] = directions
     one_action[FEATURES, :components] = -mean @ directions
     one_action[FEATURES, components] = 1
-    T: np.ndarray = np.zeros((config.ACTION_DIM, FEATURES + 1, config.ACTION_DIM, components + 1))
-    for a in range(config.ACTION_DIM):
+    T: np.ndarray = np.zeros((CAR.actions, FEATURES + 1, CAR.actions, components + 1))
+    for a in range(CAR.actions):
         T[a, :, a] = one_action
-    T = T.reshape(config.ACTION_DIM, FEATURES + 1, -1)
+    T = T.reshape(CAR.actions, FEATURES + 1, -1)
     return Coordinates(w0, np.concatenate([T[:, :FEATURES].reshape(-1, T.shape[-1]), T[:, FEATURES]]))
 
 
@@ -71,7 +71,7 @@ def new_coordinates(settings: SearchSettings, hidden_states: HiddenStates, w0: n
     features = real_features(hidden_states, settings.env_name, settings.vae_hash)
     components = settings.subspace
     if settings.z_only:
-        features[:, config.Z_DIM :], components = 0, min(components, config.Z_DIM)
+        features[:, CAR.z :], components = 0, min(components, CAR.z)
         w0 = without_h(w0)
     return principal_subspace(w0, features, components)
 
@@ -95,7 +95,7 @@ def real_features(hidden_states: HiddenStates, env_name: str, vae_hash: str) -> 
     features = []
     for batch in batches:
         h = hidden_states(batch["rnn_input"][:episodes_per_batch])
-        z = batch["rnn_output"][: len(h), :, : config.Z_DIM]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
+        z = batch["rnn_output"][: len(h), :, : CAR.z]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
         lengths = np.array(batch.lengths)[: len(h), None]
         features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
     return np.concatenate(features)

@@ -11,9 +11,10 @@ from controller.arch import FEATURES, NUM_WEIGHTS
 from controller.settings import SearchSettings
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
+from pipeline.sizes import CAR
 
 WEIGHTS = ("best", "dream_best", "current")
-A = config.ACTION_DIM
+A = CAR.actions
 
 # Layout of a file -> function from its weights (867,) to the order in memory: W (3, 288) row by row, then b (3,).
 LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {

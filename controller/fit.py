@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-import config
 from controller.arch import FEATURES
+from pipeline.sizes import CAR
 
 RIDGE = 1e-4  # on W, relative to the number of samples: features that hardly vary get no large weights
 
@@ -19,7 +19,7 @@ def fit_weights(samples: Iterable[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
         samples: parts of the data: x = [z, h] (n, 288) and y, inputs of `squash` (n, 3).
     """
     gram = np.zeros((FEATURES + 1, FEATURES + 1))
-    cross = np.zeros((FEATURES + 1, config.ACTION_DIM))
+    cross = np.zeros((FEATURES + 1, CAR.actions))
     for features, targets in samples:
         x = np.column_stack([features, np.ones(len(features))]).astype(np.float64)
         gram += x.T @ x

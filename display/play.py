@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-import config
 from display.overlay import card, compose, compose_with, draw_keys, draw_title, signed_map
 from display.video import FPS
+from pipeline.sizes import CAR
 from simulation.dream import DreamWorld
 from simulation.real_world import EnvironmentWorld, RealWorld
 from simulation.rollout import Callback, Policy, Result, Slot, Task, W, World, rollout
@@ -72,7 +72,7 @@ class Display(Callback[World]):
     def __init__(self, draw: Draw, outputs: list[Show]) -> None:
         self.draw, self.outputs = draw, outputs
         self.keys: Keys = frozenset()
-        self.action = np.zeros(config.ACTION_DIM, np.float32)
+        self.action = np.zeros(CAR.actions, np.float32)
 
     def on_step(self, world: World, slots: list[Slot], actions: np.ndarray) -> None:
         [slot] = slots
@@ -126,7 +126,7 @@ class Keyboard(InteractiveDisplay, Policy[World]):
         self.countdown, self.ending = countdown, ""
 
     def reset(self, slot: Slot) -> None:
-        self.action = np.zeros(config.ACTION_DIM, np.float32)
+        self.action = np.zeros(CAR.actions, np.float32)
 
     def act(self, world: World, slots: list[Slot]) -> np.ndarray:
         """Show the frame, and return the action of the arrow keys, float32 (1, 3)."""

@@ -26,6 +26,7 @@ from display.video import open_video
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, check_folder, write_json, write_text
 from pipeline.seeds import env_seed_range
+from pipeline.sizes import CAR
 from simulation.agent import load_agent_and_weights
 from simulation.policies import ControllerPolicy
 from simulation.real_world import RealWorld
@@ -65,9 +66,9 @@ def configuration(hashes: dict[str, str]) -> dict[str, Any]:
         "model_type": "world_models",
         "environment": config.ENVIRONMENTS[ENV_NAME].id,
         "frame_shape": config.FRAME_SHAPE,
-        "z_dim": config.Z_DIM,
-        "hidden_units": config.HIDDEN_UNITS,
-        "mixtures": config.MIXTURES,
+        "z_dim": CAR.z,
+        "hidden_units": CAR.h,
+        "mixtures": CAR.mixtures,
         "actions": config.ACTIONS,
         "action_low": config.ACTION_LOW,
         "action_high": config.ACTION_HIGH,

@@ -23,19 +23,20 @@ from pipeline.errors import UserError
 from pipeline.files import atomic_write, claim, file_hash, read_json, write_json
 from pipeline.seeds import rng
 from pipeline.settings import Settings, read_settings
+from pipeline.sizes import CAR
 
 # kind -> array -> (dtype, number of steps missing from time_steps, shape of one step)
 KINDS: dict[str, dict[str, tuple[type[np.generic], int, tuple[int, ...]]]] = {
     "obs": {
         "obs_data": (np.uint8, 0, config.FRAME_SHAPE),
-        "action_data": (np.float32, 0, (config.ACTION_DIM,)),
+        "action_data": (np.float32, 0, (CAR.actions,)),
         "reward_data": (np.float32, 0, ()),
         "done_data": (np.bool_, 0, ()),
     },
     "rnn": {
-        "rnn_input": (np.float32, 1, (config.Z_DIM + config.ACTION_DIM + 1,)),
-        "rnn_output": (np.float32, 1, (config.Z_DIM + 1,)),
-        "rnn_log_var": (np.float32, 0, (config.Z_DIM,)),
+        "rnn_input": (np.float32, 1, (CAR.z + CAR.actions + 1,)),
+        "rnn_output": (np.float32, 1, (CAR.z + 1,)),
+        "rnn_log_var": (np.float32, 0, (CAR.z,)),
     },
 }
 MAKER = {"obs": "01_generate_data.py", "rnn": "03_generate_rnn_data.py"}

@@ -8,6 +8,7 @@ import numpy as np
 import config
 from pipeline.batches import ObsSettings, record_path, write_batch
 from pipeline.errors import UserError
+from pipeline.sizes import CAR
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ def _check(i: int, episode: Episode) -> None:
     if frames.dtype != np.uint8 or frames.shape[1:] != config.FRAME_SHAPE or len(frames) < 2:
         needed = f"uint8 (T, {', '.join(map(str, config.FRAME_SHAPE))}), T at least 2"
         raise ValueError(f"episode {i}: frames are {frames.dtype} {frames.shape}, need {needed}")
-    if actions.shape != (len(frames), config.ACTION_DIM) or rewards.shape != (len(frames),):
+    if actions.shape != (len(frames), CAR.actions) or rewards.shape != (len(frames),):
         found = f"actions {actions.shape} and rewards {rewards.shape}"
-        raise ValueError(f"episode {i}: {found}, need ({len(frames)}, {config.ACTION_DIM}) and ({len(frames)},)")
+        raise ValueError(f"episode {i}: {found}, need ({len(frames)}, {CAR.actions}) and ({len(frames)},)")
     if not ((actions >= config.ACTION_LOW) & (actions <= config.ACTION_HIGH)).all():  # nor NaN
         raise ValueError(f"episode {i}: an action is not within {config.ACTION_LOW} and {config.ACTION_HIGH}")
 

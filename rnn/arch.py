@@ -6,7 +6,7 @@ latent has its own mixture of five Gaussians. All densities are computed in log 
 
 import math
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 import config
 from pipeline.errors import UserError
 from pipeline.networks import keras, load_weights, save_weights, tf, towers, traced
+from pipeline.sizes import CAR, Sizes
 from pipeline.training import Trainer
 from pipeline.weights import training_settings
 from rnn.fast_losses import chunked_losses
@@ -21,11 +22,7 @@ from rnn.lstm import lstm
 
 layers = keras.layers
 MAKER = "04_train_rnn.py"
-INPUTS = config.Z_DIM + config.ACTION_DIM + 1  # z, action, positive reward
-STATE = (config.HIDDEN_UNITS, config.HIDDEN_UNITS)  # h, c
-NOISE = 2 * config.Z_DIM + 1  # numbers per step, see dream_noise
 SHOWN = 4  # episodes in the images of a training
-MIXTURE_OUTPUTS = 3 * config.MIXTURES * config.Z_DIM
 
 
 def log_sum_exp(x: tf.Tensor) -> tf.Tensor:
@@ -34,20 +31,20 @@ def log_sum_exp(x: tf.Tensor) -> tf.Tensor:
     return tf.math.log(tf.reduce_sum(tf.exp(x - largest), axis=-2, keepdims=True)) + largest
 
 
-def split_outputs(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+def split_outputs(outputs: tf.Tensor, sizes: Sizes = CAR) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """Split the dense layer's output (..., 481) into log_pi, mu, log_sigma (..., 5, 32) and the reward logit (...).
 
     log_pi is not normalized: softmax over the mixtures gives pi.
     """
-    *mixture, logit = tf.split(outputs, [*[config.MIXTURES * config.Z_DIM] * 3, 1], axis=-1)
-    shape = tf.concat([tf.shape(outputs)[:-1], [config.MIXTURES, config.Z_DIM]], axis=0)
+    *mixture, logit = tf.split(outputs, [*[sizes.mixtures * sizes.z] * 3, 1], axis=-1)
+    shape = tf.concat([tf.shape(outputs)[:-1], [sizes.mixtures, sizes.z]], axis=0)
     log_pi, mu, log_sigma = (tf.reshape(part, shape) for part in mixture)
     return log_pi, mu, log_sigma, logit[..., 0]
 
 
-def split_mixture(outputs: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
+def split_mixture(outputs: tf.Tensor, sizes: Sizes = CAR) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
     """As `split_outputs`, with log_pi normalized over the mixtures."""
-    log_pi, *others = split_outputs(outputs)
+    log_pi, *others = split_outputs(outputs, sizes)
     return tf.nn.log_softmax(log_pi, axis=-2), *others
 
 
@@ -61,7 +58,9 @@ def mixture_nll(z: tf.Tensor, log_pi: tf.Tensor, mu: tf.Tensor, log_sigma: tf.Te
     return (log_sum_exp(log_pi) - log_sum_exp(log_pi + log_normal))[..., 0, :]
 
 
-def summed_losses(outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def summed_losses(
+    outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.Tensor, sizes: Sizes = CAR
+) -> tuple[tf.Tensor, tf.Tensor]:
     """z_loss (nats per latent) and reward_loss (nats), both summed over the real transitions.
 
     Args:
@@ -69,7 +68,7 @@ def summed_losses(outputs: tf.Tensor, z: tf.Tensor, reward: tf.Tensor, real: tf.
         z, reward: targets (n, 32) and (n,); the reward is 0 or 1.
         real: bool (n,), False where the episode had already ended.
     """
-    log_pi, mu, log_sigma, logit = split_outputs(outputs)
+    log_pi, mu, log_sigma, logit = split_outputs(outputs, sizes)
     nll = tf.reduce_mean(mixture_nll(z, log_pi, mu, log_sigma), axis=-1)
     cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(reward, logit)
     # where() and not a product with the mask: padding may give inf, and 0 * inf is NaN
@@ -85,22 +84,29 @@ class RNN:
         hidden_model: (B, T, 36) -> h after each step (B, T, 256).
     """
 
-    def __init__(self) -> None:
-        inputs = keras.Input((None, INPUTS), name="z_action_reward")
-        self.lstm = layers.LSTM(config.HIDDEN_UNITS, return_sequences=True)
+    def __init__(self, sizes: Sizes = CAR) -> None:
+        self.sizes = sizes
+        inputs = keras.Input((None, sizes.inputs), name="z_action_reward")
+        self.lstm = layers.LSTM(sizes.h, return_sequences=True)
         hidden = self.lstm(inputs)
         self.hidden_model = keras.Model(inputs, hidden, name="hidden")
-        self.model = keras.Model(inputs, layers.Dense(MIXTURE_OUTPUTS + 1, name="mixture")(hidden), name="rnn")
+        self.model = keras.Model(inputs, layers.Dense(sizes.outputs, name="mixture")(hidden), name="rnn")
 
     @cached_property
     def _step(self) -> Callable[..., list[tf.Tensor]]:
-        return traced(lambda x, h, c: self.lstm.cell(x, [h, c])[1], *_rows_of(INPUTS, *STATE))
+        return traced(lambda x, h, c: self.lstm.cell(x, [h, c])[1], *self._rows())
 
     @cached_property
     def _dream(self) -> Callable[..., tuple[tf.Tensor, ...]]:
         temperature = tf.TensorSpec((), tf.float32)
-        rows = _rows_of(INPUTS, *STATE, NOISE)
-        return traced(self._sample_step, *rows, temperature, jit_compile=True)  # XLA: a third less time
+        return traced(
+            self._sample_step, *self._rows(self.sizes.noise), temperature, jit_compile=True
+        )  # XLA: a third less time
+
+    def _rows(self, *widths: int) -> list[tf.TensorSpec]:
+        """Signatures of x, h and c, and of further arrays: float32 (B, width) each."""
+        widths = (self.sizes.inputs, self.sizes.h, self.sizes.h, *widths)
+        return [tf.TensorSpec((None, width), tf.float32) for width in widths]
 
     def step(self, x: np.ndarray, h: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """One step of the LSTM alone: x = [z_t, action_t, reward_t > 0] (B, 36), h_t, c_t (B, 256) -> h_{t+1}, c_{t+1}.
@@ -130,11 +136,11 @@ class RNN:
 
     def _sample_step(self, x: tf.Tensor, h: tf.Tensor, c: tf.Tensor, noise: tf.Tensor, temperature: tf.Tensor) -> tuple:
         h, c = self.lstm.cell(x, [h, c])[1]
-        log_pi, mu, log_sigma, logit = split_mixture(self.model.get_layer("mixture")(h))
-        normal, uniform, reward_uniform = tf.split(noise, [config.Z_DIM, config.Z_DIM, 1], axis=1)
+        log_pi, mu, log_sigma, logit = split_mixture(self.model.get_layer("mixture")(h), self.sizes)
+        normal, uniform, reward_uniform = tf.split(noise, [self.sizes.z, self.sizes.z, 1], axis=1)
         cdf = tf.cumsum(tf.nn.softmax(log_pi / temperature, axis=-2), axis=-2)[:, :-1]
         mixture = tf.reduce_sum(tf.cast(uniform[:, None] > cdf, tf.int32), axis=1)  # (B, 32), 0..4
-        one_hot = tf.one_hot(mixture, config.MIXTURES, axis=1)
+        one_hot = tf.one_hot(mixture, self.sizes.mixtures, axis=1)
         sigma = tf.exp(tf.reduce_sum(one_hot * log_sigma, axis=1)) * tf.sqrt(temperature)
         z = tf.reduce_sum(one_hot * mu, axis=1) + sigma * normal
         reward = tf.cast(reward_uniform[:, 0] < tf.sigmoid(logit / temperature), tf.float32)
@@ -171,15 +177,10 @@ class RNN:
         return digest
 
 
-def _rows_of(*widths: int) -> list[tf.TensorSpec]:
-    """Signatures of float32 (B, width) each."""
-    return [tf.TensorSpec((None, width), tf.float32) for width in widths]
-
-
-def dream_noise(rng: np.random.Generator, steps: int) -> np.ndarray:
+def dream_noise(rng: np.random.Generator, steps: int, sizes: Sizes = CAR) -> np.ndarray:
     """The noise of one dream, float32 (steps, 65): per step 32 standard normal and 33 uniform (0..1) samples."""
-    normal = rng.standard_normal((steps, config.Z_DIM), np.float32)
-    return np.concatenate([normal, rng.random((steps, config.Z_DIM + 1), np.float32)], axis=1)
+    normal = rng.standard_normal((steps, sizes.z), np.float32)
+    return np.concatenate([normal, rng.random((steps, sizes.noise - sizes.z), np.float32)], axis=1)
 
 
 class RNNTrainer(Trainer):
@@ -194,7 +195,7 @@ class RNNTrainer(Trainer):
     @cached_property
     def _outputs(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """(n, T, 36) -> (n, T, 481); traced, since the LSTM step by step takes longer than a gradient step."""
-        return traced(self.network, tf.TensorSpec((None, None, INPUTS), tf.float32))
+        return traced(self.network, tf.TensorSpec((None, None, self.rnn.sizes.inputs), tf.float32))
 
     def images(self, series: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """z of four episodes and, below it, the mean that M predicts from the step before: uint8 (4, 260, T, 1).
@@ -206,7 +207,7 @@ class RNNTrainer(Trainer):
         """
         mu, action, reward = (series[name][:SHOWN] for name in ("mu", "action", "reward"))
         inputs = np.concatenate([mu[:, :-1], action, reward[:, :-1, None]], axis=-1)
-        log_pi, means, *_ = split_mixture(self._outputs(tf.constant(inputs)))
+        log_pi, means, *_ = split_mixture(self._outputs(tf.constant(inputs)), self.rnn.sizes)
         predicted = tf.reduce_sum(tf.exp(log_pi) * means, axis=-2).numpy()
         z, predicted = (np.repeat(np.swapaxes(latents, 1, 2), 4, axis=1) for latents in (mu[:, 1:], predicted))
         gap = np.full_like(z[:, :4], np.inf)
@@ -229,18 +230,24 @@ class RNNTrainer(Trainer):
         arrays = (inputs, z[:, 1:], series["reward"][:, 1:], series["real"])
         layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
         weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
-        losses = [_tower_losses(weights, *tower) for tower in zip(*map(towers, arrays), strict=True)]
+        losses = [self._tower_losses(weights, *tower) for tower in zip(*map(towers, arrays), strict=True)]
         count = tf.maximum(self.count_of(series), 1.0)
         return {name: tf.add_n([part[i] for part in losses]) / count for i, name in enumerate(self.parts)}
 
+    @cached_property
+    def _tower_losses(self) -> Callable[..., tuple[tf.Tensor, ...]]:
+        """The function below for the sizes of M; one trace serves all towers."""
+        return tf.function(partial(_tower_losses, self.rnn.sizes), autograph=False, reduce_retracing=True)
 
-@tf.function(autograph=False, reduce_retracing=True)  # one trace serves all towers
-def _tower_losses(weights: list[tf.Tensor], inputs: tf.Tensor, *targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
+
+def _tower_losses(
+    sizes: Sizes, weights: list[tf.Tensor], inputs: tf.Tensor, *targets: tf.Tensor
+) -> tuple[tf.Tensor, ...]:
     """Summed losses, z_loss + reward_loss and each, of one tower: inputs (B, T, 36), targets of `summed_losses`."""
     lstm_weights, dense_weights = weights[:3], weights[3:]
     hidden = lstm(_time_major(inputs), *lstm_weights)
     flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *map(_time_major, targets))]
-    return chunked_losses(summed_losses, flat[0], *dense_weights, *flat[1:])
+    return chunked_losses(partial(summed_losses, sizes=sizes), flat[0], *dense_weights, *flat[1:])
 
 
 def _time_major(array: tf.Tensor) -> tf.Tensor:

@@ -8,6 +8,7 @@ import numpy as np
 import config
 from controller import files as controller_files
 from pipeline.errors import UserError
+from pipeline.sizes import CAR, Sizes
 
 
 class Agent:
@@ -15,6 +16,7 @@ class Agent:
 
     Attributes:
         vae, rnn: the networks (vae.arch.VAE, rnn.arch.RNN).
+        sizes: those of the networks.
         hashes: {"vae": ..., "rnn": ...} of the loaded weights.
 
     Args:
@@ -23,15 +25,15 @@ class Agent:
             (deviation 8).
     """
 
-    def __init__(self, sample_z: bool = False, previous_action: bool = False) -> None:
+    def __init__(self, sample_z: bool = False, previous_action: bool = False, sizes: Sizes = CAR) -> None:
         from rnn.arch import RNN  # TensorFlow takes seconds to import: --help must not wait
         from vae.arch import VAE
 
-        self.vae, self.rnn = VAE(), RNN()
+        self.sizes, self.vae, self.rnn = sizes, VAE(sizes.z), RNN(sizes)
         self.sample_z, self.previous_action = sample_z, previous_action
 
     @classmethod
-    def on_one_thread(cls, sample_z: bool = False, previous_action: bool = False) -> Self:
+    def on_one_thread(cls, sample_z: bool = False, previous_action: bool = False, sizes: Sizes = CAR) -> Self:
         """An agent of a script, a rank or a worker, with TensorFlow on one CPU thread and off every GPU.
 
         Worker processes use all cores, and results do not depend on the core count. RuntimeError where TensorFlow has
@@ -40,7 +42,7 @@ class Agent:
         from pipeline.networks import use_one_cpu_thread
 
         use_one_cpu_thread()
-        return cls(sample_z, previous_action)
+        return cls(sample_z, previous_action, sizes)
 
     def load(self, folder: Path = Path()) -> dict[str, str]:
         """Load the weights of stages 02 and 04 from below a folder; returns their hashes, {"vae": ..., "rnn": ...}."""

@@ -7,6 +7,7 @@ import numpy as np
 
 import config
 from pipeline.batches import ObsSettings
+from pipeline.sizes import CAR
 from simulation.agent import Agent
 from simulation.environments import exploration_policy
 from simulation.policies import ControllerPolicy, ExplorationPolicy, PartlyExploringPolicy
@@ -21,7 +22,7 @@ def empty_episode(steps: int) -> Episode:
     """The arrays of one episode, all zeros; steps after the end of the episode stay zero."""
     return {
         "obs_data": np.zeros((steps, *config.FRAME_SHAPE), np.uint8),
-        "action_data": np.zeros((steps, config.ACTION_DIM), np.float32),
+        "action_data": np.zeros((steps, CAR.actions), np.float32),
         "reward_data": np.zeros(steps, np.float32),
         "done_data": np.zeros(steps, bool),
     }

@@ -17,6 +17,7 @@ import config
 from pipeline.batches import MAKER
 from pipeline.errors import UserError, first_line
 from pipeline.seeds import rng
+from pipeline.sizes import CAR
 from simulation.agent import Agent
 from simulation.rollout import World
 
@@ -37,7 +38,7 @@ def dream_reward(positive_reward: np.ndarray) -> np.ndarray:
     return TILE_REWARD * positive_reward + NO_PROGRESS_REWARD
 
 
-def open_initial_z(vae: str, folder: Path = Path()) -> tuple[np.ndarray, np.ndarray]:
+def open_initial_z(vae: str, folder: Path = Path(), z_dim: int = CAR.z) -> tuple[np.ndarray, np.ndarray]:
     """Load mu and log_var, float32 (n, 32) each, of the episodes' first frames from data/ below a folder.
 
     Raises:
@@ -53,7 +54,7 @@ def open_initial_z(vae: str, folder: Path = Path()) -> tuple[np.ndarray, np.ndar
     except Exception as error:  # NumPy raises errors of many types on a damaged file
         raise UserError(f"{path} cannot be read ({first_line(error)}): run {MAKER['rnn']} again") from None
     shapes = {array.shape for array in arrays}
-    if shapes != {(len(arrays[0]), config.Z_DIM)} or not len(arrays[0]) or not np.isfinite(arrays).all():
+    if shapes != {(len(arrays[0]), z_dim)} or not len(arrays[0]) or not np.isfinite(arrays).all():
         raise UserError(f"{path} does not hold mu and log_var of first frames: run {MAKER['rnn']} again")
     if encoder != vae:
         found = f"{path} was encoded by VAE {encoder}, {folder / config.VAE_DIR}/ holds {vae}"
@@ -103,11 +104,13 @@ class DreamWorld(World):
         self.start_mu, self.start_log_var = initial_z
         self.max_steps_without_progress = max_steps_without_progress or np.inf
         # Cached because all candidates of a population are evaluated on the same dream seeds.
-        self._noise_of = lru_cache(maxsize=64)(lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS))
-        self.z = np.zeros((rows, config.Z_DIM), np.float32)
+        self._noise_of = lru_cache(maxsize=64)(
+            lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS, rnn.sizes)
+        )
+        self.z = np.zeros((rows, rnn.sizes.z), np.float32)
         self.positive_reward = np.zeros(rows, np.float32)
-        self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
-        self._noise = np.zeros((rows, NOISE_STEPS, 2 * config.Z_DIM + 1), np.float32)
+        self.h, self.c = np.zeros((2, rows, rnn.sizes.h), np.float32)
+        self._noise = np.zeros((rows, NOISE_STEPS, rnn.sizes.noise), np.float32)
         self._num_positive, self._steps_without_progress, self._t = np.zeros((3, rows), int)
 
     def reset(self, row: int, seed: int) -> None:
@@ -115,7 +118,7 @@ class DreamWorld(World):
         initial = rng("dream_start", seed)
         first = initial.integers(len(self.start_mu))
         sigma = np.exp(self.start_log_var[first] / 2)
-        self.z[row] = self.start_mu[first] + sigma * initial.standard_normal(config.Z_DIM, np.float32)
+        self.z[row] = self.start_mu[first] + sigma * initial.standard_normal(self.rnn.sizes.z, np.float32)
         self.positive_reward[row] = self.h[row] = self.c[row] = 0
         self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
@@ -173,17 +176,18 @@ def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> 
     from rnn.arch import dream_noise
 
     n, steps, _ = series.shape
+    z_dim = rnn.sizes.z
     x = np.repeat(series, dreams, axis=0)
-    h, c = np.zeros((2, len(x), config.HIDDEN_UNITS), np.float32)
+    h, c = np.zeros((2, len(x), rnn.sizes.h), np.float32)
     for t in range(prime - 1):
         h, c = rnn.step(x[:, t], h, c)
-    noise = np.stack([dream_noise(rng("open_loop_dream", i), steps - prime) for i in range(len(x))])
-    z, positive_reward = x[:, prime - 1, : config.Z_DIM], x[:, prime - 1, -1]
-    dream_z = np.empty((len(x), steps - prime, config.Z_DIM), np.float32)
+    noise = np.stack([dream_noise(rng("open_loop_dream", i), steps - prime, rnn.sizes) for i in range(len(x))])
+    z, positive_reward = x[:, prime - 1, :z_dim], x[:, prime - 1, -1]
+    dream_z = np.empty((len(x), steps - prime, z_dim), np.float32)
     dream_positive = np.empty((len(x), steps - prime), np.float32)
     for i, t in enumerate(range(prime - 1, steps - 1)):
-        actions = x[:, t, config.Z_DIM : -1]
+        actions = x[:, t, z_dim:-1]
         inputs = np.concatenate([z, actions, positive_reward[:, None]], axis=1)
         z, positive_reward, h, c = rnn.dream(inputs, h, c, noise[:, i], temperature=1.0)
         dream_z[:, i], dream_positive[:, i] = z, positive_reward
-    return dream_z.reshape(n, dreams, -1, config.Z_DIM), dream_positive.reshape(n, dreams, -1)
+    return dream_z.reshape(n, dreams, -1, z_dim), dream_positive.reshape(n, dreams, -1)

@@ -16,6 +16,7 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 
 import config
+from pipeline.sizes import CAR
 
 
 class CarRacingDream(gym.Env):
@@ -30,7 +31,7 @@ class CarRacingDream(gym.Env):
     """
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (as Gymnasium declares it)
-    observation_space = spaces.Box(-np.inf, np.inf, (config.Z_DIM,), np.float32)
+    observation_space = spaces.Box(-np.inf, np.inf, (CAR.z,), np.float32)
     action_space = spaces.Box(np.array(config.ACTION_LOW, np.float32), np.array(config.ACTION_HIGH, np.float32))
 
     def __init__(self, render_mode: str | None = None, temperature: float = 1.0) -> None:
@@ -57,7 +58,7 @@ class CarRacingDream(gym.Env):
     def step(self, action: NDArray[np.floating]) -> tuple[NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Advance one frame, 1/50 s; ValueError for an action that is not 3 finite numbers."""
         action = np.asarray(action, np.float32)
-        if action.shape != (config.ACTION_DIM,) or not np.isfinite(action).all():
+        if action.shape != (CAR.actions,) or not np.isfinite(action).all():
             raise ValueError(f"an action is 3 finite numbers (steering, gas, brake), not {action}")
         clipped = action.clip(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
         [reward], [done] = self.world.step(clipped[None])

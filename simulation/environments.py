@@ -9,6 +9,7 @@ from gymnasium.spaces import Box
 
 import config
 from pipeline.errors import UserError
+from pipeline.sizes import CAR
 
 # An exploration policy: (step, last action (A,), rng, refresh_rate) -> action, float32 (A,)
 Explore = Callable[[int, np.ndarray, np.random.Generator, int], np.ndarray]
@@ -63,8 +64,8 @@ def check_spaces(name: str, env: gym.Env) -> None:
         raise UserError(f"environment '{name}': frames are {found}, need uint8 {config.FRAME_SHAPE}")
     assert isinstance(action, Box)
     bounds = (config.ACTION_LOW, config.ACTION_HIGH)
-    if action.shape != (config.ACTION_DIM,) or not np.array_equal((action.low, action.high), bounds):
-        raise UserError(f"environment '{name}': actions are {action}, need Box{bounds} of shape ({config.ACTION_DIM},)")
+    if action.shape != (CAR.actions,) or not np.array_equal((action.low, action.high), bounds):
+        raise UserError(f"environment '{name}': actions are {action}, need Box{bounds} of shape ({CAR.actions},)")
 
 
 def exploration_policy(name: str) -> Explore:

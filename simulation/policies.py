@@ -8,6 +8,7 @@ import numpy as np
 import config
 from controller import arch
 from pipeline.seeds import rng
+from pipeline.sizes import CAR
 from simulation.environments import Explore
 from simulation.rollout import Policy, Slot, W_contra, World
 
@@ -62,7 +63,7 @@ class ExplorationPolicy(Policy[World]):
     def __init__(self, explore: Explore, rows: int, refresh_rate: int = config.ACTION_REFRESH_RATE) -> None:
         self.explore, self.refresh_rate = explore, refresh_rate
         self.rngs = [rng("exploration", 0)] * rows
-        self.actions = np.zeros((rows, config.ACTION_DIM), np.float32)  # the last ones
+        self.actions = np.zeros((rows, CAR.actions), np.float32)  # the last ones
 
     def reset(self, slot: Slot) -> None:
         self.rngs[slot.row] = rng("exploration", slot.task.env_seed)

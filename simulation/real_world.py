@@ -83,13 +83,13 @@ class RealWorld(EnvironmentWorld):
 
     def __init__(self, agent: Agent, env_name: str, rows: int = ROWS, render_mode: str | None = None) -> None:
         super().__init__(env_name, rows, render_mode)
-        self.agent = agent
-        self.h, self.c = np.zeros((2, rows, config.HIDDEN_UNITS), np.float32)
-        self._z = np.zeros((rows, config.Z_DIM), np.float32)
+        self.agent, sizes = agent, agent.sizes
+        self.h, self.c = np.zeros((2, rows, sizes.h), np.float32)
+        self._z = np.zeros((rows, sizes.z), np.float32)
         self._not_encoded: list[int] = []  # rows with a new frame since z was read
-        self._action = np.zeros((rows, config.ACTION_DIM), np.float32)  # the last one, see Agent.previous_action
+        self._action = np.zeros((rows, sizes.actions), np.float32)  # the last one, see Agent.previous_action
         self._rngs = [rng("latent_noise", 0)] * rows  # of the samples with Agent.sample_z
-        self._noise = np.zeros((rows, config.Z_DIM), np.float32)
+        self._noise = np.zeros((rows, sizes.z), np.float32)
 
     def reset(self, row: int, seed: int) -> None:
         """Start the episode of an environment seed in a row."""
@@ -114,7 +114,7 @@ class RealWorld(EnvironmentWorld):
         self._not_encoded = sorted({*self._not_encoded, *rows})
         if self.agent.sample_z:
             for row in rows:
-                self._noise[row] = self._rngs[row].standard_normal(config.Z_DIM, np.float32)
+                self._noise[row] = self._rngs[row].standard_normal(self.agent.sizes.z, np.float32)
 
     @property
     def z(self) -> np.ndarray:

@@ -51,9 +51,9 @@ class TrainedAgent(Agent):
 
     def reset(self, seed: int = 0) -> None:
         """Begin an episode: M's state becomes zero. The seed is that of the samples of an agent with `sample_z`."""
-        self.h, self.c = np.zeros((2, config.HIDDEN_UNITS), np.float32)
-        self.z = np.zeros(config.Z_DIM, np.float32)
-        self._last_action = np.zeros(config.ACTION_DIM, np.float32)
+        self.h, self.c = np.zeros((2, self.sizes.h), np.float32)
+        self.z = np.zeros(self.sizes.z, np.float32)
+        self._last_action = np.zeros(self.sizes.actions, np.float32)
         self._input: np.ndarray | None = None  # of M for its next step: [z, action, reward > 0]
         self._noise = rng("latent_noise", seed)
 
@@ -69,7 +69,7 @@ class TrainedAgent(Agent):
             ValueError: the frame or the controller's action has another shape or dtype.
         """
         mu, log_var = self.vae.encode(np.asarray(frame)[None], ROWS)
-        noise = self._noise.standard_normal(config.Z_DIM, np.float32) if self.sample_z else 0
+        noise = self._noise.standard_normal(self.sizes.z, np.float32) if self.sample_z else 0
         if self._input is not None:
             # M computes as many rows as in a RealWorld, whose scores are then those of this agent to the last bit.
             state = (np.pad(array[None], ((0, ROWS - 1), (0, 0))) for array in (self._input, self.h, self.c))
@@ -87,8 +87,8 @@ class TrainedAgent(Agent):
     def _actions(self, z: np.ndarray, h: np.ndarray) -> np.ndarray:
         """The controller's actions, float32 (n, 3), for z (n, 32) and h (n, 256)."""
         actions = np.asarray(self.controller(z, h), np.float32)
-        if actions.shape != (len(z), config.ACTION_DIM):
-            raise ValueError(f"the controller gives {actions.shape}, need ({len(z)}, {config.ACTION_DIM})")
+        if actions.shape != (len(z), self.sizes.actions):
+            raise ValueError(f"the controller gives {actions.shape}, need ({len(z)}, {self.sizes.actions})")
         return actions
 
     def encode(self, frames: np.ndarray) -> np.ndarray:
@@ -126,8 +126,8 @@ class TrainedAgent(Agent):
             UserError: the folder has no initial states, or those of another V.
         """
         actions = np.asarray(actions, np.float32)
-        if actions.ndim != 2 or actions.shape[1] != config.ACTION_DIM or not np.isfinite(actions).all():
-            raise ValueError(f"actions are finite numbers of shape (T, {config.ACTION_DIM}), not {actions.shape}")
+        if actions.ndim != 2 or actions.shape[1] != self.sizes.actions or not np.isfinite(actions).all():
+            raise ValueError(f"actions are finite numbers of shape (T, {self.sizes.actions}), not {actions.shape}")
         if not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be above zero, not {temperature}")
         world = single_dream(self, self.folder, temperature)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-import config
 from controller.arch import unpack
 from controller.fit import fit_weights
 from pipeline.batches import ObsSettings, check_vae, existing_record, find_batches_of, open_batch
+from pipeline.sizes import CAR
 from simulation.agent import Agent, folder_of
 from simulation.real_world import ROWS
 
@@ -59,10 +59,10 @@ def _samples(
         check_vae([latents], agent.hashes["vae"])
         inputs = latents["rnn_input"][: max(1, TRANSFER_EPISODES // len(numbers))]
         z = np.stack([earlier.vae.encode(frames[i], ROWS)[0] for i in range(len(inputs))])
-        earlier_inputs = np.concatenate([z[:, :-1], inputs[..., config.Z_DIM :]], axis=-1)
+        earlier_inputs = np.concatenate([z[:, :-1], inputs[..., CAR.z :]], axis=-1)
         # z_{t+1} and h_{t+1}, as the controller sees them
         seen = np.concatenate([z[:, 1:], earlier.rnn.hidden_states(earlier_inputs)], axis=-1)
-        new_z = latents["rnn_output"][: len(inputs), :, : config.Z_DIM]
+        new_z = latents["rnn_output"][: len(inputs), :, : CAR.z]
         features = np.concatenate([new_z, agent.rnn.hidden_states(inputs)], axis=-1)
         lengths = np.array(latents.lengths)[: len(inputs), None]
         running = np.arange(1, z.shape[1]) < lengths

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers.page import PAGE, assert_silent_and_offline, center, data_of, key, needs_chromium, open_page
 
-import config
 from experiments.browser.chromium import Chromium
+from pipeline.sizes import CAR
 
 DRIVEN = "[drive.action[0], drive.action[1], Math.round(10 * drive.action[2]) / 10]"
 FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"  # two frames have passed
@@ -160,9 +160,9 @@ def test_the_dream_below_the_real_drive(browser: Chromium) -> None:
     browser.evaluate("drive.setTemperature(0.1), element('open-loop-again').focus()")  # hardly any noise
     key(browser, "Enter")
     z = browser.evaluate("[...openLoop.zs]")
-    real = np.array(browser.evaluate("[...recorded.zs]")).reshape(-1, config.Z_DIM)
+    real = np.array(browser.evaluate("[...recorded.zs]")).reshape(-1, CAR.z)
     start = browser.evaluate("openLoop.start.valueAsNumber")
-    dreamed = np.reshape(z, (-1, config.Z_DIM))
+    dreamed = np.reshape(z, (-1, CAR.z))
     used = data_of(PAGE)["drive"]["latents"]
     error = np.sqrt(((dreamed - real[start : start + len(dreamed)])[:, used] ** 2).mean(axis=1))
     assert error[:5].mean() < 0.5 * real[:, used].std()

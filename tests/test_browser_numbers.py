@@ -17,6 +17,7 @@ from experiments.browser.page import page
 from pipeline.errors import UserError
 from pipeline.files import file_hash
 from pipeline.seeds import rng
+from pipeline.sizes import CAR
 from rnn.arch import dream_noise
 from simulation.agent import Agent, load_agent_and_weights
 from simulation.dream import dream_reward, open_initial_z
@@ -45,10 +46,10 @@ def near_a_threshold(agent: Agent, h: np.ndarray, noise: np.ndarray, temperature
     """Which latents (n, 32) and rewards (n,) have a uniform number near a threshold; h (n, 256) of the next step."""
     kernel, bias = (np.float64(array) for array in agent.rnn.model.get_layer("mixture").get_weights())
     outputs = (h @ kernel + bias) / temperature
-    log_pi = outputs[:, : config.MIXTURES * config.Z_DIM].reshape(-1, config.MIXTURES, config.Z_DIM)
+    log_pi = outputs[:, : CAR.mixtures * CAR.z].reshape(-1, CAR.mixtures, CAR.z)
     pi = np.exp(log_pi - log_pi.max(axis=1, keepdims=True))
     cdf = np.cumsum(pi / pi.sum(axis=1, keepdims=True), axis=1)[:, :-1]
-    uniform = noise[:, config.Z_DIM :]
+    uniform = noise[:, CAR.z :]
     latents = (np.abs(uniform[:, None, :-1] - cdf) < NEAR).any(axis=1)
     return latents, np.abs(uniform[:, -1] - 1 / (1 + np.exp(-outputs[:, -1]))) < NEAR
 
@@ -63,7 +64,7 @@ def test_a_step_of_the_dream_is_pythons(
     W, b = (array[None] for array in unpack(weights))
     noise = dream_noise(rng("dream_noise", 7), STEPS)
     z, reward = open_initial_z(agent.hashes["vae"], config.PRETRAINED_DIR)[0][:1], np.zeros(1, np.float32)
-    h, c = np.zeros((2, 1, config.HIDDEN_UNITS), np.float32)
+    h, c = np.zeros((2, 1, CAR.h), np.float32)
     inputs, python = [], []
     for t in range(STEPS):
         inputs.append([noise[t].tolist(), z[0].tolist(), reward[0].item(), h[0].tolist(), c[0].tolist()])
@@ -100,7 +101,7 @@ def test_a_step_of_the_dream_is_pythons(
 def test_a_decoded_frame_is_pythons(browser: Chromium, rounded: tuple[Agent, np.ndarray]) -> None:
     """Each pixel differs by at most one of 255 levels."""
     agent, _ = rounded
-    z = np.random.default_rng(0).normal(size=(5, config.Z_DIM)).astype(np.float32)
+    z = np.random.default_rng(0).normal(size=(5, CAR.z)).astype(np.float32)
     pixels = browser.evaluate(f"""{z.tolist()}.map(z => {{
         const pixels = new Uint8ClampedArray(4 * 64 * 64);
         decoder.decode(Float32Array.from(z), pixels);

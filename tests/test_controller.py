@@ -12,6 +12,7 @@ import controller.arch as arch
 from controller import files as controller_files
 from controller.coordinates import all_weights, principal_subspace
 from pipeline.errors import UserError
+from pipeline.sizes import CAR
 
 NAME = "car_racing.cma.2.8"
 
@@ -35,7 +36,7 @@ def some_features(n: int, seed: int = 0) -> np.ndarray:
 def test_an_action_is_a_squashed_linear_function() -> None:
     rng = np.random.default_rng(0)
     weights, x = rng.normal(0, 0.3, (5, arch.NUM_WEIGHTS)), some_features(5)
-    actions = arch.act(*arch.unpack(weights), x[:, : config.Z_DIM], x[:, config.Z_DIM :])
+    actions = arch.act(*arch.unpack(weights), x[:, : CAR.z], x[:, CAR.z :])
     assert actions.shape == (5, 3)
     assert actions.dtype == np.float32
     for w, features, (steer, gas, brake) in zip(weights, x, actions, strict=True):
@@ -60,7 +61,7 @@ def test_every_action_lies_within_the_bounds() -> None:
 def test_an_action_does_not_depend_on_its_neighbors() -> None:
     weights, x = np.random.default_rng(0).normal(size=(16, arch.NUM_WEIGHTS)), some_features(16)
     W, b = arch.unpack(weights)
-    z, h = x[:, : config.Z_DIM], x[:, config.Z_DIM :]
+    z, h = x[:, : CAR.z], x[:, CAR.z :]
     together = arch.act(W, b, z, h)
     for i in range(16):
         np.testing.assert_array_equal(together[i], arch.act(W[i : i + 1], b[i : i + 1], z[i : i + 1], h[i : i + 1])[0])

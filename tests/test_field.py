@@ -18,7 +18,6 @@ from helpers.scripts import LIMIT, ROOT, SEARCH, STAGES, command, environment, f
 from test_batches import episodes, write
 from test_stages import wait_for
 
-import config
 import model
 from display.overlay import HEIGHT, WIDTH
 from display.play import COUNTDOWN
@@ -26,6 +25,7 @@ from display.video import FPS, open_video
 from pipeline.batches import write_batch
 from pipeline.errors import UserError
 from pipeline.files import check_folder, file_hash, write_json
+from pipeline.sizes import CAR
 
 GENERATE, VAE, SERIES = "01_generate_data.py", "02_train_vae.py", "03_generate_rnn_data.py"
 RNN, CONTROLLER, MODEL = "04_train_rnn.py", "05_train_controller.py", "model.py"
@@ -153,7 +153,7 @@ def test_playing_and_dreaming_on_a_fresh_clone(
     monkeypatch.chdir(tmp_path)
     env = gym.make("simulation:WorldModels/CarRacingDream-v0")
     z, _ = env.reset(seed=0)
-    assert z.shape == (config.Z_DIM,)
+    assert z.shape == (CAR.z,)
     monkeypatch.setattr(sys, "argv", ["model.py", "--play", "--dream_mode", "--max_length", "3"])
     monkeypatch.setattr(model, "open_window", window_that_is_closed)
     model.main()

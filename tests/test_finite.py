@@ -13,6 +13,7 @@ from pipeline.batches import positive_reward
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
 from pipeline.optimizer import Adam
+from pipeline.sizes import CAR
 from pipeline.weights import TrainingSettings
 from rnn.arch import RNN, RNNTrainer
 from vae.arch import VAE, VAETrainer
@@ -32,9 +33,9 @@ def rnn_trainer() -> RNNTrainer:
 def series(mu: float = 0, log_var: float = 0, action: float = 0, reward: float = 0) -> dict[str, np.ndarray]:
     """Episodes in which every array is constant."""
     return {
-        "mu": np.full((EPISODES, STEPS + 1, config.Z_DIM), mu, np.float32),
-        "log_var": np.full((EPISODES, STEPS + 1, config.Z_DIM), log_var, np.float32),
-        "action": np.full((EPISODES, STEPS, config.ACTION_DIM), action, np.float32),
+        "mu": np.full((EPISODES, STEPS + 1, CAR.z), mu, np.float32),
+        "log_var": np.full((EPISODES, STEPS + 1, CAR.z), log_var, np.float32),
+        "action": np.full((EPISODES, STEPS, CAR.actions), action, np.float32),
         "reward": positive_reward(np.full((EPISODES, STEPS + 1), reward, np.float32)),
         "real": np.ones((EPISODES, STEPS), bool),
     }

@@ -11,6 +11,7 @@ import yaml
 from helpers.scripts import ROOT, run_script, snapshot
 
 import config
+from pipeline.sizes import CAR
 from simulation.trained_agent import load_agent
 
 CARD = config.PRETRAINED_DIR / "README.md"
@@ -61,7 +62,7 @@ def test_the_folder_has_weights_config_card_and_video(hub: Path) -> None:
 def test_the_copy_is_the_agent_that_config_json_describes(hub: Path, one_thread: None) -> None:
     described, agent, shipped = json.loads((hub / "config.json").read_text()), load_agent(hub), load_agent()
     assert described["weights_sha256"] == agent.hashes == shipped.hashes
-    assert tuple(described["frame_shape"]) == config.FRAME_SHAPE and described["z_dim"] == config.Z_DIM
+    assert tuple(described["frame_shape"]) == config.FRAME_SHAPE and described["z_dim"] == CAR.z
     assert (hub / described["controller"]).exists()
     frame, _ = agent.make_env().reset(seed=7)
     np.testing.assert_array_equal(agent.act(frame), shipped.act(frame))

@@ -16,13 +16,13 @@ import pytest
 from helpers.page import assert_silent_and_offline, needs_chromium
 from helpers.scripts import SEARCH, STAGES, run_script, snapshot
 
-import config
 from experiments.browser.chromium import Chromium
 from experiments.plots.canvas import BACKGROUND, GAP, THEME, WIDTH, grid, new_figure, svg_markup
 from experiments.plots.controller import joined
 from experiments.plots.losses import read_losses
 from pipeline.errors import UserError
 from pipeline.files import file_hash
+from pipeline.sizes import CAR
 from rnn.arch import RNN
 from simulation.dream import dream_open_loop
 
@@ -248,9 +248,9 @@ def test_a_grid_is_its_images_with_gaps() -> None:
 def test_a_dream_continues_the_real_steps() -> None:
     """It depends on every conditioning step and on every later action, and on no later z or reward."""
     rnn, rng = RNN(), np.random.default_rng(0)
-    series = rng.normal(size=(2, 9, config.Z_DIM + config.ACTION_DIM + 1)).astype(np.float32)
+    series = rng.normal(size=(2, 9, CAR.z + CAR.actions + 1)).astype(np.float32)
     z, positive = dream_open_loop(rnn, series, prime=4, dreams=3)
-    assert z.shape == (2, 3, 5, config.Z_DIM) and positive.shape == (2, 3, 5)
+    assert z.shape == (2, 3, 5, CAR.z) and positive.shape == (2, 3, 5)
     assert set(np.unique(positive)) <= {0, 1}
     assert (z[:, 0] != z[:, 1]).any(), "each dream has noise of its own"
     np.testing.assert_array_equal(dream_open_loop(rnn, series, prime=4, dreams=3)[0], z)
@@ -263,13 +263,13 @@ def test_a_dream_continues_the_real_steps() -> None:
         np.testing.assert_array_equal(again[1], z[1])
         return np.flatnonzero((again[0] != z[0]).any(axis=(0, 2)))
 
-    action, reward = slice(config.Z_DIM, -1), -1
+    action, reward = slice(CAR.z, -1), -1
     for step in range(4):  # the last conditioning step's z too
-        assert changed(step, slice(config.Z_DIM))[0] == 0
+        assert changed(step, slice(CAR.z))[0] == 0
     assert changed(3, action)[0] == 0
     assert changed(5, action)[0] == 2
     assert changed(8, action).size == 0  # the dream ends before its effect
-    assert changed(4, slice(config.Z_DIM)).size == changed(4, reward).size == 0
+    assert changed(4, slice(CAR.z)).size == changed(4, reward).size == 0
 
 
 # What a browser finds. Sizes are those on the display, in pixels.

@@ -6,16 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import config
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
+from pipeline.sizes import CAR
 from rnn import fast_losses
-from rnn.arch import INPUTS, MIXTURE_OUTPUTS, RNN, RNNTrainer, mixture_nll, split_mixture, summed_losses
+from rnn.arch import RNN, RNNTrainer, mixture_nll, split_mixture, summed_losses
 from rnn.lstm import lstm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-Z, K = config.Z_DIM, config.MIXTURES
+Z, K = CAR.z, CAR.mixtures
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def some_series(n: int, T: int, seed: int = 0) -> dict[str, np.ndarray]:
     return {
         "mu": rng.normal(size=(n, T + 1, Z)).astype(np.float32),
         "log_var": rng.normal(-2, 0.3, (n, T + 1, Z)).astype(np.float32),
-        "action": rng.uniform(-1, 1, (n, T, config.ACTION_DIM)).astype(np.float32),
+        "action": rng.uniform(-1, 1, (n, T, CAR.actions)).astype(np.float32),
         "reward": rng.integers(0, 2, (n, T + 1)).astype(np.float32),
         "real": np.ones((n, T), bool),
     }
@@ -71,7 +71,7 @@ def test_mixture_nll_is_finite_where_the_density_underflows() -> None:
 
 def test_split_mixture() -> None:
     """The order of the dense layer's outputs; log_pi is normalized over the mixtures."""
-    outputs = np.random.default_rng(0).normal(size=(3, 4, MIXTURE_OUTPUTS + 1))
+    outputs = np.random.default_rng(0).normal(size=(3, 4, CAR.mixture_outputs + 1))
     log_pi, mu, log_sigma, logit = (part.numpy() for part in split_mixture(tf.constant(outputs)))
     assert log_pi.shape == mu.shape == log_sigma.shape == (3, 4, K, Z)
     np.testing.assert_allclose(np.exp(log_pi).sum(axis=2), 1)
@@ -139,9 +139,9 @@ def test_the_sizes_are_the_papers(rnn: RNN) -> None:
 
 
 def test_single_steps_equal_the_series(rnn: RNN) -> None:
-    x = np.random.default_rng(0).normal(size=(4, 30, INPUTS)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(4, 30, CAR.inputs)).astype(np.float32)
     series = rnn.hidden_model(x).numpy()
-    h, c = np.zeros((2, 4, config.HIDDEN_UNITS), np.float32)
+    h, c = np.zeros((2, 4, CAR.h), np.float32)
     for t in range(30):
         h, c = rnn.step(x[:, t], h, c)
         np.testing.assert_allclose(h, series[:, t], atol=1e-5)
@@ -150,7 +150,7 @@ def test_single_steps_equal_the_series(rnn: RNN) -> None:
 
 def test_a_row_of_a_step_does_not_depend_on_the_other_rows(rnn: RNN) -> None:
     rng = np.random.default_rng(0)
-    x, h, c = (rng.normal(size=(16, n)).astype(np.float32) for n in (INPUTS, 256, 256))
+    x, h, c = (rng.normal(size=(16, n)).astype(np.float32) for n in (CAR.inputs, 256, 256))
     together = rnn.step(x, h, c)
     for i in (0, 9, 15):
         alone = [np.zeros_like(array) for array in (x, h, c)]
@@ -161,9 +161,9 @@ def test_a_row_of_a_step_does_not_depend_on_the_other_rows(rnn: RNN) -> None:
 
 
 def test_hidden_states_do_not_depend_on_the_other_series(rnn: RNN) -> None:
-    x = np.random.default_rng(0).normal(size=(120, 4, INPUTS)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(120, 4, CAR.inputs)).astype(np.float32)
     together = rnn.hidden_states(x)
-    assert together.shape == (120, 4, config.HIDDEN_UNITS)
+    assert together.shape == (120, 4, CAR.h)
     for i in (0, 49, 50, 119):
         np.testing.assert_allclose(together[i], rnn.hidden_states(x[i : i + 1])[0], atol=1e-6)
 
@@ -201,7 +201,7 @@ def test_chunked_losses_equal_the_losses_of_all_rows(rows: int, monkeypatch: pyt
     """Values and gradients, where the last chunk of four rows is short, full, the only one, or missing."""
     monkeypatch.setattr(fast_losses, "ROWS", 4)
     rng = np.random.default_rng(0)
-    shapes = ((rows, 6), (6, MIXTURE_OUTPUTS + 1), (MIXTURE_OUTPUTS + 1,))
+    shapes = ((rows, 6), (6, CAR.mixture_outputs + 1), (CAR.mixture_outputs + 1,))
     inputs = [tf.constant(rng.normal(size=shape), tf.float32) for shape in shapes]
     targets = [tf.constant(rng.normal(size=(rows, Z)), tf.float32), tf.ones(rows), tf.constant(rng.random(rows) < 0.7)]
     results = []
@@ -272,7 +272,7 @@ def test_the_rnn_learns_the_dynamics() -> None:
 
 
 def test_saved_weights_are_the_same_network(rnn: RNN, tmp_path: Path) -> None:
-    x = np.random.default_rng(0).normal(size=(2, 3, INPUTS)).astype(np.float32)
+    x = np.random.default_rng(0).normal(size=(2, 3, CAR.inputs)).astype(np.float32)
     rnn.save(tmp_path / "weights.h5", {})
     other = RNN()
     assert not np.array_equal(other.model(x), rnn.model(x))
@@ -281,9 +281,9 @@ def test_saved_weights_are_the_same_network(rnn: RNN, tmp_path: Path) -> None:
 
 
 def test_weights_of_another_size_are_refused(tmp_path: Path) -> None:
-    inputs = keras.Input((None, INPUTS))
+    inputs = keras.Input((None, CAR.inputs))
     hidden = keras.layers.LSTM(128, return_sequences=True)(inputs)
-    smaller = keras.Model(inputs, keras.layers.Dense(MIXTURE_OUTPUTS + 1)(hidden))
+    smaller = keras.Model(inputs, keras.layers.Dense(CAR.mixture_outputs + 1)(hidden))
     smaller.save_weights(tmp_path / "a.weights.h5")
     (tmp_path / "a.weights.h5").rename(tmp_path / "weights.h5")
     with pytest.raises(UserError, match=r"weights\.h5 does not fit this rnn") as error:

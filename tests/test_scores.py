@@ -20,6 +20,7 @@ import model
 from controller import files as controller_files
 from controller.search import ControllerSearch
 from pipeline.seeds import env_seed_range
+from pipeline.sizes import CAR
 from simulation.agent import Agent
 from simulation.environments import make_env
 from simulation.real_world import ROWS
@@ -39,8 +40,8 @@ def plain_loop(agent: Agent, task: Task, max_steps_without_progress: float = np.
     """One episode, step by step; network calls have ROWS rows, of which the others are zeros."""
     env, entry = make_env("car_racing"), config.ENVIRONMENTS["car_racing"]
     frame, _ = env.reset(seed=task.env_seed)
-    x = np.zeros((ROWS, config.Z_DIM + config.ACTION_DIM + 1), np.float32)
-    h, c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
+    x = np.zeros((ROWS, CAR.z + CAR.actions + 1), np.float32)
+    h, c = np.zeros((2, ROWS, CAR.h), np.float32)
     W, b = controller.unpack(task.weights)
     score, reward, steps_without_progress, steps, ended = 0.0, 0.0, 0, 0, False
     while not ended and steps < task.max_length and steps_without_progress < max_steps_without_progress:

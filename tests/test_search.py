@@ -23,6 +23,7 @@ from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.errors import UserError
 from pipeline.new_model import until_saved
+from pipeline.sizes import CAR
 from simulation.rollout import Result, Task, evaluator
 
 NAME = "car_racing.cma.2.8"
@@ -182,7 +183,7 @@ def test_a_tampered_search_is_refused_in_one_line(damage: str) -> None:
 
 
 def test_z_only_searches_weights_of_z_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    z_columns = np.tile(np.arange(arch.FEATURES) < config.Z_DIM, config.ACTION_DIM)
+    z_columns = np.tile(np.arange(arch.FEATURES) < CAR.z, CAR.actions)
     monkeypatch.setattr("controller.coordinates.real_features", lambda *_: some_features(500).astype(np.float32))
     settings = search_settings(subspace=48, z_only=True)
     T = new_coordinates(settings, None, np.zeros(arch.NUM_WEIGHTS)).T

@@ -11,6 +11,7 @@ from helpers.settings import obs_settings, training_settings
 import config
 import controller.arch as controller
 from pipeline.errors import UserError
+from pipeline.sizes import CAR
 from simulation import collect
 from simulation.agent import Agent
 from simulation.environments import exploration_policy, make_env
@@ -79,8 +80,8 @@ def roll_out_plainly(agent: Agent, task: Task, previous_action: bool = False) ->
     """The same by a plain loop; `previous_action` conditions M on the action before, as the tutorial does."""
     env = make_env("car_racing")
     frame, _ = env.reset(seed=task.env_seed)
-    x = np.zeros((ROWS, config.Z_DIM + config.ACTION_DIM + 1), np.float32)
-    h, c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
+    x = np.zeros((ROWS, CAR.z + CAR.actions + 1), np.float32)
+    h, c = np.zeros((2, ROWS, CAR.h), np.float32)
     W, b = task.weights[:864].reshape(3, 288), task.weights[864:]
     score, reward, actions = 0.0, 0.0, [np.zeros(3, np.float32)]
     for _ in range(task.max_length):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from helpers.scripts import SEARCH, STAGES, run_script
 
-import config
 from controller.arch import FEATURES, NUM_WEIGHTS, unpack
 from controller.files import load
 from controller.fit import RIDGE, fit_weights
 from controller.saved_search import load_search
 from pipeline.batches import find_batches, open_batch
 from pipeline.errors import UserError
+from pipeline.sizes import CAR
 from simulation.agent import load_networks
 from simulation.transfer import transferred_weights
 
@@ -24,10 +24,10 @@ VAE, SERIES, RNN, CONTROLLER = list(STAGES)[1:]
 def test_the_fit_minimizes_squared_errors_with_a_penalty() -> None:
     """Against NumPy's least squares, where the penalty is one more row of the data for each weight of W."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(1000, FEATURES)), rng.normal(size=(1000, config.ACTION_DIM))
+    x, y = rng.normal(size=(1000, FEATURES)), rng.normal(size=(1000, CAR.actions))
     penalty = np.sqrt(RIDGE * len(x)) * np.eye(FEATURES, FEATURES + 1)
     rows = np.vstack([np.column_stack([x, np.ones(len(x))]), penalty])
-    expected = np.linalg.lstsq(rows, np.vstack([y, np.zeros((FEATURES, config.ACTION_DIM))]), rcond=None)[0]
+    expected = np.linalg.lstsq(rows, np.vstack([y, np.zeros((FEATURES, CAR.actions))]), rcond=None)[0]
     W, b = unpack(fit_weights([(x[:300], y[:300]), (x[300:], y[300:])]))
     np.testing.assert_allclose(W, expected[:-1].T, atol=1e-12)
     np.testing.assert_allclose(b, expected[-1], atol=1e-12)
@@ -43,7 +43,7 @@ def test_on_the_same_networks_the_controller_acts_as_before(
     fitted = transferred_weights(agent, "car_racing", path, agent.hashes, weights)
     latents = open_batch("rnn", find_batches("rnn")[0])
     h = agent.rnn.hidden_states(latents["rnn_input"][:1])[0]
-    x = np.concatenate([latents["rnn_output"][0, :, : config.Z_DIM], h], axis=1)
+    x = np.concatenate([latents["rnn_output"][0, :, : CAR.z], h], axis=1)
     (W, b), (fitted_W, fitted_b) = unpack(weights), unpack(fitted)
     before, after = x @ W.T + b, x @ fitted_W.T + fitted_b
     assert np.abs(after - before).max() < 0.1 * before.std()

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-import config
 from pipeline.batches import ObsSettings
 from pipeline.errors import UserError
 from pipeline.networks import TOWERS, keras, seed_everything, tf
+from pipeline.sizes import CAR
 from simulation import collect
 from vae.arch import VAE, VAETrainer, kl_divergence, reconstruction_loss
 from vae.conv import Conv2DTranspose
@@ -66,8 +66,8 @@ def test_the_sizes_are_the_tutorials(vae: VAE) -> None:
 
 def test_the_shapes_of_the_four_models(vae: VAE, frames: np.ndarray) -> None:
     mu, log_var = vae.encoder_mu_log_var(frames[:3])
-    assert mu.shape == log_var.shape == (3, config.Z_DIM)
-    assert vae.encoder(frames[:3]).shape == (3, config.Z_DIM)
+    assert mu.shape == log_var.shape == (3, CAR.z)
+    assert vae.encoder(frames[:3]).shape == (3, CAR.z)
     assert vae.decoder(mu).shape == (3, 64, 64, 3)
     reconstructions = vae.full_model(frames[:3]).numpy()
     assert reconstructions.shape == (3, 64, 64, 3)
@@ -144,7 +144,7 @@ def test_the_vae_learns_to_distinguish_frames(frames: np.ndarray) -> None:
 
 def test_the_noise_is_a_function_of_seed_and_step(one_thread: None) -> None:
     trainers = [VAETrainer(VAE(), seed) for seed in (1, 1, 2)]
-    shape = tf.zeros((5, config.Z_DIM))
+    shape = tf.zeros((5, CAR.z))
     same, again, other = (trainer.noise_like(shape, tf.constant(3, tf.int64)).numpy() for trainer in trainers)
     np.testing.assert_array_equal(same, again)
     assert not np.array_equal(same, other)

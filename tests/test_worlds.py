@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from helpers.rollouts import simulate, untrained_agent
 
-import config
 import controller.arch as controller
 from experiments.studies.skipped_frames import SkippedFrames
 from pipeline.networks import seed_everything
+from pipeline.sizes import CAR
 from rnn.arch import RNN
 from simulation.agent import Agent
 from simulation.dream import DreamWorld
@@ -75,10 +75,10 @@ def test_between_frames_z_is_the_expectation_of_m(agent: Agent) -> None:
 def test_a_callback_records_h(agent: Agent) -> None:
     latents = Latents()
     simulate(agent, tasks(), callbacks=[latents])
-    h, c = np.zeros((2, ROWS, config.HIDDEN_UNITS), np.float32)
+    h, c = np.zeros((2, ROWS, CAR.h), np.float32)
     for t in range(STEPS):
         np.testing.assert_array_equal(latents.h[t], h[0])
-        x = np.zeros((ROWS, config.Z_DIM + config.ACTION_DIM + 1), np.float32)
+        x = np.zeros((ROWS, CAR.z + CAR.actions + 1), np.float32)
         x[0] = [*latents.z[t], *latents.actions[t], latents.rewards[t] > 0]
         h, c = agent.rnn.step(x, h, c)
     assert np.abs(latents.h[-1]).max() > 0
@@ -90,7 +90,7 @@ class EnsembleDream(DreamWorld):
 
     def __init__(self, rnns: Sequence[RNN], initial_z: tuple[np.ndarray, np.ndarray], rows: int) -> None:
         super().__init__(rnns[0], initial_z, 1.0, rows)
-        self.rnns, self.states = rnns, np.zeros((len(rnns), 2, rows, config.HIDDEN_UNITS), np.float32)
+        self.rnns, self.states = rnns, np.zeros((len(rnns), 2, rows, CAR.h), np.float32)
 
     def reset(self, row: int, seed: int) -> None:
         super().reset(row, seed)

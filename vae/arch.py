@@ -14,6 +14,7 @@ import numpy as np
 
 import config
 from pipeline.networks import TOWERS, keras, load_weights, save_weights, tf, towers, traced
+from pipeline.sizes import CAR
 from pipeline.training import Trainer
 from vae.conv import Conv2DTranspose
 
@@ -55,16 +56,17 @@ class VAE:
         full_model: uint8 (B, 64, 64, 3) -> reconstructed frames (B, 64, 64, 3), values 0..1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, z_dim: int = CAR.z) -> None:
+        self.z_dim = z_dim
         frames = keras.Input(config.FRAME_SHAPE, dtype="uint8", name="frames")
         x = layers.Rescaling(1 / 255)(frames)
         for filters in (32, 64, 64, 128):
             x = layers.Conv2D(filters, 4, strides=2, activation="relu")(x)
         x = layers.Flatten()(x)
-        mu = layers.Dense(config.Z_DIM, name="mu")(x)
-        log_var = layers.Dense(config.Z_DIM, name="log_var")(x)
+        mu = layers.Dense(z_dim, name="mu")(x)
+        log_var = layers.Dense(z_dim, name="log_var")(x)
 
-        z = keras.Input((config.Z_DIM,), name="z")
+        z = keras.Input((z_dim,), name="z")
         y = layers.Dense(1024)(z)
         y = layers.Reshape((1, 1, 1024))(y)
         for filters, kernel in ((64, 5), (64, 5), (32, 6)):
@@ -93,7 +95,7 @@ class VAE:
         if frames.dtype != np.uint8 or frames.shape[1:] != config.FRAME_SHAPE:
             needed = f"uint8 (n, {', '.join(map(str, config.FRAME_SHAPE))}), values 0 to 255"
             raise ValueError(f"frames are {frames.dtype} {frames.shape}, need {needed}")
-        mu = np.empty((len(frames), config.Z_DIM), np.float32)
+        mu = np.empty((len(frames), self.z_dim), np.float32)
         log_var = np.empty_like(mu)
         for i in range(0, len(frames), rows):
             block = frames[i : i + rows]
@@ -107,8 +109,8 @@ class VAE:
 
     def decode(self, z: np.ndarray) -> np.ndarray:
         """Decode z, floats (n, 32), to frames, uint8 (n, 64, 64, 3); ValueError for another dtype or shape."""
-        if z.dtype.kind != "f" or z.ndim != 2 or z.shape[1] != config.Z_DIM:
-            raise ValueError(f"z is {z.dtype} {z.shape}, need floats (n, {config.Z_DIM})")
+        if z.dtype.kind != "f" or z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z is {z.dtype} {z.shape}, need floats (n, {self.z_dim})")
         return np.round(self.decoder(z).numpy() * 255).astype(np.uint8)
 
     def save(self, path: Path, metadata: dict) -> None:
@@ -138,7 +140,7 @@ class VAETrainer(Trainer):
         count = tf.shape(frames)[0]
         missing = tf.maximum(TOWERS - count, 0)  # convolutions need a row in every tower
         real = tf.sequence_mask(count, count + missing, tf.float32)
-        noise = self.noise_like(tf.zeros((count, config.Z_DIM)), step)
+        noise = self.noise_like(tf.zeros((count, self.vae.z_dim)), step)
         frames = tf.pad(frames, [[0, missing], [0, 0], [0, 0], [0, 0]])
         noise = tf.pad(noise, [[0, missing], [0, 0]])
         rows = [towers(array) for array in (frames, noise, real)]

@@ -26,6 +26,7 @@ import config
 from experiments.baselines import records
 from experiments.baselines.q_learning import Problem, Q, Recipe
 from experiments.scores import Scores
+from pipeline.sizes import CAR
 from simulation.real_world import ROWS, EnvironmentWorld
 from simulation.rollout import Policy, RolloutSettings, Slot, Task, rollout, score_unseen_tracks
 
@@ -126,7 +127,7 @@ class Greedy(Policy[EnvironmentWorld]):
 
     def __init__(self, q: Q) -> None:
         self.q, self.states = q, np.zeros((ROWS, *CarRacing.shape, CarRacing.stack), np.uint8)
-        self.actions = np.zeros((ROWS, config.ACTION_DIM), np.float32)
+        self.actions = np.zeros((ROWS, CAR.actions), np.float32)
 
     def act(self, world: EnvironmentWorld, slots: list[Slot]) -> np.ndarray:
         due = [slot for slot in slots if slot.steps % FRAME_SKIP == 0]

@@ -35,6 +35,7 @@ from experiments.scores import Scores
 from pipeline.errors import UserError
 from pipeline.seeds import env_seed_range, rng
 from pipeline.settings import read_settings
+from pipeline.sizes import CAR
 from simulation import launch as mpi
 from simulation.ranks import Ranks
 from simulation.real_world import ROWS, EnvironmentWorld
@@ -43,7 +44,7 @@ from simulation.rollout import Policy, RolloutSettings, Slot, evaluator, rollout
 NAME, ENV_NAME = "ga_car_racing", "car_racing"
 GRID, HIDDEN = 8, 16  # averages per side of the frame; hidden units
 FRAME_SKIP = 4  # frames for which an action is held
-SHAPES = ((HIDDEN, GRID**2), (HIDDEN,), (config.ACTION_DIM, HIDDEN), (config.ACTION_DIM,))
+SHAPES = ((HIDDEN, GRID**2), (HIDDEN,), (CAR.actions, HIDDEN), (CAR.actions,))
 GENES = sum(int(np.prod(shape)) for shape in SHAPES)
 
 
@@ -172,7 +173,7 @@ class GenePolicy(Policy[EnvironmentWorld]):
 
     def __init__(self) -> None:
         self.layers = unpack(np.zeros((ROWS, GENES)))
-        self.actions = np.zeros((ROWS, config.ACTION_DIM), np.float32)
+        self.actions = np.zeros((ROWS, CAR.actions), np.float32)
 
     def reset(self, slot: Slot) -> None:
         for layer, own in zip(self.layers, unpack(slot.task.weights), strict=True):

@@ -29,6 +29,7 @@ from experiments.plots.baselines import draw_scores_by_time
 from experiments.scores import Scores
 from pipeline.errors import UserError
 from pipeline.seeds import rng
+from pipeline.sizes import CAR
 from pipeline.training_state import check_arrays, read_state, write_state
 from simulation.real_world import EnvironmentWorld
 from simulation.rollout import Policy, RolloutSettings, Slot, Task, rollout, score_unseen_tracks
@@ -103,7 +104,7 @@ class Greedy(Policy[EnvironmentWorld]):
 
     def __init__(self, model: Any, rows: int) -> None:
         self.model, self.states = model, np.zeros((rows, *config.FRAME_SHAPE[:2], STACK), np.uint8)
-        self.actions = np.zeros((rows, config.ACTION_DIM), np.float32)
+        self.actions = np.zeros((rows, CAR.actions), np.float32)
 
     def reset(self, slot: Slot) -> None:
         self.states[slot.row] = 0

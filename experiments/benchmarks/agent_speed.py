@@ -36,6 +36,7 @@ from experiments.benchmarks.measure import Row, WorkerPool, cost_row, interleave
 from experiments.benchmarks.network_speed import ENCODER, LSTM
 from pipeline.files import read_json
 from pipeline.seeds import env_seed_range
+from pipeline.sizes import CAR
 from simulation.agent import Agent
 from simulation.environments import make_env
 from simulation.launch import ONE_THREAD
@@ -122,7 +123,7 @@ def prepare_dreams(number: int) -> Callable[[], int]:
     from simulation.dream import ROWS as DREAMS
     from simulation.dream import DreamWorld
 
-    zeros, weights = np.zeros((1, config.Z_DIM), np.float32), random_weights()
+    zeros, weights = np.zeros((1, CAR.z), np.float32), random_weights()
     world, policy = DreamWorld(Agent.on_one_thread().rnn, (zeros, zeros), 1.0), ControllerPolicy(DREAMS)
 
     def work() -> int:
@@ -137,10 +138,10 @@ def tutorial_loops(agent: Agent, env: gym.Env) -> tuple[Callable[[], int], Calla
     from pipeline.networks import keras, tf
     from rnn.arch import split_mixture
 
-    inputs = keras.Input((1, config.Z_DIM + config.ACTION_DIM + 1))
-    h_in, c_in = keras.Input((config.HIDDEN_UNITS,)), keras.Input((config.HIDDEN_UNITS,))
-    hidden, h_out, c_out = keras.layers.LSTM(config.HIDDEN_UNITS, return_state=True)(inputs, initial_state=[h_in, c_in])
-    outputs = keras.layers.Dense(3 * config.MIXTURES * config.Z_DIM + 1)(hidden)
+    inputs = keras.Input((1, CAR.z + CAR.actions + 1))
+    h_in, c_in = keras.Input((CAR.h,)), keras.Input((CAR.h,))
+    hidden, h_out, c_out = keras.layers.LSTM(CAR.h, return_state=True)(inputs, initial_state=[h_in, c_in])
+    outputs = keras.layers.Dense(3 * CAR.mixtures * CAR.z + 1)(hidden)
     forward = keras.Model([inputs, h_in, c_in], [outputs, h_out, c_out])
     W, b = controller.unpack(random_weights()[None])
     rng = np.random.default_rng(0)
@@ -151,7 +152,7 @@ def tutorial_loops(agent: Agent, env: gym.Env) -> tuple[Callable[[], int], Calla
 
     def real() -> int:
         frame, _ = env.reset(seed=1)
-        h = c = np.zeros((1, config.HIDDEN_UNITS), np.float32)
+        h = c = np.zeros((1, CAR.h), np.float32)
         reward = 0.0
         for _ in range(TUTORIAL_STEPS):
             if frame.shape != config.FRAME_SHAPE:
@@ -164,15 +165,15 @@ def tutorial_loops(agent: Agent, env: gym.Env) -> tuple[Callable[[], int], Calla
         return TUTORIAL_STEPS
 
     def dream() -> int:
-        z, positive = np.zeros((1, config.Z_DIM), np.float32), 0.0
-        h = c = np.zeros((1, config.HIDDEN_UNITS), np.float32)
+        z, positive = np.zeros((1, CAR.z), np.float32), 0.0
+        h = c = np.zeros((1, CAR.h), np.float32)
         for _ in range(TUTORIAL_STEPS):
             [action] = controller.act(W, b, z, h)
             mixture, h, c = predict(z, action, positive, h, c)
             log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(tf.constant(mixture)))
-            for i in range(config.Z_DIM):
+            for i in range(CAR.z):
                 p = np.exp(log_pi[:, i])
-                k = rng.choice(config.MIXTURES, p=p / p.sum())
+                k = rng.choice(CAR.mixtures, p=p / p.sum())
                 z[0, i] = mu[k, i] + np.exp(log_sigma[k, i]) * rng.normal()
             positive = float(logit > 0)
         return TUTORIAL_STEPS

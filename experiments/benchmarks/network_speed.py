@@ -20,15 +20,16 @@ import numpy as np
 import config
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import interleave, rate, row
+from pipeline.sizes import CAR
 
 ROUNDS = 5
 FRAMES, EPISODES, STEPS = 100, 100, 299
 # Multiply-adds per frame by layer: outputs x inputs per output.
 CONVOLUTIONS = (31**2 * 32 * 48, 14**2 * 64 * 512, 6**2 * 64 * 1024, 2**2 * 128 * 1024)
-ENCODER = sum(CONVOLUTIONS) + 512 * 2 * config.Z_DIM
-DECODER = config.Z_DIM * 1024 + 1024 * 64 * 25 + 5**2 * 64 * 64 * 25 + 13**2 * 64 * 32 * 36 + 30**2 * 32 * 3 * 36
-LSTM = (config.HIDDEN_UNITS + config.Z_DIM + config.ACTION_DIM + 1) * 4 * config.HIDDEN_UNITS
-MIXTURE = config.HIDDEN_UNITS * (3 * config.MIXTURES * config.Z_DIM + 1)
+ENCODER = sum(CONVOLUTIONS) + 512 * 2 * CAR.z
+DECODER = CAR.z * 1024 + 1024 * 64 * 25 + 5**2 * 64 * 64 * 25 + 13**2 * 64 * 32 * 36 + 30**2 * 32 * 3 * 36
+LSTM = (CAR.h + CAR.z + CAR.actions + 1) * 4 * CAR.h
+MIXTURE = CAR.h * (3 * CAR.mixtures * CAR.z + 1)
 BOUND = (
     "TensorFlow's convolutions, timed one by one, reach a third of the peak (the first, with 48 products per output),"
     " four fifths (the second, with half of all products) and a third (the last); computing four pixels of the first at"

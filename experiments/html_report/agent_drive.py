@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import config
 import controller.arch as controller
 from display.overlay import card
 from display.play import draw_real, ending
@@ -15,6 +14,7 @@ from experiments.plots.dream import PRIME, Episode
 from pipeline.errors import UserError
 from pipeline.scores import summary
 from pipeline.seeds import rng
+from pipeline.sizes import CAR
 from simulation.agent import Agent
 from simulation.dream import DreamWorld
 from simulation.environments import exploration_policy
@@ -88,8 +88,8 @@ class ContinuedDream(DreamWorld):
 
     def __init__(self, agent: Agent, episode: DrivenEpisode, step: int) -> None:
         first, (h, c) = episode.series[step], episode.states[step]
-        self.moment = first[: config.Z_DIM], h, c, first[-1]
-        zeros = np.zeros((1, config.Z_DIM), np.float32)  # in place of initial states, which it does not begin in
+        self.moment = first[: CAR.z], h, c, first[-1]
+        zeros = np.zeros((1, CAR.z), np.float32)  # in place of initial states, which it does not begin in
         super().__init__(agent.rnn, (zeros, zeros), temperature=1.0, rows=1)
         self.latents: list[np.ndarray] = []
 

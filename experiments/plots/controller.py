@@ -12,6 +12,7 @@ from experiments.plots.canvas import THEME, WIDTH, legend_above, new_figure
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.settings import read_settings
+from pipeline.sizes import CAR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,9 +23,9 @@ def draw_weights(weights: np.ndarray) -> "Figure":
     W, b = controller.unpack(weights)
     figure, all_axes = new_figure(WIDTH, 4.8, 3)
     for axes, name, row, bias in zip(all_axes, config.ACTIONS, W, b, strict=True):
-        axes.bar(range(config.Z_DIM), row[: config.Z_DIM], color="C1", width=1, label=f"{config.Z_DIM} latents z")
-        hidden = range(config.Z_DIM, controller.FEATURES)
-        axes.bar(hidden, row[config.Z_DIM :], color="C0", width=1, label=f"{config.HIDDEN_UNITS} hidden units h")
+        axes.bar(range(CAR.z), row[: CAR.z], color="C1", width=1, label=f"{CAR.z} latents z")
+        hidden = range(CAR.z, controller.FEATURES)
+        axes.bar(hidden, row[CAR.z :], color="C0", width=1, label=f"{CAR.h} hidden units h")
         axes.set(ylabel=f"{name}\nbias {bias:+.2f}")
     legend_above(all_axes[0])
     all_axes[-1].set_xlabel("input")

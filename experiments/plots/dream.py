@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import config
 from display.overlay import side_by_side
 from display.video import open_video
 from experiments.plots.canvas import WIDTH, legend_above, new_figure, show_grid
@@ -56,16 +55,16 @@ def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """
     episodes, prime, horizon = choose(batch, EPISODES)
     series = np.array(batch["rnn_input"][episodes, : prime + horizon])
-    real_z, real_positive = series[:, prime:, : config.Z_DIM], series[:, prime:, -1]
+    real_z, real_positive = series[:, prime:, : rnn.sizes.z], series[:, prime:, -1]
     variance = real_z.var(axis=(0, 1))
     informative = variance >= min(INFORMATIVE, variance.max())
     seed_everything(0)
     predictions = {}
-    for name, model in {"M": rnn, "untrained M": RNN()}.items():
+    for name, model in {"M": rnn, "untrained M": RNN(rnn.sizes)}.items():
         z, positive = dream_open_loop(model, series, prime, DREAMS)
         predictions[name] = z.mean(axis=1), positive.mean(axis=1)
     last = series[:, [prime - 1]]
-    predictions["repeat the last step"] = last[..., : config.Z_DIM], last[..., -1]
+    predictions["repeat the last step"] = last[..., : rnn.sizes.z], last[..., -1]
     return {
         name: (
             np.sqrt(((z - real_z)[..., informative] ** 2).mean(axis=(0, 2))),
@@ -140,7 +139,7 @@ def dream_of(vae: VAE, rnn: RNN, episode: Episode) -> Dream:
     if prime < 1:
         raise UserError("the episode has fewer than four steps, which a dream needs")
     z, _ = dream_open_loop(rnn, episode.series[None], prime, dreams=1)
-    real = episode.series[prime:, : config.Z_DIM]
+    real = episode.series[prime:, : rnn.sizes.z]
     return Dream((episode.frames[prime:], vae.decode(real), vae.decode(z[0, 0])), prime)
 
 

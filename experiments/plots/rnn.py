@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import config
 from experiments.plots.canvas import WIDTH, legend_above, new_figure
 from pipeline.batches import Batch, check_vae, find_batches_of, open_batch
 from pipeline.errors import UserError
@@ -32,7 +31,7 @@ def predicted(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     Returns: mean and standard deviation of the next z (T, 32) each, probability of a positive reward (T,), mixture
         weights (T, 5, 32).
     """
-    log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(rnn.model(inputs[None])))
+    log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(rnn.model(inputs[None]), rnn.sizes))
     pi = np.exp(log_pi)
     mean = (pi * mu).sum(axis=1)
     variance = (pi * (np.exp(2 * log_sigma) + (mu - mean[:, None]) ** 2)).sum(axis=1)
@@ -51,7 +50,7 @@ def draw_predictions(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
         raise UserError(f"the first episode of batch {batch.number} has fewer than three steps, which this needs")
     inputs, outputs = batch["rnn_input"][0, :length], batch["rnn_output"][0, :length]
     mean, std, reward, pi = predicted(rnn, inputs)
-    latents = np.argsort(-outputs[:, : config.Z_DIM].var(axis=0))[:LATENTS]
+    latents = np.argsort(-outputs[:, : rnn.sizes.z].var(axis=0))[:LATENTS]
     figure, all_axes = new_figure(WIDTH, 6.4, LATENTS + 2)
     t = np.arange(1, length + 1)
     for axes, latent in zip(all_axes, latents, strict=False):

@@ -32,7 +32,7 @@ def some_frames(batches: list[Batch], count: int) -> np.ndarray:
 
 def nats_per_latent(mu: np.ndarray, log_var: np.ndarray) -> np.ndarray:
     """KL divergence of each latent in nats (32,), averaged over n frames; mu and log_var (n, 32)."""
-    return np.array([kl_divergence(mu[:, [i]], log_var[:, [i]]).numpy().mean() for i in range(config.Z_DIM)])
+    return np.array([kl_divergence(mu[:, [i]], log_var[:, [i]]).numpy().mean() for i in range(mu.shape[1])])
 
 
 def draw_reconstructions(vae: VAE, batches: list[Batch]) -> "Figure":
@@ -53,15 +53,15 @@ def draw_latents(vae: VAE, batches: list[Batch]) -> "Figure":
     nats = nats_per_latent(mu, log_var)
     order = np.argsort(-nats)
     figure, (bars, axes) = new_figure(WIDTH, 6, 2, height_ratios=(1, 3))
-    bars.bar(range(config.Z_DIM), nats[order])
+    bars.bar(range(vae.z_dim), nats[order])
     bars.axhline(INFORMATIVE_NATS, color="C1", linestyle="--", label=f"{INFORMATIVE_NATS} nats")
     bars.set(xlabel="latents, by information", ylabel="KL (nats)", xticks=[])
-    bars.set_title(f"{int((nats > INFORMATIVE_NATS).sum())} of {config.Z_DIM} latents above {INFORMATIVE_NATS} nats")
+    bars.set_title(f"{int((nats > INFORMATIVE_NATS).sum())} of {vae.z_dim} latents above {INFORMATIVE_NATS} nats")
     bars.legend(loc="upper right")
-    z = np.repeat(mu[:1], TRAVERSED * len(TRAVERSAL), axis=0).reshape(TRAVERSED, len(TRAVERSAL), config.Z_DIM)
+    z = np.repeat(mu[:1], TRAVERSED * len(TRAVERSAL), axis=0).reshape(TRAVERSED, len(TRAVERSAL), vae.z_dim)
     for row, latent in enumerate(order[:TRAVERSED]):
         z[row, :, latent] = TRAVERSAL
-    images = vae.decode(z.reshape(-1, config.Z_DIM)).reshape(TRAVERSED, len(TRAVERSAL), *config.FRAME_SHAPE)
+    images = vae.decode(z.reshape(-1, vae.z_dim)).reshape(TRAVERSED, len(TRAVERSAL), *config.FRAME_SHAPE)
     show_grid(axes, images, [f"z {latent}" for latent in order[:TRAVERSED]], [f"{value:+.0f}" for value in TRAVERSAL])
     axes.set_xlabel("value of that latent (std of the prior)")
     axes.set_title("one frame, with one latent changed per row")

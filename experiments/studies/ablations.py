@@ -19,6 +19,7 @@ import config
 import controller.arch as controller
 from experiments.studies import study
 from pipeline.files import write_text
+from pipeline.sizes import CAR
 
 UNTRAINED = "z, and h of an untrained M"
 AGENTS = {  # name -> flags of stage 05
@@ -57,8 +58,8 @@ def study_agent(name: str, args: argparse.Namespace) -> study.Outcome:
         write_untrained_rnn(folder)
     else:
         study.link(folder, args.folder, config.RNN_DIR)
-    inputs = config.Z_DIM if "z_only" in AGENTS[name] else controller.FEATURES
-    return study.search_and_score(folder, name, AGENTS[name], args, args.seed, config.ACTION_DIM * (inputs + 1))
+    inputs = CAR.z if "z_only" in AGENTS[name] else controller.FEATURES
+    return study.search_and_score(folder, name, AGENTS[name], args, args.seed, CAR.actions * (inputs + 1))
 
 
 def main() -> None:

@@ -28,6 +28,7 @@ from experiments.studies.study import Outcome
 from pipeline.errors import UserError
 from pipeline.files import write_text
 from pipeline.seeds import rng
+from pipeline.sizes import CAR
 
 BASELINES = {  # name -> script, and the flags of the commands that train it and score it on the tracks of a seed
     "random": ("random_car_racing", ("--new_model --seed {seed}",)),
@@ -92,8 +93,8 @@ def ablation(name: str, agent: str, folder: Path, seed: int) -> Outcome | str:
     weights = find_controller(own)
     if not isinstance(weights, Path):
         return weights or f"python experiments/studies/ablations.py --folder {folder / ROUND}"
-    inputs = config.Z_DIM if agent == "z_alone" else controller.FEATURES
-    return study.score(own, weights, name, seed, config.ACTION_DIM * (inputs + 1))
+    inputs = CAR.z if agent == "z_alone" else controller.FEATURES
+    return study.score(own, weights, name, seed, CAR.actions * (inputs + 1))
 
 
 def world_model(name: str, folder: Path, seed: int) -> Outcome | str:
