@@ -37,11 +37,11 @@ from controller.files import LAYOUTS
 from display import play
 from display.video import open_video
 from display.window import open_window
-from pipeline.own_data import Episode, write_episodes
 from pipeline.seeds import env_seed_range
 from simulation.agent import default_folder, folder_of, has_trained_agent, load_agent_and_weights, load_networks
 from simulation.dream import single_dream
 from simulation.environments import exploration_policy
+from simulation.own_data import Episode, write_episodes
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import EnvironmentWorld, RealWorld
 from simulation.rollout import NO_WEIGHTS, Policy, Result, RolloutSettings, Task, World, score_unseen_tracks

@@ -17,7 +17,7 @@ from controller import arch
 from controller import files as controller_files
 from pipeline.batches import open_batch
 from pipeline.errors import UserError
-from pipeline.own_data import Episode, write_episodes
+from simulation.own_data import Episode, write_episodes
 from simulation.rollout import Task
 from simulation.trained_agent import TrainedAgent, load_agent
 
