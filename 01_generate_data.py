@@ -87,6 +87,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
     """The jobs of a command line, one per batch."""
     jobs: list[Job] = []
     for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):
+        actions = environments.try_env(name).count  # fail here, once, before any worker starts
         for first in range(0, args.total_episodes, args.batch_size):
             settings = ObsSettings(
                 env=name,
@@ -94,6 +95,7 @@ def plan(args: argparse.Namespace) -> list[Job]:
                 action_refresh_rate=args.action_refresh_rate,
                 time_steps=args.time_steps,
                 episodes=min(args.batch_size, args.total_episodes - first),
+                actions=actions,
             )
             jobs.append(Job(args.start_batch + len(jobs), settings, bool(args.render), args.controller))
     if not args.controller:
@@ -162,8 +164,6 @@ def make_batch(job: Job) -> str:
 def main() -> None:
     args = parse_args()
     jobs = args.jobs
-    for name in {job.settings.env for job in jobs}:
-        environments.try_env(name)  # fail here, once, before any worker starts
     todo = [job for job in jobs if not is_complete(job)]
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
@@ -172,7 +172,7 @@ def main() -> None:
             pass
     if todo:
         time_steps = jobs[0].settings.time_steps
-        check_disk(config.DATA_DIR, sum(batch_bytes("obs", job.settings.episodes, time_steps) for job in todo))
+        check_disk(config.DATA_DIR, sum(batch_bytes(job.settings, job.settings.episodes, time_steps) for job in todo))
         episodes = sum(job.settings.episodes for job in todo)
         workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
     missing = [str(job.batch) for job in jobs if not is_complete(job)]

@@ -22,19 +22,21 @@ from tqdm import tqdm
 import config
 from pipeline.batches import (
     Batch,
+    ObsSettings,
     RNNSettings,
     claim_batch,
     find_batches,
     open_batch,
-    positive_reward,
     read_record,
     real_steps,
     select_batches,
     write_batch,
 )
+from pipeline.entries import sizes_for
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
-from pipeline.sizes import CAR
+from pipeline.sizes import Sizes
+from pipeline.weights import sizes_of
 
 if TYPE_CHECKING:
     from vae.arch import VAE
@@ -52,7 +54,7 @@ def parse_args() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.ndarray]]:
+def encode_batch(vae: "VAE", batch: Batch, sizes: Sizes, bar: tqdm) -> Iterator[dict[str, np.ndarray]]:
     """Yield the latent series of each episode of an obs batch; data/README.md has their shapes."""
     time_steps = batch.record.time_steps
     rows = min(time_steps, ROWS)
@@ -60,11 +62,11 @@ def encode_batch(vae: "VAE", batch: Batch, bar: tqdm) -> Iterator[dict[str, np.n
         parts = [slice(first, first + rows) for first in range(0, time_steps, rows)]
         encoded = [vae.encode(batch["obs_data"][episode, part], rows) for part in parts]
         mu, log_var = (np.concatenate(arrays) for arrays in zip(*encoded, strict=True))
-        reward = positive_reward(batch["reward_data"][episode])[:, None]
-        action = batch["action_data"][episode]
+        reward = sizes.modeled_reward(batch["reward_data"][episode])[:, None]
+        action, done = batch["action_data"][episode], batch["done_data"][episode][:, None]
         yield {
             "rnn_input": np.concatenate([mu, action, reward], axis=1)[:-1],
-            "rnn_output": np.concatenate([mu, reward], axis=1)[1:],
+            "rnn_output": np.concatenate([mu, reward, *[done] * sizes.done], axis=1)[1:],
             "rnn_log_var": log_var,
         }
         bar.update(time_steps)
@@ -74,8 +76,10 @@ def is_complete(number: int, settings: RNNSettings) -> bool:
     """Whether the rnn batch of these settings exists; prints why a batch of other settings is encoded again."""
     record = read_record("rnn", number)
     if record is not None and record.settings != settings:
-        what = "from other frames" if record.settings.vae_hash == settings.vae_hash else "by another VAE"
-        tqdm.write(f"batch {number} was encoded {what}: encoding it again")
+        whys = {"vae_hash": "by another VAE", "obs": "from other frames"}
+        differs = [why for field, why in whys.items() if getattr(record.settings, field) != getattr(settings, field)]
+        why = (*differs, "for another entry in config.py")[0]
+        tqdm.write(f"batch {number} was encoded {why}: encoding it again")
         return False
     return record is not None
 
@@ -87,13 +91,24 @@ def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
             raise UserError(f"batch {number} is being encoded by another process")
         batch = open_batch("obs", number)
         lengths = tuple(real_steps(batch["done_data"][:]).sum(axis=1).tolist())  # without padding
-        env = batch.record.settings.env
-        settings = RNNSettings(env=env, vae_hash=vae_hash, obs=batch.hash, lengths=lengths)
+        recorded = batch.record.settings
+        assert isinstance(recorded, ObsSettings)
+        sizes = sizes_for(recorded.env, recorded.actions, vae.z_dim)
+        settings = RNNSettings(
+            env=recorded.env,
+            vae_hash=vae_hash,
+            obs=batch.hash,
+            lengths=lengths,
+            z=sizes.z,
+            actions=sizes.actions,
+            reward=sizes.reward,
+            done=sizes.done,
+        )
         if is_complete(number, settings):
             return False
         time_steps = batch.record.time_steps
         with cli.progress(batch.episodes * time_steps, "frame", f"batch {number}") as bar:
-            write_batch("rnn", number, batch.episodes, time_steps, encode_batch(vae, batch, bar), settings)
+            write_batch("rnn", number, batch.episodes, time_steps, encode_batch(vae, batch, sizes, bar), settings)
         return True
 
 
@@ -102,8 +117,8 @@ def write_initial_z(vae_hash: str) -> None:
     records = {number: read_record("rnn", number) for number in find_batches("rnn")}
     of_this_vae = [number for number, record in records.items() if record and record.settings.vae_hash == vae_hash]
     series = [open_batch("rnn", number) for number in of_this_vae]
-    mu = np.concatenate([batch["rnn_input"][:, 0, : CAR.z] for batch in series])
     log_var = np.concatenate([batch["rnn_log_var"][:, 0] for batch in series])
+    mu = np.concatenate([batch["rnn_input"][:, 0, : log_var.shape[1]] for batch in series])
     with atomic_write(config.DATA_DIR / "initial_z.npz") as part:
         np.savez(part, mu=mu, log_var=log_var, vae=np.array(vae_hash))
 
@@ -115,8 +130,9 @@ def main() -> None:
 
     from vae.arch import VAE  # imports TensorFlow, which takes seconds: --help and errors come before
 
-    vae = VAE()
-    vae_hash = vae.load(config.VAE_DIR / "weights.h5")
+    weights = config.VAE_DIR / "weights.h5"
+    vae = VAE(sizes_of(weights).z)
+    vae_hash = vae.load(weights)
     encoded = sum([write_series(vae, vae_hash, number) for number in numbers])
     if encoded < len(numbers):
         print(f"{len(numbers) - encoded} of {len(numbers)} batches are complete and kept")

@@ -9,10 +9,12 @@ and log/rnn/ (the same and images, for TensorBoard).
 Every --checkpoint_steps gradient steps M is validated on a fixed part of the held-out episodes and saved.
 The same command without --new_model resumes the training, also with a larger --epochs or --steps. Every gradient step
 samples z anew from the mean and variance given by the VAE. Losses: z_loss is the negative log likelihood in nats per
-latent, reward_loss the binary cross-entropy of a positive reward in nats, and loss is their sum.
+latent, reward_loss the binary cross-entropy of a positive reward in nats, and loss is their sum. Where config.py says
+so, M models the value of the reward instead, and predicts the end of an episode (done_loss).
 """
 
 import argparse
+from dataclasses import asdict
 from functools import partial
 
 try:
@@ -23,10 +25,11 @@ except ImportError as error:
 import numpy as np
 
 import config
-from pipeline.batches import Batch, check_vae, combined_hash, open_batches, split_episodes
+from pipeline.batches import Batch, RNNSettings, check_vae, combined_hash, open_batches, split_episodes
+from pipeline.entries import entry_of
 from pipeline.errors import UserError
 from pipeline.schedule import Schedule, in_order, shuffled, spread
-from pipeline.sizes import CAR
+from pipeline.sizes import Sizes
 from pipeline.weights import TrainingSettings, find_vae_hash
 
 WEIGHTS = config.RNN_DIR / "weights.h5"
@@ -43,23 +46,33 @@ def parse_args() -> argparse.Namespace:
     return cli.parse_training(parser, WEIGHTS, CHECKPOINT_STEPS)
 
 
-def read_series(batches: list[Batch], episodes: np.ndarray) -> dict[str, np.ndarray]:
+def sizes_in(batches: list[Batch]) -> Sizes:
+    """The sizes of M: those of the series, and for the rest those of the environment's entry."""
+    settings = batches[0].record.settings
+    assert isinstance(settings, RNNSettings)
+    entry = entry_of(settings.env)
+    return Sizes(settings.z, settings.actions, entry.h, entry.mixtures, settings.done, settings.reward)
+
+
+def read_series(batches: list[Batch], sizes: Sizes, episodes: np.ndarray) -> dict[str, np.ndarray]:
     """Read n episodes, counted across all batches, as the input of RNNTrainer.losses_of."""
     ends, shape = np.cumsum([batch.episodes for batch in batches]), (len(episodes), batches[0].record.time_steps)
-    mu, log_var = np.empty((2, *shape, CAR.z), np.float32)
-    action = np.empty((len(episodes), shape[1] - 1, CAR.actions), np.float32)
-    reward, real = np.empty(shape, np.float32), np.empty((len(episodes), shape[1] - 1), bool)
-    z, a = slice(0, CAR.z), slice(CAR.z, -1)
+    steps = (len(episodes), shape[1] - 1)
+    mu, log_var = np.empty((2, *shape, sizes.z), np.float32)
+    action, reward = np.empty((*steps, sizes.actions), np.float32), np.empty(shape, np.float32)
+    real, done = np.empty(steps, bool), np.empty(steps, np.float32)
+    z, a = slice(0, sizes.z), slice(sizes.z, -1)
     for row, episode in enumerate(episodes):
         position = int(np.searchsorted(ends, episode, side="right"))
         batch = batches[position]
         episode = int(episode - ends[position] + batch.episodes)  # within the batch
         inputs, outputs = batch["rnn_input"][episode], batch["rnn_output"][episode]
         mu[row, 0], mu[row, 1:] = inputs[0, z], outputs[:, z]
-        reward[row, 0], reward[row, 1:] = inputs[0, -1], outputs[:, -1]
+        reward[row, 0], reward[row, 1:], done[row] = inputs[0, -1], outputs[:, sizes.z], outputs[:, -1]
         action[row], log_var[row] = inputs[:, a], batch["rnn_log_var"][episode]
         real[row] = np.arange(1, shape[1]) < batch.lengths[episode]
-    return {"mu": mu, "log_var": log_var, "action": action, "reward": reward, "real": real}
+    series = {"mu": mu, "log_var": log_var, "action": action, "reward": reward, "real": real}
+    return series | ({"done": done} if sizes.done else {})
 
 
 @cli.enough_memory("lower --batch_size")
@@ -68,6 +81,7 @@ def main() -> None:
     batches = open_batches("rnn", args.start_batch, args.max_batch, args.N)
     vae_hash = find_vae_hash()
     check_vae(batches, vae_hash)
+    sizes = sizes_in(batches)
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train, held_out = split_episodes(int(episodes), args.seed)
     if len(train) < args.batch_size:
@@ -82,7 +96,7 @@ def main() -> None:
     use_one_thread_per_operation()  # see TOWERS of pipeline/networks.py
     seed_everything(args.seed)
     with strategy(args.distribute).scope():
-        rnn = RNN()
+        rnn = RNN(sizes)
         init_weights = args.init_weights and rnn.load(args.init_weights)
         trainer = RNNTrainer(rnn, args.seed)
         trainer.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))
@@ -93,9 +107,10 @@ def main() -> None:
         batch_size=args.batch_size,
         seed=args.seed,
         init_weights=init_weights,
+        **asdict(sizes),
     )
     held_out = spread(held_out, args.batch_size)
-    read = partial(read_series, batches)
+    read = partial(read_series, batches, sizes)
     print(f"{len(train)} training episodes, {len(held_out)} validation episodes")
     training.fit(
         trainer,

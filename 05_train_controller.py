@@ -33,7 +33,6 @@ import numpy as np
 from tqdm import tqdm
 
 import config
-from controller.arch import FEATURES
 from controller.curves import points
 from controller.files import search_name, state_path, weights_path
 from controller.generation import Evaluate, evaluate_mean, run_generation, time_left
@@ -42,6 +41,7 @@ from controller.search import ROW, ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.curves import Curves
+from pipeline.entries import entry_of
 from pipeline.files import check_folder, file_hash, only_one
 from pipeline.new_model import until_saved
 from simulation.agent import Agent
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("search").add_argument
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="evolution strategy")
     add("--generations", type=cli.positive_int, help="generations in total; default: run until Ctrl-C")
-    add("--subspace", type=cli.count, default=48, help="principal components of [z, h] to search; 0: all 867 weights")
+    add("--subspace", type=cli.count, default=48, help="principal components of [z, h] to search; 0: all weights of C")
     add("--sigma_init", type=cli.positive_float, default=0.1, help="standard deviation of the first population")
     decay = f"factor on sigma per generation; default: {CMA_DECAY} for cma, 0.999 for the others"
     add("--sigma_decay", type=cli.positive_float, help=decay)
@@ -102,15 +102,18 @@ def parse_args() -> argparse.Namespace:
     add_arguments(parser)
     args = parser.parse_args()
     cli.check_environment(parser, args.env_name)
-    args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
+    entry = entry_of(args.env_name)
+    args.max_length = args.max_length or entry.max_length
     if not args.sigma_decay:
         args.sigma_decay = CMA_DECAY if args.optimizer == "cma" else OPTIMIZERS[args.optimizer].default_sigma_decay
     if args.optimizer == "cma" and sys.flags.optimize > 1:
         parser.error("--optimizer cma: pycma needs docstrings: start without -OO, or unset PYTHONOPTIMIZE")
     if not args.antithetic:
         parser.error("--antithetic 0: all candidates of a generation drive the same tracks; leave the flag out")
-    if args.subspace >= FEATURES:
-        parser.error(f"--subspace {args.subspace}: [z, h] has {FEATURES} components; 0 searches all weights")
+    features = entry.z + entry.h * (len(entry.controller_input) - 1)
+    if args.subspace >= features:
+        names = ", ".join(entry.controller_input)
+        parser.error(f"--subspace {args.subspace}: [{names}] has {features} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):
         parser.error("--dream_mode: in a dream z is always sampled, and M is conditioned on the current action")
     if args.z_only and not args.subspace:
@@ -121,8 +124,9 @@ def parse_args() -> argparse.Namespace:
     return args
 
 
-def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> SearchSettings:
-    """The settings of a command line, with the hashes of V and M."""
+def settings_of(args: argparse.Namespace, world: RealWorld) -> SearchSettings:
+    """The settings of a command line, with the hashes of V and M, and the form of C."""
+    hashes, form = world.agent.hashes, world.form
     names = {field.name for field in fields(SearchSettings)}
     flags = {name: value for name, value in vars(args).items() if name in names}
     flags["init_opt"] = file_hash(args.init_opt) if args.init_opt else None
@@ -132,21 +136,24 @@ def settings_of(args: argparse.Namespace, hashes: dict[str, str]) -> SearchSetti
         rnn_hash=hashes["rnn"],
         seed=args.seed_start,
         population=args.num_worker * args.num_worker_trial,
-        initial_z=initial_states_hash(hashes["vae"]) if args.dream_mode else None,
+        initial_z=initial_states_hash(hashes["vae"], form.z) if args.dream_mode else None,
         versions={"numpy": np.__version__, "cma": version("cma")},
+        actions=form.actions,
+        z=form.z,
+        features=form.features,
     )
 
 
-def rollouts(args: argparse.Namespace, agent: Agent) -> dict[str, Work]:
+def rollouts(args: argparse.Namespace, real: RealWorld) -> dict[str, Work]:
     """The functions that roll out tasks in the real world and, with --dream_mode, in dreams."""
-    limit = args.max_steps_without_progress
-    real = RealWorld(agent, args.env_name)
+    limit, agent = args.max_steps_without_progress, real.agent
     functions: dict[str, Work] = {
-        "real": partial(rollout, real, ControllerPolicy(real.rows), max_steps_without_progress=limit)
+        "real": partial(rollout, real, ControllerPolicy(real.rows, real.form), max_steps_without_progress=limit)
     }
     if args.dream_mode:
-        dream = DreamWorld(agent.rnn, open_initial_z(agent.hashes["vae"]), args.temperature)
-        policy = ControllerPolicy(dream.rows)
+        initial_z = open_initial_z(agent.hashes["vae"], z_dim=agent.sizes.z)
+        dream = DreamWorld(agent.rnn, initial_z, args.temperature, env_name=args.env_name)
+        policy = ControllerPolicy(dream.rows, real.form)
         functions["dream"] = partial(rollout, dream, policy, max_steps_without_progress=limit)
     return functions
 
@@ -173,17 +180,19 @@ def main() -> None:
     launch(min(args.num_worker, cli.cores()))
     with Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
         agent = Agent.on_one_thread(args.sample_z, args.previous_action)
-        hashes = agent.load()
-        ranks.functions = rollouts(args, agent)
+        agent.load()
+        real = RealWorld(agent, args.env_name)
+        ranks.functions = rollouts(args, real)
         if ranks.rank > 0:
             return ranks.serve()
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
-        settings = settings_of(args, hashes)
+        settings = settings_of(args, real)
         name = search_name(settings)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
             transfer = partial(transferred_weights, agent, args.env_name)
-            search = start_or_resume(name, settings, agent.rnn.hidden_states, args.new_model, args.init_opt, transfer)
+            hidden_states = partial(agent.rnn.hidden_states, cell=real.form.cell)
+            search = start_or_resume(name, settings, hidden_states, args.new_model, args.init_opt, transfer)
             with until_saved(state_path(name), args.new_model):
                 train(args, search, evaluator(ranks.map))
     print(f"controller in {weights_path(name, 'best' if len(search.real.rows) else 'current')}")

@@ -3,14 +3,11 @@
 Values only: a callable is named as "module:function", as in Gymnasium's entry points.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-# --- frames and actions -----------------------------------------------------------------------------------------------
 FRAME_SHAPE = (64, 64, 3)  # height, width, RGB; uint8
-ACTIONS = ("steer", "gas", "brake")  # -1..1, 0..1, 0..1
-ACTION_LOW = (-1.0, 0.0, 0.0)
-ACTION_HIGH = (1.0, 1.0, 1.0)
 
 # --- output folders of the stages, relative to the working directory --------------------------------------------------
 DATA_DIR = Path("data")
@@ -31,27 +28,50 @@ class Environment:
     """How the pipeline uses one environment."""
 
     id: str  # Gymnasium id; "module:Id" first imports the module that registers it
-    explore: str  # "module:function" of the exploration policy: (step, last action, rng, refresh_rate) -> action
+    arguments: dict[str, Any] = field(default_factory=dict)  # of gymnasium.make
+    # What makes a frame uint8 (64, 64, 3): "module:Wrapper" and its arguments each, the innermost first.
+    wrappers: tuple[tuple[str, dict[str, Any]], ...] = ()
     max_length: int = 1000  # steps per episode
     no_progress_reward: float = 0.0  # charged for each remaining step of an episode truncated for lack of progress
+
+    # Actions: the numbers of a Box of one dimension, or the choices of a Discrete, which M sees one-hot.
+    actions: tuple[str, ...] = ()  # what figures call them; (): by number
+    # "module:function" of the exploration policy, (step, last action, rng, refresh_rate) -> action; None: at random.
+    explore: str | None = None
+    # "module:function" from C's outputs (..., A) to actions; None: into the bounds by tanh, or the largest one-hot.
+    squash: str | None = None
+
+    # The models; the defaults are the paper's.
+    z: int = 32  # latent dimensions of a frame
+    h: int = 256  # LSTM units
+    mixtures: int = 5  # Gaussians per latent dimension
+    controller_input: tuple[str, ...] = ("z", "h")  # or ("z", "h", "c")
+    reward: str = "positive"  # what M models: whether the reward is "positive", or its "value"
+    done: bool = False  # whether M predicts the end of an episode, and with it ends dreams
+
+    # Dreams.
+    dream_reward: tuple[float, float] = (1.0, 0.0)  # (a, b): a dream's reward is a * r + b, where r is what M models
+    dream_goal: int | None = None  # positive rewards that end a dream
+
     pretrained: str | None = None  # file name of the shipped controller in pretrained/controller/
 
 
 ENVIRONMENTS = {
     "car_racing": Environment(
         id="custom_envs:WorldModels/CarRacing-v0",
-        explore="custom_envs.exploration:explore_car_racing",
         max_length=1000,
         no_progress_reward=-0.1,
-        pretrained=PRETRAINED,
-    ),
-    "car_racing_original": Environment(  # gym 0.17.2: see custom_envs/original.py
-        id="custom_envs:WorldModels/CarRacingOriginal-v0",
+        actions=("steer", "gas", "brake"),
         explore="custom_envs.exploration:explore_car_racing",
-        no_progress_reward=-0.1,
+        squash="controller.arch:squash",
+        dream_reward=(1000 / 300, -0.1),  # of a lap with 300 tiles: M predicts whether one was visited, not how many
+        dream_goal=300,
         pretrained=PRETRAINED,
     ),
 }
+ENVIRONMENTS["car_racing_original"] = replace(  # gym 0.17.2: see custom_envs/original.py
+    ENVIRONMENTS["car_racing"], id="custom_envs:WorldModels/CarRacingOriginal-v0"
+)
 # CarRacing with other pixels (custom_envs/perturbed.py), to score agents that were trained on car_racing.
 PERTURBED = {"randomized": "Randomized", "color": "Color", "color3": "Color3", "bar": "Bar", "blob": "Blob"}
 ENVIRONMENTS |= {

@@ -128,11 +128,13 @@ def open_outputs(args: argparse.Namespace) -> Iterator[list[play.Show]]:
 def open_world(args: argparse.Namespace, render_mode: str | None = None) -> tuple[World, Policy[Any], np.ndarray]:
     """The real world, the policy and the policy's weights of the command line."""
     if args.generate_data_mode:
-        world = EnvironmentWorld(args.env_name, render_mode=render_mode)
-        return world, ExplorationPolicy(exploration_policy(args.env_name), world.rows), NO_WEIGHTS
+        explored = EnvironmentWorld(args.env_name, render_mode=render_mode)
+        assert explored.actions  # its environment is in config.py
+        explore = exploration_policy(args.env_name)
+        return explored, ExplorationPolicy(explore, explored.rows, count=explored.actions.count), NO_WEIGHTS
     agent, weights = load_agent_and_weights(args.filename, args.layout)
     world = RealWorld(agent, args.env_name, render_mode=render_mode)
-    return world, ControllerPolicy(world.rows), weights
+    return world, ControllerPolicy(world.rows, world.form), weights
 
 
 def play_track(args: argparse.Namespace) -> Result:
@@ -149,9 +151,10 @@ def play_dream(args: argparse.Namespace) -> Result:
     [seed] = env_seed_range("report", args.seed, 0, 1)
     with open_outputs(args) as outputs:
         agent, weights = load_agent_and_weights(args.filename, args.layout)
-        world = single_dream(agent, folder_of(args.filename), args.temperature)
+        world = single_dream(agent, folder_of(args.filename), args.temperature, args.env_name)
         display = play.InteractiveDisplay(play.draw_dream, outputs)
-        return play.run_episode(world, ControllerPolicy(world.rows), Task(seed, args.max_length, weights), display)
+        policy = ControllerPolicy(world.rows, world.form)
+        return play.run_episode(world, policy, Task(seed, args.max_length, weights), display)
 
 
 def play_with_keyboard(args: argparse.Namespace) -> None:
@@ -163,7 +166,8 @@ def play_with_keyboard(args: argparse.Namespace) -> None:
             folder = folder_of(args.filename) if args.filename else default_folder()
             agent = load_agent_and_weights(args.filename, args.layout)[0] if args.filename else load_networks(folder)
             keyboard = play.Keyboard(play.draw_dream, [play.limit_fps(show)], play.COUNTDOWN)
-            play.play_episodes(single_dream(agent, folder, args.temperature), env_seeds, args.max_length, keyboard)
+            dream = single_dream(agent, folder, args.temperature, args.env_name)
+            play.play_episodes(dream, env_seeds, args.max_length, keyboard)
         else:
             keyboard = play.Keyboard(play.draw_real, [play.limit_fps(show)], play.COUNTDOWN)
             world = EnvironmentWorld(args.env_name, rows=1, render_mode="rgb_array")

@@ -5,17 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controller.arch import FEATURES, NUM_WEIGHTS, without_h
+from controller.arch import without_h
 from controller.settings import SearchSettings
 from pipeline.batches import check_vae, open_batches_of
 from pipeline.sizes import CAR
 
-HiddenStates = Callable[[np.ndarray], np.ndarray]  # M: series (n, T, 36) -> h after each step (n, T, 256)
+HiddenStates = Callable[[np.ndarray], np.ndarray]  # M: series (n, T, 36) -> h, or [h, c], after each step (n, T, 256)
 
 
 @dataclass(frozen=True)
 class Coordinates:
-    """Linear coordinates u (k,) of the controller's weights: weights = w0 + T u, with w0 (867,) and T (867, k)."""
+    """Linear coordinates u (k,) of the controller's weights: weights = w0 + T u, with w0 (867,) and T (867, k).
+
+    The number of weights here and below is the car's.
+    """
 
     w0: np.ndarray
     T: np.ndarray
@@ -28,10 +31,12 @@ class Coordinates:
 
 def all_weights(w0: np.ndarray) -> Coordinates:
     """One coordinate per weight, as in the tutorial."""
-    return Coordinates(w0, np.eye(NUM_WEIGHTS))
+    return Coordinates(w0, np.eye(len(w0)))
 
 
-def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) -> Coordinates:
+def principal_subspace(
+    w0: np.ndarray, features: np.ndarray, components: int, actions: int = CAR.actions
+) -> Coordinates:
     """Coordinates of a controller on the leading principal components of [z, h]: 3 * (components + 1) of them.
 
     Directions in which [z, h] hardly varies cannot influence the actions; without them the search has a sixth of the
@@ -42,6 +47,7 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
     Args:
         w0: weights at u = 0, float64 (867,).
         features: [z, h] of driven episodes, (n, 288).
+        actions: numbers of an action.
     """
     mean = features.mean(axis=0, dtype=np.float64)
     eigenvalues, eigenvectors = np.linalg.eigh(np.cov(features, rowvar=False, dtype=np.float64))
@@ -50,15 +56,16 @@ def principal_subspace(w0: np.ndarray, features: np.ndarray, components: int) ->
     directions = eigenvectors[:, leading] * scale
     # LAPACK leaves the sign of an eigenvector open; it is fixed here so that a seed determines the search.
     directions *= np.sign(directions[np.abs(directions).argmax(axis=0), np.arange(components)])
-    one_action = np.zeros((FEATURES + 1, components + 1))
-    one_action[:FEATURES, :components] = directions
-    one_action[FEATURES, :components] = -mean @ directions
-    one_action[FEATURES, components] = 1
-    T: np.ndarray = np.zeros((CAR.actions, FEATURES + 1, CAR.actions, components + 1))
-    for a in range(CAR.actions):
+    inputs = len(mean)
+    one_action = np.zeros((inputs + 1, components + 1))
+    one_action[:inputs, :components] = directions
+    one_action[inputs, :components] = -mean @ directions
+    one_action[inputs, components] = 1
+    T: np.ndarray = np.zeros((actions, inputs + 1, actions, components + 1))
+    for a in range(actions):
         T[a, :, a] = one_action
-    T = T.reshape(CAR.actions, FEATURES + 1, -1)
-    return Coordinates(w0, np.concatenate([T[:, :FEATURES].reshape(-1, T.shape[-1]), T[:, FEATURES]]))
+    T = T.reshape(actions, inputs + 1, -1)
+    return Coordinates(w0, np.concatenate([T[:, :inputs].reshape(-1, T.shape[-1]), T[:, inputs]]))
 
 
 SUBSPACE_EPISODES = 200  # enough to estimate the covariance of [z, h]
@@ -71,9 +78,9 @@ def new_coordinates(settings: SearchSettings, hidden_states: HiddenStates, w0: n
     features = real_features(hidden_states, settings.env_name, settings.vae_hash)
     components = settings.subspace
     if settings.z_only:
-        features[:, CAR.z :], components = 0, min(components, CAR.z)
-        w0 = without_h(w0)
-    return principal_subspace(w0, features, components)
+        features[:, settings.z :], components = 0, min(components, settings.z)
+        w0 = without_h(w0, settings.actions, settings.z)
+    return principal_subspace(w0, features, components, settings.actions)
 
 
 def real_features(hidden_states: HiddenStates, env_name: str, vae_hash: str) -> np.ndarray:
@@ -83,7 +90,7 @@ def real_features(hidden_states: HiddenStates, env_name: str, vae_hash: str) -> 
     policies.
 
     Args:
-        hidden_states: M as a function of series, (n, T, 36) -> h after each step (n, T, 256).
+        hidden_states: M as a function of series, (n, T, 36) -> h, or [h, c], after each step (n, T, 256).
         vae_hash: the VAE that must have encoded the series.
 
     Raises:
@@ -95,7 +102,8 @@ def real_features(hidden_states: HiddenStates, env_name: str, vae_hash: str) -> 
     features = []
     for batch in batches:
         h = hidden_states(batch["rnn_input"][:episodes_per_batch])
-        z = batch["rnn_output"][: len(h), :, : CAR.z]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
+        z_dim = batch["rnn_log_var"].shape[2]
+        z = batch["rnn_output"][: len(h), :, :z_dim]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
         lengths = np.array(batch.lengths)[: len(h), None]
         features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
     return np.concatenate(features)

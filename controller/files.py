@@ -1,4 +1,7 @@
-"""Controller files, [867 weights, score, metadata] as json in the tutorial's order, and a search's file names."""
+"""Controller files, [867 weights, score, metadata] as json in the tutorial's order, and a search's file names.
+
+The numbers here are the car's: metadata that state no others are of it.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,34 +10,33 @@ from typing import Any
 import numpy as np
 
 import config
-from controller.arch import FEATURES, NUM_WEIGHTS
+from controller.arch import CAR_FORM
 from controller.settings import SearchSettings
 from pipeline.errors import UserError
 from pipeline.files import read_json, write_json
-from pipeline.sizes import CAR
 
 WEIGHTS = ("best", "dream_best", "current")
-A = CAR.actions
 
-# Layout of a file -> function from its weights (867,) to the order in memory: W (3, 288) row by row, then b (3,).
-LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "tutorial": lambda x: np.concatenate([x[: A * FEATURES].reshape(FEATURES, A).T.ravel(), x[A * FEATURES :]]),
-    "estool": lambda x: np.concatenate([x[A:].reshape(FEATURES, A).T.ravel(), x[:A]]),
-    "actions": lambda x: x,
+# Layout of a file -> function from its weights (867,), and the numbers A of an action, to the order in memory:
+# W (3, 288) row by row, then b (3,).
+LAYOUTS: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {
+    "tutorial": lambda x, A: np.concatenate([x[:-A].reshape(-1, A).T.ravel(), x[-A:]]),
+    "estool": lambda x, A: np.concatenate([x[A:].reshape(-1, A).T.ravel(), x[:A]]),
+    "actions": lambda x, A: x,
 }
 LAYOUT = "tutorial"  # the layout that `save` writes: W (288, 3) row by row, then b (3,)
 OLD_LAYOUT = "actions"  # the layout of version 0.1.0, whose files have metadata without a layout
 
 
-def in_tutorial_order(weights: np.ndarray) -> np.ndarray:
+def in_tutorial_order(weights: np.ndarray, actions: int = CAR_FORM.actions) -> np.ndarray:
     """Weights (867,) in the tutorial's order: the inverse of LAYOUTS["tutorial"]."""
-    split = A * FEATURES
-    return np.concatenate([weights[:split].reshape(A, FEATURES).T.ravel(), weights[split:]])
+    return np.concatenate([weights[:-actions].reshape(actions, -1).T.ravel(), weights[-actions:]])
 
 
 def save(path: Path, weights: np.ndarray, score: float, metadata: dict[str, Any]) -> None:
     """Write [867 weights, score, metadata] as json, in the tutorial's order; `metadata` gets the layout as well."""
-    write_json(path, [in_tutorial_order(weights).tolist(), score, metadata | {"layout": LAYOUT}])
+    actions = metadata.get("actions", CAR_FORM.actions)
+    write_json(path, [in_tutorial_order(weights, actions).tolist(), score, metadata | {"layout": LAYOUT}])
 
 
 def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict[str, Any]]:
@@ -57,16 +59,19 @@ def load(path: Path, layout: str | None = None) -> tuple[np.ndarray, float, dict
         weights = np.array(content[0], np.float64)
         score, metadata = float(content[1]), dict(content[2]) if len(content) > 2 else None
     except (TypeError, ValueError, IndexError, KeyError, OverflowError):
-        raise UserError(f"{path} is not a controller file: expected [{NUM_WEIGHTS} weights, score, ...]") from None
-    if weights.shape != (NUM_WEIGHTS,) or not np.isfinite(weights).all():
-        raise UserError(f"{path} holds weights of shape {weights.shape}, expected {NUM_WEIGHTS} finite numbers")
+        raise UserError(f"{path} is not a controller file: expected [weights, score, ...]") from None
+    A, features = ((metadata or {}).get(name, getattr(CAR_FORM, name)) for name in ("actions", "features"))
+    if type(A) is not int or type(features) is not int or A < 1:
+        raise UserError(f"{path} is not a controller file: its actions are {A!r}, its features {features!r}")
+    if weights.shape != (A * (features + 1),) or not np.isfinite(weights).all():
+        raise UserError(f"{path} holds weights of shape {weights.shape}, expected {A * (features + 1)} finite numbers")
     if layout is None and metadata is None:
-        print(f"{path} has no metadata: read in the tutorial's layout, W ({FEATURES}, {A}) row by row, then b ({A})")
+        print(f"{path} has no metadata: read in the tutorial's layout, W ({features}, {A}) row by row, then b ({A})")
         layout = LAYOUT
     layout = layout or (metadata or {}).get("layout", OLD_LAYOUT)
     if not isinstance(layout, str) or layout not in LAYOUTS:
         raise UserError(f"{path} has the unknown layout {layout!r}: use one of {', '.join(LAYOUTS)}")
-    return LAYOUTS[layout](weights), score, metadata or {}
+    return LAYOUTS[layout](weights, A), score, metadata or {}
 
 
 # --- the controllers of a folder --------------------------------------------------------------------------------------
@@ -100,6 +105,15 @@ def state_path(name: str) -> Path:
 def weights_path(name: str, which: str) -> Path:
     """A controller file of the search `name`; `which` is one of WEIGHTS."""
     return config.CONTROLLER_DIR / f"{name}.{which}.json"
+
+
+def env_of(filename: Path, metadata: dict[str, Any]) -> str | None:
+    """The environment that a controller was searched in, by its metadata or, in earlier versions, its name.
+
+    None: neither names an environment of config.py.
+    """
+    name = metadata.get("env", name_of(filename).partition(".")[0].removesuffix("_dream"))
+    return name if name in config.ENVIRONMENTS else None
 
 
 def name_of(filename: Path) -> str:

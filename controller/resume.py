@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from controller.arch import NUM_WEIGHTS
+from controller.arch import CAR_FORM
 from controller.coordinates import Coordinates, HiddenStates, new_coordinates
 from controller.files import WEIGHTS, load, state_path, weights_path
 from controller.saved_search import load_search
@@ -51,7 +51,7 @@ def start_or_resume(
     if not new_model:
         check_not_set_aside(path)
         print(f"{path} holds no search to resume: starting from scratch")
-    w0 = initial_weights(init_opt, name, settings, transfer) if init_opt else np.zeros(NUM_WEIGHTS)
+    w0 = initial_weights(init_opt, name, settings, transfer) if init_opt else np.zeros(settings.num_weights)
     return ControllerSearch(name, settings, new_coordinates(settings, hidden_states, w0))
 
 
@@ -77,7 +77,7 @@ def best_mean(path: Path) -> tuple[np.ndarray, SearchSettings]:
         evaluated = len(arrays[f"{prefix}evaluations"]) > 0
         u = arrays[f"{prefix}best_u" if evaluated else "mean_u"]
         weights = Coordinates(arrays["w0"], arrays["T"]).weights(u)
-        if weights.shape != (NUM_WEIGHTS,):
+        if weights.shape != (settings.num_weights,):
             raise ValueError(f"it has {weights.shape} weights")
     except (KeyError, ValueError, IndexError) as error:
         raise UserError(f"{path} is not a saved controller search ({first_line(error)})") from None
@@ -101,10 +101,15 @@ def initial_weights(path: Path, name: str, settings: SearchSettings, transfer: T
     if path.suffix == ".json":
         weights, _, metadata = load(path)
         hashes: dict[str, str] = {key: metadata[key] for key in ("vae", "rnn") if key in metadata}
+        form = {key: metadata.get(key, getattr(CAR_FORM, key)) for key in ("actions", "features")}
     else:
         weights, earlier = best_mean(path)
         hashes = {"vae": earlier.vae_hash, "rnn": earlier.rnn_hash}
-    if hashes.items() <= {"vae": settings.vae_hash, "rnn": settings.rnn_hash}.items():
+        form = {"actions": earlier.actions, "features": earlier.features}
+    of_others = not hashes.items() <= {"vae": settings.vae_hash, "rnn": settings.rnn_hash}.items()
+    needed = {"actions": settings.actions} if of_others else {key: getattr(settings, key) for key in form}
+    check_same(str(path), form, needed, "it is the controller of another environment")
+    if not of_others:
         return weights
     print(f"{path} is of another V or M: its controller is fitted to these")
     return transfer(path, hashes, weights)

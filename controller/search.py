@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 import config
-import controller.arch as arch
 from controller import files as controller_files
 from controller.coordinates import Coordinates
 from controller.evaluations import EVALUATION, Evaluations
@@ -63,7 +62,7 @@ class ControllerSearch:
         settings = read_settings(SearchSettings, saved.settings, str(path), "--new_model starts over")
         arrays = saved.coordinates
         try:
-            _check_shapes(arrays, len(saved.fitness))
+            _check_shapes(arrays, len(saved.fitness), settings.num_weights)
             if saved.fitness.shape[1] != settings.population:
                 raise ValueError(f"its fitness is of {saved.fitness.shape[1]} candidates, not {settings.population}")
             coordinates = Coordinates(arrays["w0"], arrays["T"])
@@ -119,6 +118,9 @@ class ControllerSearch:
             "max_length": settings.max_length,
             "sample_z": settings.sample_z,
             "previous_action": settings.previous_action,
+            "env": settings.env_name,
+            "actions": settings.actions,
+            "features": settings.features,
         }
         if self.generation:
             current = metadata | {"generation": self.generation, "score_is": "mean of the population"}
@@ -221,11 +223,11 @@ class ControllerSearch:
         return replay(self.settings.optimizer, settings, self.fitness)
 
 
-def _check_shapes(arrays: dict[str, np.ndarray], since_start: int) -> None:
+def _check_shapes(arrays: dict[str, np.ndarray], since_start: int, num_weights: int) -> None:
     """Raise ValueError unless the arrays fit a search with `since_start` generations since its optimizer's start."""
     [dimensions] = arrays["start_u"].shape
     generations = int(arrays["start_generation"]) + since_start
-    shapes = {"w0": (arch.NUM_WEIGHTS,), "T": (arch.NUM_WEIGHTS, dimensions), "rows": (generations, len(ROW))}
+    shapes = {"w0": (num_weights,), "T": (num_weights, dimensions), "rows": (generations, len(ROW))}
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{name} has shape {arrays[name].shape}, not {shape}")

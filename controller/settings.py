@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from controller.arch import CAR_FORM
 from pipeline.settings import Settings
 
 
@@ -37,3 +38,11 @@ class SearchSettings(Settings):
     population: int
     initial_z: str | None  # hash of the initial states of dreams, of a search in dreams
     versions: dict[str, str]  # of libraries
+    actions: int = CAR_FORM.actions  # numbers of an action
+    z: int = CAR_FORM.z  # numbers of z
+    features: int = CAR_FORM.features  # inputs of C
+
+    @property
+    def num_weights(self) -> int:
+        """The weights of C."""
+        return self.actions * (self.features + 1)

@@ -34,3 +34,20 @@ def explore_car_racing(t: int, action: np.ndarray, rng: np.random.Generator, ref
     else:
         new = (0, 0, strength)
     return np.array(new, np.float32)
+
+
+def explore_box(
+    t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Actions drawn uniformly from a Box, each held for some frames: the default where actions are a Box.
+
+    Args:
+        t, action, rng, refresh_rate: as for explore_car_racing.
+        low, high: the bounds, (A,).
+    """
+    return action if t % refresh_rate else rng.uniform(low, high).astype(np.float32)
+
+
+def explore_choices(t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int) -> np.ndarray:
+    """Choices drawn uniformly, one-hot, each held for some frames: the default where actions are Discrete."""
+    return action if t % refresh_rate else np.eye(len(action), dtype=np.float32)[rng.integers(len(action))]

@@ -8,11 +8,13 @@ from collections.abc import Collection, Sequence
 import cv2
 import numpy as np
 
-import config
+from pipeline.actions import CAR_ACTIONS, Actions
 
 VIEW_WIDTH, HEIGHT, PANEL_WIDTH = 600, 400, 200
 WIDTH = VIEW_WIDTH + PANEL_WIDTH
 WHITE, GRAY, GREEN, RED, DARK = (255, 255, 255), (170, 170, 170), (90, 200, 90), (230, 70, 60), (24, 24, 24)
+COLORS = (WHITE, GREEN, RED)  # of the gauges
+GAUGES = 6  # at most
 INSET = 112  # side of the two small images, pixels
 STRIP = 30  # height of the title's strip, pixels
 KEY = 28  # side of a drawn key, pixels
@@ -26,6 +28,7 @@ def compose(
     action: np.ndarray,
     score: float,
     step: int,
+    actions: Actions = CAR_ACTIONS,
 ) -> np.ndarray:
     """Compose the image of a real step, uint8 (400, 800, 3): see `compose_with`.
 
@@ -33,7 +36,7 @@ def compose(
         frame, reconstruction: uint8 (64, 64, 3), the agent's observation and its decoded z; None leaves it out.
     """
     insets = {"frame": frame} if reconstruction is None else {"frame": frame, "from z": reconstruction}
-    return compose_with(view, insets, action, score, step)
+    return compose_with(view, insets, action, score, step, actions=actions)
 
 
 def compose_with(
@@ -43,17 +46,19 @@ def compose_with(
     score: float,
     step: int,
     title: str = "",
+    actions: Actions = CAR_ACTIONS,
 ) -> np.ndarray:
     """Compose the image of one step, uint8 (400, 800, 3).
 
     Args:
         view: uint8 (H, W, 3), the environment's `render()`.
         insets: at most two named small images, uint8 (h, w, 3), such as the agent's frame and its reconstruction.
-        action: float32 (3,): steer, gas, brake.
+        action: float32 (A,), of the car steer, gas, brake.
         title: written above the view; "" leaves it out.
+        actions: those of the environment; a gauge shows each number of the action, of many the first ones.
     """
     image = np.full((HEIGHT, WIDTH, 3), DARK, np.uint8)
-    image[:, :VIEW_WIDTH] = cv2.resize(view, (VIEW_WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
+    draw_view(image, view)
     if title:
         draw_title(image, title)
     left = VIEW_WIDTH + 20
@@ -62,14 +67,37 @@ def compose_with(
     for top, (text, inset) in zip((92, 226), insets.items(), strict=False):
         _write(image, text, left, top - 7, GRAY, 0.6)
         image[top : top + INSET, left : left + INSET] = enlarged(inset, INSET)
-    gauges = zip(config.ACTIONS, action, (WHITE, GREEN, RED), strict=True)
-    for row, (text, value, color) in enumerate(gauges):
-        y, start = 354 + 17 * row, left + 60
-        _write(image, text, left, y + 5, GRAY, 0.5)
-        start, unit = (start + 45, 45) if row == 0 else (start, 90)
-        end = start + round(float(value) * unit)
-        cv2.rectangle(image, (min(start, end), y - 3), (max(start, end), y + 3), color, -1)
+    draw_gauges(image, action, actions)
     return image
+
+
+def draw_view(image: np.ndarray, view: np.ndarray) -> None:
+    """Draw the view, uint8 (H, W, 3), as large as it fits into its place."""
+    height, width = view.shape[:2]
+    scale = min(VIEW_WIDTH / width, HEIGHT / height)
+    width, height = round(width * scale), round(height * scale)
+    left, top = (VIEW_WIDTH - width) // 2, (HEIGHT - height) // 2
+    fitted = cv2.resize(view, (width, height), interpolation=cv2.INTER_AREA)
+    image[top : top + height, left : left + width] = fitted
+
+
+def draw_gauges(image: np.ndarray, action: np.ndarray, actions: Actions) -> None:
+    """Draw a bar for each number of an action, from the middle where the number may be negative."""
+    pitch = 51 // max(3, min(actions.count, GAUGES))
+    size, left = 0.5 if pitch == 17 else 0.35, VIEW_WIDTH + 20
+    numbers = zip(actions.names[:GAUGES], action.tolist(), actions.low, actions.high, strict=False)
+    for row, (text, value, low, high) in enumerate(numbers):
+        y, start = 354 + pitch * row, left + 60
+        _write(image, text, left, y + 5, GRAY, size)
+        start, unit = (start + 45, 45) if low < 0 else (start, 90)
+        end = start + round(value / (max(-low, high) or 1) * unit)
+        bar = min(3, pitch // 3)
+        cv2.rectangle(image, (min(start, end), y - bar), (max(start, end), y + bar), COLORS[row % len(COLORS)], -1)
+
+
+def as_the_window(frame: np.ndarray) -> np.ndarray:
+    """A frame of the car, uint8 (64, 64, 3), in the shape of the window that it is a squeezed picture of."""
+    return np.asarray(cv2.resize(frame, (VIEW_WIDTH, HEIGHT), interpolation=cv2.INTER_AREA))
 
 
 def side_by_side(images: dict[str, np.ndarray], text: str) -> np.ndarray:

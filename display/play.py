@@ -9,6 +9,7 @@ import numpy as np
 
 from display.overlay import card, compose, compose_with, draw_keys, draw_title, signed_map
 from display.video import FPS
+from pipeline.actions import CAR_ACTIONS
 from pipeline.sizes import CAR
 from simulation.dream import DreamWorld
 from simulation.real_world import EnvironmentWorld, RealWorld
@@ -40,14 +41,22 @@ def draw_real(world: EnvironmentWorld, slot: Slot, action: np.ndarray) -> np.nda
     reconstruction = None
     if isinstance(world, RealWorld):
         reconstruction = world.agent.vae.decode(world.z[slot.row : slot.row + 1])[0]
-    return compose(world.render(slot.row), world.frames[slot.row], reconstruction, action, slot.score, slot.steps)
+    return compose(
+        world.render(slot.row),
+        world.frames[slot.row],
+        reconstruction,
+        action,
+        slot.score,
+        slot.steps,
+        world.actions or CAR_ACTIONS,
+    )
 
 
 def draw_dream(world: DreamWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
     """The decoded z of a dream, and what it is made of: z, and M's hidden state h."""
     insets = {"z": signed_map(world.z[slot.row] / 3, 4), "h of M": signed_map(world.h[slot.row], 16)}
     title = f"a dream of M, temperature {world.temperature:.2f}"
-    return compose_with(world.render(slot.row), insets, action, slot.score, slot.steps, title)
+    return compose_with(world.render(slot.row), insets, action, slot.score, slot.steps, title, world.actions)
 
 
 def ending(slot: Slot) -> str:

@@ -18,7 +18,7 @@ from controller.saved_search import load_search
 from controller.search import ROW
 from controller.settings import SearchSettings
 from pipeline.array_file import open_array
-from pipeline.batches import KINDS, Batch, Record, RNNSettings, array_path, array_shape, existing_record, record_path
+from pipeline.batches import Batch, Record, RNNSettings, array_path, array_shape, existing_record, record_path
 from pipeline.errors import first_line
 from pipeline.files import file_hash, is_locked
 from pipeline.new_model import previous
@@ -66,8 +66,9 @@ def records(kind: str) -> dict[int, Record]:
     names = (path.stem.removeprefix(f"{kind}_") for path in config.DATA_DIR.glob(f"{kind}_*.json"))
     found = {b: existing_record(kind, b) for b in sorted(int(name) for name in names if name.isdecimal())}
     for b, record in found.items():
-        for name, (dtype, *_) in KINDS[kind].items():
-            open_array(array_path(name, b), dtype, array_shape(kind, name, record.episodes, record.time_steps))
+        for name, (dtype, *_) in record.settings.arrays.items():
+            shape = array_shape(record.settings, name, record.episodes, record.time_steps)
+            open_array(array_path(name, b), dtype, shape)
     return found
 
 

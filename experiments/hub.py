@@ -23,6 +23,7 @@ import config
 from controller.arch import NUM_WEIGHTS
 from display import play
 from display.video import open_video
+from pipeline.actions import CAR_ACTIONS
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, check_folder, write_json, write_text
 from pipeline.seeds import env_seed_range
@@ -69,9 +70,9 @@ def configuration(hashes: dict[str, str]) -> dict[str, Any]:
         "z_dim": CAR.z,
         "hidden_units": CAR.h,
         "mixtures": CAR.mixtures,
-        "actions": config.ACTIONS,
-        "action_low": config.ACTION_LOW,
-        "action_high": config.ACTION_HIGH,
+        "actions": CAR_ACTIONS.names,
+        "action_low": CAR_ACTIONS.low,
+        "action_high": CAR_ACTIONS.high,
         "controller_weights": NUM_WEIGHTS,
         "controller": str(CONTROLLER),
         "weights_sha256": hashes,

@@ -38,7 +38,8 @@ def main() -> None:
         filming = Filming(show, LAP_SKIP, round(CARD_SECONDS * FPS))
         [result] = rollout(world, ControllerPolicy(ROWS), settings.tasks(weights), callbacks=[filming])
     print(f"{IMAGES / 'driving.gif'}: score {result.score:.1f} in {result.steps} steps")
-    images = road_and_dream(agent, weights, drive_episode(agent, weights, settings, PRIME + STEPS))
+    episode = drive_episode(agent, weights, settings, PRIME + STEPS)
+    images = road_and_dream(agent, weights, episode, ENV_NAME)
     write_dream(images, IMAGES / "dream.gif", FPS, DREAM_SKIP)
     print(IMAGES / "dream.gif")
 

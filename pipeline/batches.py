@@ -25,20 +25,12 @@ from pipeline.seeds import rng
 from pipeline.settings import Settings, read_settings
 from pipeline.sizes import CAR
 
-# kind -> array -> (dtype, number of steps missing from time_steps, shape of one step)
-KINDS: dict[str, dict[str, tuple[type[np.generic], int, tuple[int, ...]]]] = {
-    "obs": {
-        "obs_data": (np.uint8, 0, config.FRAME_SHAPE),
-        "action_data": (np.float32, 0, (CAR.actions,)),
-        "reward_data": (np.float32, 0, ()),
-        "done_data": (np.bool_, 0, ()),
-    },
-    "rnn": {
-        "rnn_input": (np.float32, 1, (CAR.z + CAR.actions + 1,)),
-        "rnn_output": (np.float32, 1, (CAR.z + 1,)),
-        "rnn_log_var": (np.float32, 0, (CAR.z,)),
-    },
+KINDS = {  # kind -> its arrays
+    "obs": ("obs_data", "action_data", "reward_data", "done_data"),
+    "rnn": ("rnn_input", "rnn_output", "rnn_log_var"),
 }
+# array -> (dtype, number of steps missing from time_steps, shape of one step)
+Arrays = dict[str, tuple[type[np.generic], int, tuple[int, ...]]]
 MAKER = {"obs": "01_generate_data.py", "rnn": "03_generate_rnn_data.py"}
 
 
@@ -57,6 +49,17 @@ class ObsSettings(Settings):
     vae_hash: str | None = None
     rnn_hash: str | None = None
     exploration: float | None = None  # maximal share of exploration in an agent's episodes, 0..1
+    actions: int = CAR.actions  # numbers of an action
+
+    @property
+    def arrays(self) -> Arrays:
+        """The arrays of the batch."""
+        return {
+            "obs_data": (np.uint8, 0, config.FRAME_SHAPE),
+            "action_data": (np.float32, 0, (self.actions,)),
+            "reward_data": (np.float32, 0, ()),
+            "done_data": (np.bool_, 0, ()),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +72,19 @@ class RNNSettings(Settings):
     vae_hash: str
     obs: str  # hash of the obs batch
     lengths: tuple[int, ...]  # steps of each episode, without padding
+    z: int = CAR.z  # latent dimensions
+    actions: int = CAR.actions  # numbers of an action
+    reward: tuple[float, ...] | None = None  # this and below: see pipeline.sizes.Sizes
+    done: bool = False  # rnn_output then ends with it
+
+    @property
+    def arrays(self) -> Arrays:
+        """The arrays of the batch."""
+        return {
+            "rnn_input": (np.float32, 1, (self.z + self.actions + 1,)),
+            "rnn_output": (np.float32, 1, (self.z + 1 + self.done,)),
+            "rnn_log_var": (np.float32, 0, (self.z,)),
+        }
 
 
 BatchSettings = ObsSettings | RNNSettings
@@ -114,15 +130,16 @@ def record_path(kind: str, b: int) -> Path:
     return config.DATA_DIR / f"{kind}_{b}.json"
 
 
-def array_shape(kind: str, name: str, episodes: int, time_steps: int) -> tuple[int, ...]:
-    _, missing_steps, step_shape = KINDS[kind][name]
+def array_shape(settings: BatchSettings, name: str, episodes: int, time_steps: int) -> tuple[int, ...]:
+    """The shape of an array of a batch."""
+    _, missing_steps, step_shape = settings.arrays[name]
     return (episodes, time_steps - missing_steps, *step_shape)
 
 
-def batch_bytes(kind: str, episodes: int, time_steps: int) -> int:
+def batch_bytes(settings: BatchSettings, episodes: int, time_steps: int) -> int:
     """Size of a batch's arrays on disk, in bytes."""
-    shapes = {name: array_shape(kind, name, episodes, time_steps) for name in KINDS[kind]}
-    return sum(math.prod(shape) * np.dtype(KINDS[kind][name][0]).itemsize for name, shape in shapes.items())
+    shapes = {name: array_shape(settings, name, episodes, time_steps) for name in settings.arrays}
+    return sum(math.prod(shape) * np.dtype(settings.arrays[name][0]).itemsize for name, shape in shapes.items())
 
 
 @dataclass(frozen=True)
@@ -152,8 +169,8 @@ def write_batch(
     with ExitStack() as files:  # all files are renamed into place when this block ends
         parts = {name: files.enter_context(atomic_write(array_path(name, b))) for name in KINDS[kind]}
         writers = {
-            name: ArrayWriter(parts[name], KINDS[kind][name][0], array_shape(kind, name, episodes, time_steps))
-            for name in parts
+            name: ArrayWriter(parts[name], dtype, array_shape(settings, name, episodes, time_steps))
+            for name, (dtype, _, _) in settings.arrays.items()
         }
         with ExitStack() as open_files:
             for writer in writers.values():
@@ -230,9 +247,9 @@ def open_batch(kind: str, b: int) -> Batch:
     """
     record = existing_record(kind, b)
     arrays = {}
-    for name, (dtype, _, _) in KINDS[kind].items():
+    for name, (dtype, _, _) in record.settings.arrays.items():
         path = array_path(name, b)
-        arrays[name] = open_array(path, dtype, array_shape(kind, name, record.episodes, record.time_steps))
+        arrays[name] = open_array(path, dtype, array_shape(record.settings, name, record.episodes, record.time_steps))
         if file_hash(path) != record.sha256[name]:
             remedy = f"delete {record_path(kind, b)} and run {MAKER[kind]} again"
             raise UserError(f"{path} was changed after it was written: {remedy}")
@@ -340,11 +357,6 @@ def check_vae(batches: list[Batch], vae_hash: str) -> None:
 def claim_batch(kind: str, b: int) -> AbstractContextManager[bool]:
     """Lock batch `b` for writing: a context that yields whether this process got the lock."""
     return claim(config.DATA_DIR / f".{kind}_{b}.lock")
-
-
-def positive_reward(reward: np.ndarray) -> np.ndarray:
-    """The binary reward signal of the RNN: 1.0 where the reward is above zero, else 0.0 (any shape -> float32)."""
-    return (reward > 0).astype(np.float32)
 
 
 def real_steps(done: np.ndarray) -> np.ndarray:

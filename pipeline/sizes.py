@@ -1,6 +1,8 @@
-"""The sizes of V and M, from which the shapes of their weights follow."""
+"""The sizes of V and M, from which the shapes of their weights follow, and what M models of rewards."""
 
 from dataclasses import dataclass
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -12,16 +14,20 @@ class Sizes:
         actions: numbers of an action.
         h: LSTM units.
         mixtures: Gaussians per latent dimension.
+        done: whether M predicts the end of an episode.
+        reward: None: M models whether a reward is positive; (a, b): the value r of a reward a * r + b.
     """
 
     z: int = 32
     actions: int = 3
     h: int = 256
     mixtures: int = 5
+    done: bool = False
+    reward: tuple[float, ...] | None = None
 
     @property
     def inputs(self) -> int:
-        """M's inputs at a step: z, action, positive reward."""
+        """M's inputs at a step: z, action, modeled reward."""
         return self.z + self.actions + 1
 
     @property
@@ -31,13 +37,20 @@ class Sizes:
 
     @property
     def outputs(self) -> int:
-        """M's outputs at a step: those of the next z, and the reward's logit."""
-        return self.mixture_outputs + 1
+        """M's outputs at a step: those of the next z, the reward and, where M predicts it, the end of the episode."""
+        return self.mixture_outputs + 1 + self.done
 
     @property
     def noise(self) -> int:
         """The random numbers of a dreamt step, see rnn.arch.dream_noise."""
-        return 2 * self.z + 1
+        return 2 * self.z + 1 + self.done
+
+    def modeled_reward(self, reward: np.ndarray) -> np.ndarray:
+        """What M models of rewards, (any shape) -> float32: 1.0 where they are above zero, else 0.0; or their value."""
+        if self.reward is None:
+            return (reward > 0).astype(np.float32)
+        a, b = self.reward
+        return ((reward - b) / a).astype(np.float32)
 
 
 CAR = Sizes()

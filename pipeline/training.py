@@ -260,7 +260,7 @@ def _start_or_resume(trainer: Trainer, folder: Path, settings: TrainingSettings,
         return Progress(settings, [])
     progress = load_state(state, trainer, "--new_model starts over")
     remedy = "give the earlier settings, or --new_model to start over"
-    check_same(str(state), asdict(progress.settings), asdict(settings), remedy)
+    check_same(str(state), asdict(progress.settings), asdict(settings.as_stated_in(progress.settings)), remedy)
     print(f"resuming {state} after {int(trainer.optimizer.iterations.numpy())} steps")
     return progress
 

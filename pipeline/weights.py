@@ -1,14 +1,17 @@
 """Hashes and training metadata of weight files, readable without TensorFlow."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import config
 from pipeline.errors import UserError
 from pipeline.files import file_hash, read_json
 from pipeline.settings import Settings, read_settings
+from pipeline.sizes import CAR, Sizes
+
+SIZES = tuple(field.name for field in fields(Sizes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,24 @@ class TrainingSettings(Settings):
     batch_size: int
     seed: int
     init_weights: str | None  # hash
+    # Sizes, see pipeline.sizes.Sizes: of V z alone, of M all. None: not stated, in a file of an earlier version.
+    z: int | None = None
+    actions: int | None = None
+    h: int | None = None
+    mixtures: int | None = None
+    done: bool | None = None
+    reward: tuple[float, ...] | None = None
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of V or M; those that are not stated are the car's."""
+        stated: dict[str, Any] = {name: value for name in SIZES if (value := getattr(self, name)) is not None}
+        return replace(CAR, **stated)
+
+    def as_stated_in(self, earlier: "TrainingSettings") -> Self:
+        """These settings without the sizes where those of an earlier training, of an earlier version, lack them."""
+        not_stated: dict[str, Any] = dict.fromkeys(SIZES)
+        return self if earlier.z is not None else replace(self, **not_stated)
 
 
 def find_vae_hash() -> str:
@@ -58,3 +79,13 @@ def training_settings(path: Path) -> TrainingSettings | None:
     if not settings:  # initial weights, which no stage has trained
         return None
     return read_settings(TrainingSettings, settings, str(path.with_suffix(".json")), "train again")
+
+
+def sizes_of(path: Path) -> Sizes:
+    """The sizes of V or M that the metadata of a weight file state; the car's where they state none.
+
+    Raises:
+        UserError: as in `training_settings`.
+    """
+    settings = training_settings(path) if path.exists() else None
+    return settings.sizes if settings else CAR

@@ -4,7 +4,9 @@ The dense layer has 481 outputs per transition: 60 MB for a gradient step of 100
 some forty times. A chunk at a time, those passes run in the cache, and neither outputs nor their gradients are stored.
 """
 
+import operator
 from collections.abc import Callable
+from functools import reduce
 
 from pipeline.networks import tf
 
@@ -12,16 +14,17 @@ ROWS = 600  # of a chunk
 
 
 def chunked_losses(
-    losses: Callable, hidden: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *targets: tf.Tensor
+    losses: Callable, hidden: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor, *targets: tf.Tensor, count: int = 2
 ) -> tuple:
     """The losses of a dense layer's outputs.
 
     Args:
-        losses: (outputs (n, O), *targets (n, ...)) -> sums of two losses over n rows.
+        losses: (outputs (n, O), *targets (n, ...)) -> sums of `count` losses over n rows.
         hidden: inputs of the dense layer, (N, H).
         kernel, bias: weights of the dense layer, (H, O) and (O,).
+        count: number of losses.
 
-    Returns: the sum of both losses, and each of them, for all N rows. Only the former has a gradient.
+    Returns: the sum of the losses, and each of them, for all N rows. Only the former has a gradient.
     """
 
     @tf.custom_gradient
@@ -34,8 +37,8 @@ def chunked_losses(
             with tf.GradientTape() as tape:
                 tape.watch(outputs)
                 parts = losses(outputs, *at_rows)
-                both = parts[0] + parts[1]
-            d_outputs = tape.gradient(both, outputs)
+                added = reduce(operator.add, parts)
+            d_outputs = tape.gradient(added, outputs)
             return (
                 i + 1,
                 tuple(s + part for s, part in zip(sums, parts, strict=True)),
@@ -46,13 +49,13 @@ def chunked_losses(
 
         n = tf.maximum((tf.shape(hidden)[0] + ROWS - 1) // ROWS, 1)  # one empty chunk where there are no rows
         d_hidden = tf.TensorArray(tf.float32, n, element_shape=(None, hidden.shape[1]), infer_shape=False)
-        state = (0, (0.0, 0.0), d_hidden, tf.zeros_like(kernel), tf.zeros_like(bias))
+        state = (0, (0.0,) * count, d_hidden, tf.zeros_like(kernel), tf.zeros_like(bias))
         _, sums, d_hidden, d_kernel, d_bias = tf.while_loop(lambda i, *_: i < n, chunk, state)
         gradients = (tf.reshape(d_hidden.concat(), tf.shape(hidden)), d_kernel, d_bias)
 
         def gradient(upstream: tf.Tensor, *_: tf.Tensor) -> tuple:
             return tuple(upstream * grad for grad in gradients)
 
-        return (sums[0] + sums[1], *sums), gradient
+        return (reduce(operator.add, sums), *sums), gradient
 
     return total(hidden, kernel, bias)

@@ -9,6 +9,7 @@ import config
 from controller import files as controller_files
 from pipeline.errors import UserError
 from pipeline.sizes import CAR, Sizes
+from pipeline.weights import sizes_of
 
 
 class Agent:
@@ -26,11 +27,8 @@ class Agent:
     """
 
     def __init__(self, sample_z: bool = False, previous_action: bool = False, sizes: Sizes = CAR) -> None:
-        from rnn.arch import RNN  # TensorFlow takes seconds to import: --help must not wait
-        from vae.arch import VAE
-
-        self.sizes, self.vae, self.rnn = sizes, VAE(sizes.z), RNN(sizes)
         self.sample_z, self.previous_action = sample_z, previous_action
+        self._build(sizes.z, sizes)
 
     @classmethod
     def on_one_thread(cls, sample_z: bool = False, previous_action: bool = False, sizes: Sizes = CAR) -> Self:
@@ -44,9 +42,25 @@ class Agent:
         use_one_cpu_thread()
         return cls(sample_z, previous_action, sizes)
 
+    def _build(self, z_dim: int, sizes: Sizes) -> None:
+        """Make V and M with random weights."""
+        from rnn.arch import RNN  # TensorFlow takes seconds to import: --help must not wait
+        from vae.arch import VAE
+
+        self.sizes, self.vae, self.rnn = sizes, VAE(z_dim), RNN(sizes)
+
     def load(self, folder: Path = Path()) -> dict[str, str]:
-        """Load the weights of stages 02 and 04 from below a folder; returns their hashes, {"vae": ..., "rnn": ...}."""
+        """Load the weights of stages 02 and 04 from below a folder, of the sizes that their metadata state.
+
+        Returns: their hashes, {"vae": ..., "rnn": ...}.
+
+        Raises:
+            UserError: a file is missing or damaged, or M was trained on another V.
+        """
         vae_path, rnn_path = folder / config.VAE_DIR / "weights.h5", folder / config.RNN_DIR / "weights.h5"
+        z_dim, sizes = sizes_of(vae_path).z, sizes_of(rnn_path)
+        if (z_dim, sizes) != (self.vae.z_dim, self.sizes):
+            self._build(z_dim, sizes)
         vae = self.vae.load(vae_path)
         self.hashes = {"vae": vae, "rnn": self.rnn.load(rnn_path, vae)}
         return self.hashes

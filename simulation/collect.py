@@ -18,11 +18,11 @@ Episode = dict[str, np.ndarray]
 W = TypeVar("W", bound=EnvironmentWorld)
 
 
-def empty_episode(steps: int) -> Episode:
+def empty_episode(steps: int, actions: int = CAR.actions) -> Episode:
     """The arrays of one episode, all zeros; steps after the end of the episode stay zero."""
     return {
         "obs_data": np.zeros((steps, *config.FRAME_SHAPE), np.uint8),
-        "action_data": np.zeros((steps, CAR.actions), np.float32),
+        "action_data": np.zeros((steps, actions), np.float32),
         "reward_data": np.zeros(steps, np.float32),
         "done_data": np.zeros(steps, bool),
     }
@@ -35,8 +35,8 @@ class Recorder(Callback[EnvironmentWorld]):
         episodes: the arrays of `empty_episode`, filled in, of each task.
     """
 
-    def __init__(self, num_episodes: int, steps: int) -> None:
-        self.steps, self.episodes = steps, [empty_episode(steps) for _ in range(num_episodes)]
+    def __init__(self, num_episodes: int, steps: int, actions: int = CAR.actions) -> None:
+        self.steps, self.episodes = steps, [empty_episode(steps, actions) for _ in range(num_episodes)]
 
     def on_step(self, world: EnvironmentWorld, slots: list[Slot], actions: np.ndarray) -> None:
         for slot in slots:
@@ -59,9 +59,10 @@ def record_episodes(
     world: W, policy: Policy[W], tasks: Sequence[Task], steps: int, callbacks: Sequence[Callback[W]] = ()
 ) -> Iterator[Episode]:
     """Roll out the tasks and yield the arrays of each episode, see `empty_episode`."""
+    assert world.actions is not None  # its environment is in config.py
     for first in range(0, len(tasks), world.rows):  # in groups: only one episode per row is held in memory
         group = tasks[first : first + world.rows]
-        recorder = Recorder(len(group), steps)
+        recorder = Recorder(len(group), steps, world.actions.count)
         rollout(world, policy, group, callbacks=[recorder, *callbacks])
         yield from recorder.episodes
 
@@ -74,7 +75,8 @@ def record_exploration(
 ) -> Iterator[Episode]:
     """Record episodes of the environment's exploration policy, one after the other."""
     world = EnvironmentWorld(settings.env, rows=1, render_mode=render_mode)
-    policy = ExplorationPolicy(exploration_policy(settings.env), world.rows, settings.action_refresh_rate)
+    explore = exploration_policy(settings.env)
+    policy = ExplorationPolicy(explore, world.rows, settings.action_refresh_rate, settings.actions)
     tasks = [Task(env_seed, settings.time_steps) for env_seed in env_seeds]
     yield from record_episodes(world, policy, tasks, settings.time_steps, callbacks)
 
@@ -89,7 +91,9 @@ def record_agent(
         settings: with `exploration`, the upper limit of the share.
     """
     world = RealWorld(agent, settings.env)
-    explore = ExplorationPolicy(exploration_policy(settings.env), world.rows, settings.action_refresh_rate)
-    policy = PartlyExploringPolicy(ControllerPolicy(world.rows), explore, settings.exploration or 0.0, world.rows)
+    explore = exploration_policy(settings.env)
+    exploration = ExplorationPolicy(explore, world.rows, settings.action_refresh_rate, settings.actions)
+    acting, share = ControllerPolicy(world.rows, world.form), settings.exploration or 0.0
+    policy = PartlyExploringPolicy(acting, exploration, share, world.rows)
     tasks = [Task(env_seed, settings.time_steps - 1, weights) for env_seed in env_seeds]
     yield from record_episodes(world, policy, tasks, settings.time_steps)

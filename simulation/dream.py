@@ -1,24 +1,29 @@
 """The dream world: the controller acts on z and h alone, and M predicts the next z and reward.
 
 The initial z of a dream is drawn from the posterior of the first frame of a recorded episode (data/initial_z.npz); each
-later z is drawn from M's mixture. A dream ends after as many positive rewards as a lap has tiles, as a real episode
+later z is drawn from M's mixture. The environment's entry in config.py says what ends a dream: M, where it predicts the
+end of an episode, or a number of positive rewards. A car's ends after as many as a lap has tiles, as a real episode
 does: without that limit a policy could score by collecting reward faster than any car can drive.
 """
 
 import hashlib
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import config
+from controller.arch import Form
+from pipeline.actions import Actions
 from pipeline.batches import MAKER
+from pipeline.entries import entry_of
 from pipeline.errors import UserError, first_line
 from pipeline.seeds import rng
 from pipeline.sizes import CAR
 from simulation.agent import Agent
+from simulation.environments import actions_of, form_of
 from simulation.rollout import World
 
 if TYPE_CHECKING:
@@ -26,16 +31,8 @@ if TYPE_CHECKING:
     from vae.arch import VAE
 
 ROWS = 256  # dreams side by side, and rows of every network call
-LAP_TILES = 300  # positive rewards that end a dream; M predicts whether a tile was visited, not how many a lap has
-TILE_REWARD = 1000 / LAP_TILES
-NO_PROGRESS_REWARD = config.ENVIRONMENTS["car_racing"].no_progress_reward
 NOISE_STEPS = 1000  # steps of noise that are drawn at once
 MAX_STEPS_WITHOUT_PROGRESS = 100  # steps without a positive reward that end a dream which a person watches
-
-
-def dream_reward(positive_reward: np.ndarray) -> np.ndarray:
-    """The reward of steps whose predicted positive reward is 0 or 1, on the real environment's scale."""
-    return TILE_REWARD * positive_reward + NO_PROGRESS_REWARD
 
 
 def open_initial_z(vae: str, folder: Path = Path(), z_dim: int = CAR.z) -> tuple[np.ndarray, np.ndarray]:
@@ -62,9 +59,9 @@ def open_initial_z(vae: str, folder: Path = Path(), z_dim: int = CAR.z) -> tuple
     return arrays[0], arrays[1]
 
 
-def initial_states_hash(vae: str) -> str:
+def initial_states_hash(vae: str, z_dim: int = CAR.z) -> str:
     """A hash of the initial states, 16 hex digits: of the arrays, because the bytes of an .npz include its time."""
-    return hashlib.sha256(b"".join(array.tobytes() for array in open_initial_z(vae))).hexdigest()[:16]
+    return hashlib.sha256(b"".join(array.tobytes() for array in open_initial_z(vae, z_dim=z_dim))).hexdigest()[:16]
 
 
 class DreamWorld(World):
@@ -75,7 +72,8 @@ class DreamWorld(World):
 
     Attributes:
         z, h, c: float32 (rows, 32), (rows, 256), (rows, 256).
-        positive_reward: float32 (rows,), 1 where the last step had a positive reward, else 0.
+        modeled_reward: float32 (rows,), of the last step; of the car 1 where it was positive, else 0.
+        ended: bool (rows,), where M has ended the episode; False where it does not predict that.
 
     Args:
         rnn: M.
@@ -84,10 +82,11 @@ class DreamWorld(World):
         rows: number of dreams side by side.
         vae: V, which decodes z for people; None: nothing is displayed.
         max_steps_without_progress: steps without a positive reward that end a dream, as leaving the road ends a game.
-            None: only a lap ends it.
+            None: only M or the goal of the entry ends it.
+        env_name: the environment that M was trained in, a key of config.ENVIRONMENTS.
     """
 
-    name, no_progress_reward = "the dream", NO_PROGRESS_REWARD
+    name = "the dream"
 
     def __init__(
         self,
@@ -97,9 +96,12 @@ class DreamWorld(World):
         rows: int = ROWS,
         vae: "VAE | None" = None,
         max_steps_without_progress: int | None = None,
+        env_name: str = "car_racing",
     ) -> None:
         from rnn.arch import dream_noise
 
+        self.env_name, self.entry = env_name, entry_of(env_name)
+        self.no_progress_reward = self.entry.no_progress_reward
         self.rnn, self.temperature, self.rows, self.vae = rnn, temperature, rows, vae
         self.start_mu, self.start_log_var = initial_z
         self.max_steps_without_progress = max_steps_without_progress or np.inf
@@ -108,7 +110,8 @@ class DreamWorld(World):
             lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS, rnn.sizes)
         )
         self.z = np.zeros((rows, rnn.sizes.z), np.float32)
-        self.positive_reward = np.zeros(rows, np.float32)
+        self.modeled_reward, self.ended = np.zeros(rows, np.float32), np.zeros(rows, bool)
+        self.no_reward = rnn.sizes.modeled_reward(np.zeros(()))  # as at the first frame of a real episode
         self.h, self.c = np.zeros((2, rows, rnn.sizes.h), np.float32)
         self._noise = np.zeros((rows, NOISE_STEPS, rnn.sizes.noise), np.float32)
         self._num_positive, self._steps_without_progress, self._t = np.zeros((3, rows), int)
@@ -119,31 +122,46 @@ class DreamWorld(World):
         first = initial.integers(len(self.start_mu))
         sigma = np.exp(self.start_log_var[first] / 2)
         self.z[row] = self.start_mu[first] + sigma * initial.standard_normal(self.rnn.sizes.z, np.float32)
-        self.positive_reward[row] = self.h[row] = self.c[row] = 0
+        self.h[row] = self.c[row] = 0
+        self.modeled_reward[row] = self.no_reward
         self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
 
-    def continue_from(self, row: int, z: np.ndarray, h: np.ndarray, c: np.ndarray, positive_reward: float) -> None:
-        """Put a row that was just reset at a moment of a real episode: z (32,), h and c (256,), reward > 0."""
-        self.z[row], self.h[row], self.c[row], self.positive_reward[row] = z, h, c, positive_reward
+    def continue_from(self, row: int, z: np.ndarray, h: np.ndarray, c: np.ndarray, modeled_reward: float) -> None:
+        """Put a row that was just reset at a moment of a real episode: z (32,), h and c (256,), modeled reward."""
+        self.z[row], self.h[row], self.c[row], self.modeled_reward[row] = z, h, c, modeled_reward
 
     def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[list[float], list[bool]]:
         """Take actions, float32 (rows, 3), in all rows.
 
         Returns: the rewards, on the real environment's scale, and which dreams have ended.
         """
-        x = np.concatenate([self.z, actions, self.positive_reward[:, None]], axis=1)
+        x = np.concatenate([self.z, actions, self.modeled_reward[:, None]], axis=1)
         self.predict(x, self._noise[np.arange(self.rows), self._t % NOISE_STEPS])
-        self._num_positive += self.positive_reward > 0
-        self._steps_without_progress = np.where(self.positive_reward, 0, self._steps_without_progress + 1)
+        a, b = self.entry.dream_reward
+        rewards = a * self.modeled_reward.astype(np.float64) + b
+        self._num_positive += rewards > 0
+        self._steps_without_progress = np.where(rewards > 0, 0, self._steps_without_progress + 1)
         self._t += 1
-        lap = self._num_positive >= LAP_TILES
-        done = lap | (self._steps_without_progress >= self.max_steps_without_progress)
-        return dream_reward(self.positive_reward.astype(np.float64)).tolist(), done.tolist()
+        goal = self._num_positive >= (self.entry.dream_goal or np.inf)
+        done = self.ended | goal | (self._steps_without_progress >= self.max_steps_without_progress)
+        return rewards.tolist(), done.tolist()
 
     def predict(self, x: np.ndarray, noise: np.ndarray) -> None:
-        """Set z, positive_reward, h and c of the next step: see RNN.dream for x (rows, 36) and noise (rows, 65)."""
-        self.z, self.positive_reward, self.h, self.c = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
+        """Set z, modeled_reward, h, c and ended of the next step: see RNN.dream for x (rows, 36), noise (rows, 65)."""
+        answer = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
+        self.z, self.modeled_reward, self.h, self.c, *ends = answer
+        self.ended = ends[0] if ends else self.ended
+
+    @cached_property
+    def actions(self) -> Actions:
+        """The actions of the environment."""
+        return actions_of(self.env_name)
+
+    @cached_property
+    def form(self) -> Form:
+        """The form of the controllers."""
+        return form_of(self.env_name, self.actions, self.rnn.sizes)
 
     def render(self, row: int) -> np.ndarray:
         """The decoded z of a row, uint8 (64, 64, 3)."""
@@ -153,13 +171,13 @@ class DreamWorld(World):
         return frame
 
 
-def single_dream(agent: Agent, folder: Path, temperature: float) -> DreamWorld:
+def single_dream(agent: Agent, folder: Path, temperature: float, env_name: str = "car_racing") -> DreamWorld:
     """A world of one dream, to watch or to drive, with the initial states of a folder's data/.
 
     It ends after MAX_STEPS_WITHOUT_PROGRESS steps without a positive reward.
     """
-    initial_z = open_initial_z(agent.hashes["vae"], folder)
-    return DreamWorld(agent.rnn, initial_z, temperature, 1, agent.vae, MAX_STEPS_WITHOUT_PROGRESS)
+    initial_z = open_initial_z(agent.hashes["vae"], folder, agent.sizes.z)
+    return DreamWorld(agent.rnn, initial_z, temperature, 1, agent.vae, MAX_STEPS_WITHOUT_PROGRESS, env_name)
 
 
 def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> tuple[np.ndarray, np.ndarray]:
@@ -168,10 +186,10 @@ def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> 
     M is conditioned on the first `prime` recorded steps, and then on its own predictions.
 
     Args:
-        series: float32 (n, T, 36), [z, action, reward > 0] of each step, as stage 03 wrote them.
+        series: float32 (n, T, 36), [z, action, modeled reward] of each step, as stage 03 wrote them.
         prime: number of conditioning steps.
         dreams: samples of each episode, with independent noise.
-    Returns: z (n, dreams, T - prime, 32) and reward > 0 (n, dreams, T - prime) of the steps prime, prime + 1, ...
+    Returns: z (n, dreams, T - prime, 32) and modeled reward (n, dreams, T - prime) of the steps prime, prime + 1, ...
     """
     from rnn.arch import dream_noise
 
@@ -182,12 +200,12 @@ def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> 
     for t in range(prime - 1):
         h, c = rnn.step(x[:, t], h, c)
     noise = np.stack([dream_noise(rng("open_loop_dream", i), steps - prime, rnn.sizes) for i in range(len(x))])
-    z, positive_reward = x[:, prime - 1, :z_dim], x[:, prime - 1, -1]
+    z, reward = x[:, prime - 1, :z_dim], x[:, prime - 1, -1]
     dream_z = np.empty((len(x), steps - prime, z_dim), np.float32)
-    dream_positive = np.empty((len(x), steps - prime), np.float32)
+    dream_reward = np.empty((len(x), steps - prime), np.float32)
     for i, t in enumerate(range(prime - 1, steps - 1)):
         actions = x[:, t, z_dim:-1]
-        inputs = np.concatenate([z, actions, positive_reward[:, None]], axis=1)
-        z, positive_reward, h, c = rnn.dream(inputs, h, c, noise[:, i], temperature=1.0)
-        dream_z[:, i], dream_positive[:, i] = z, positive_reward
-    return dream_z.reshape(n, dreams, -1, z_dim), dream_positive.reshape(n, dreams, -1)
+        inputs = np.concatenate([z, actions, reward[:, None]], axis=1)
+        z, reward, h, c, *_ = rnn.dream(inputs, h, c, noise[:, i], temperature=1.0)
+        dream_z[:, i], dream_reward[:, i] = z, reward
+    return dream_z.reshape(n, dreams, -1, z_dim), dream_reward.reshape(n, dreams, -1)

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-import config
+from pipeline.actions import CAR_ACTIONS
 from pipeline.sizes import CAR
 
 
@@ -32,7 +32,7 @@ class CarRacingDream(gym.Env):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012 (as Gymnasium declares it)
     observation_space = spaces.Box(-np.inf, np.inf, (CAR.z,), np.float32)
-    action_space = spaces.Box(np.array(config.ACTION_LOW, np.float32), np.array(config.ACTION_HIGH, np.float32))
+    action_space = spaces.Box(np.array(CAR_ACTIONS.low, np.float32), np.array(CAR_ACTIONS.high, np.float32))
 
     def __init__(self, render_mode: str | None = None, temperature: float = 1.0) -> None:
         if render_mode is not None and render_mode not in self.metadata["render_modes"]:
@@ -60,7 +60,7 @@ class CarRacingDream(gym.Env):
         action = np.asarray(action, np.float32)
         if action.shape != (CAR.actions,) or not np.isfinite(action).all():
             raise ValueError(f"an action is 3 finite numbers (steering, gas, brake), not {action}")
-        clipped = action.clip(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
+        clipped = action.clip(CAR_ACTIONS.low, CAR_ACTIONS.high).astype(np.float32)
         [reward], [done] = self.world.step(clipped[None])
         return self.world.z[0].copy(), reward, done, False, {}
 

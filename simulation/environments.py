@@ -1,71 +1,120 @@
 """Factory and checks for the environments and exploration policies named in config.ENVIRONMENTS."""
 
 from collections.abc import Callable
-from importlib import import_module
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
-from gymnasium.spaces import Box
+from gymnasium.spaces import Box, Discrete
 
 import config
-from pipeline.errors import UserError
-from pipeline.sizes import CAR
+from controller.arch import Form, Squash
+from custom_envs.exploration import explore_box, explore_choices
+from pipeline.actions import Actions
+from pipeline.entries import action_names, entry_of, imported
+from pipeline.errors import UserError, first_line
+from pipeline.sizes import Sizes
 
 # An exploration policy: (step, last action (A,), rng, refresh_rate) -> action, float32 (A,)
 Explore = Callable[[int, np.ndarray, np.random.Generator, int], np.ndarray]
 
 
 def make_env(name: str, render_mode: str | None = None) -> gym.Env:
-    """Make the environment `name` of config.ENVIRONMENTS and check that its spaces fit the pipeline.
+    """Make the environment `name` of config.ENVIRONMENTS, in its wrappers, and check that its spaces fit the pipeline.
 
-    Frames must be uint8 (64, 64, 3) and actions float32 (3,): steer -1..1, gas 0..1, brake 0..1.
+    Frames must be uint8 (64, 64, 3), and actions a Box of one dimension with finite bounds, or Discrete.
 
     Raises:
-        UserError: there is no such name, it cannot be made, or its frames or actions have another shape.
+        UserError: there is no such name, it cannot be made, or its frames or actions are others.
     """
-    entry = config.ENVIRONMENTS.get(name)
-    if entry is None:
-        raise UserError(f"unknown environment '{name}': config.py lists {', '.join(config.ENVIRONMENTS)}")
+    entry = entry_of(name)
+    arguments = ({"render_mode": render_mode} if render_mode else {}) | entry.arguments
     # Unwrapped: the rollout counts the steps, and Gymnasium's checker and order-enforcing wrapper take a tenth of a
     # step's time; tests run check_env instead.
     try:
-        env = gym.make(entry.id, render_mode=render_mode, disable_env_checker=True).unwrapped
+        env = gym.make(entry.id, disable_env_checker=True, **arguments).unwrapped
     except (gym.error.Error, ModuleNotFoundError) as error:
         raise UserError(f"environment '{name}' (id {entry.id}) cannot be made: {error}") from error
-    check_spaces(name, env)
+    for path, arguments in entry.wrappers:
+        wrapper = imported(name, "a wrapper", path)
+        try:
+            env = wrapper(env, **arguments)
+        except (AssertionError, TypeError, ValueError) as error:
+            raise UserError(f"environment '{name}': {path} does not wrap it: {first_line(error)}") from error
+    check_frames(name, env)
+    actions_in(name, env)
     return env
 
 
-def try_env(name: str) -> None:
+def try_env(name: str) -> Actions:
     """Reset and step an environment once and check its frames, before work begins: its spaces may be declared wrongly.
+
+    Returns: its actions.
 
     Raises:
         UserError: as `make_env`, or the frames differ from the declared observation_space.
     """
     env = make_env(name)
-    action = np.array(config.ACTION_HIGH, np.float32)
+    actions = actions_in(name, env)
+    action = actions.taken(np.array([actions.high], np.float32))[0]
     for method, frame in (("reset", env.reset(seed=0)[0]), ("step", env.step(action)[0])):
         found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
         if found != f"uint8 {config.FRAME_SHAPE}":
             raise UserError(f"environment '{name}': {method}() gives {found}, need uint8 {config.FRAME_SHAPE}")
     env.close()
+    return actions
 
 
-def check_spaces(name: str, env: gym.Env) -> None:
-    """Raise UserError unless frames and actions have the shapes, dtypes and bounds that the networks are built for."""
-    missing = [
-        space for space in ("observation_space", "action_space") if not isinstance(getattr(env, space, None), Box)
-    ]
-    if missing:
-        raise UserError(f"environment '{name}' has no {missing[0]} that is a gymnasium.spaces.Box")
-    frame, action = env.observation_space, env.action_space
-    if frame.shape != config.FRAME_SHAPE or frame.dtype != np.uint8:
-        found = f"{frame.dtype} {frame.shape}"
+def check_frames(name: str, env: gym.Env) -> None:
+    """Raise UserError unless frames have the dtype and the shape that the networks are built for."""
+    space = getattr(env, "observation_space", None)
+    if not isinstance(space, Box):
+        raise UserError(f"environment '{name}' has no observation_space that is a gymnasium.spaces.Box")
+    if space.shape != config.FRAME_SHAPE or space.dtype != np.uint8:
+        found = f"{space.dtype} {space.shape}"
         raise UserError(f"environment '{name}': frames are {found}, need uint8 {config.FRAME_SHAPE}")
-    assert isinstance(action, Box)
-    bounds = (config.ACTION_LOW, config.ACTION_HIGH)
-    if action.shape != (CAR.actions,) or not np.array_equal((action.low, action.high), bounds):
-        raise UserError(f"environment '{name}': actions are {action}, need Box{bounds} of shape ({CAR.actions},)")
+
+
+def actions_in(name: str, env: gym.Env) -> Actions:
+    """The actions of an environment that was made; UserError if they are of another kind than C can choose."""
+    space = getattr(env, "action_space", None)
+    if space is None:
+        raise UserError(f"environment '{name}' has no action_space")
+    first = None
+    if isinstance(space, Discrete):
+        first, low, high = int(space.start), [0.0] * int(space.n), [1.0] * int(space.n)
+    elif isinstance(space, Box) and space.low.ndim == 1 and space.low.dtype.kind == "f" and space.is_bounded():
+        low, high = space.low.tolist(), space.high.tolist()
+    else:
+        needed = "a Box of one dimension, of floats with finite bounds, or a Discrete"
+        raise UserError(f"environment '{name}': actions are {space}, need {needed}")
+    return Actions(action_names(name, len(low)), tuple(low), tuple(high), first)
+
+
+def actions_of(name: str) -> Actions:
+    """The actions of the environment `name`, which is made for it; UserError as in `make_env`."""
+    env = make_env(name)
+    actions = actions_in(name, env)
+    env.close()
+    return actions
+
+
+def form_of(name: str, actions: Actions, sizes: Sizes) -> Form:
+    """The form of the controllers that act in an environment with these actions, and V and M of these sizes.
+
+    Raises:
+        UserError: M was trained on other actions, or the squash that config.py names does not give such actions.
+    """
+    if actions.count != sizes.actions:
+        found = f"an action of environment '{name}' is {actions.count} numbers, M was trained on {sizes.actions}"
+        raise UserError(f"{found}: give the environment that M was trained in")
+    entry = entry_of(name)
+    squash: Squash = imported(name, "squash", entry.squash) if entry.squash else actions.squash
+    given = np.shape(squash(np.zeros((1, sizes.actions))))
+    if given != (1, sizes.actions):
+        found = f"squash = '{entry.squash}' in config.py gives {given} for outputs (1, {sizes.actions})"
+        raise UserError(f"environment '{name}': {found}")
+    return Form(sizes.actions, sizes.z, sizes.h, "c" in entry.controller_input, squash)
 
 
 def exploration_policy(name: str) -> Explore:
@@ -74,10 +123,11 @@ def exploration_policy(name: str) -> Explore:
     Raises:
         UserError: the function that config.py names cannot be imported.
     """
-    path = config.ENVIRONMENTS[name].explore
-    try:
-        module, _, function = path.partition(":")
-        explore: Explore = getattr(import_module(module), function)
+    path = entry_of(name).explore
+    if path:
+        explore: Explore = imported(name, "explore", path)
         return explore
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"environment '{name}': explore = '{path}' in config.py cannot be imported: {error}") from None
+    actions = actions_of(name)
+    if actions.first is not None:
+        return explore_choices
+    return partial(explore_box, low=np.array(actions.low), high=np.array(actions.high))

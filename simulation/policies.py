@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 import config
-from controller import arch
+from controller.arch import CAR_FORM, Form, act, unpack
 from pipeline.seeds import rng
 from pipeline.sizes import CAR
 from simulation.environments import Explore
@@ -17,13 +17,14 @@ class LatentWorld(World, Protocol):
     """A world in which a controller can act.
 
     Attributes:
-        z, h: float32 (rows, 32) and (rows, 256), what the controller sees.
+        z, h, c: float32 (rows, 32), (rows, 256) and (rows, 256); the controller sees z, h and for some environments c.
     """
 
     @property
     def z(self) -> np.ndarray: ...
 
     h: np.ndarray
+    c: np.ndarray
 
 
 class FunctionPolicy(Policy[W_contra]):
@@ -38,17 +39,24 @@ class FunctionPolicy(Policy[W_contra]):
 
 
 class ControllerPolicy(Policy[LatentWorld]):
-    """The controllers whose weights, float64 (867,), the tasks hold."""
+    """The controllers whose weights, float64 (867,), the tasks hold.
 
-    def __init__(self, rows: int) -> None:
-        self.W, self.b = arch.unpack(np.zeros((rows, arch.NUM_WEIGHTS)))
+    Args:
+        rows: of the world.
+        form: that of the controllers, see environments.form_of.
+    """
+
+    def __init__(self, rows: int, form: Form = CAR_FORM) -> None:
+        self.form = form
+        self.W, self.b = unpack(np.zeros((rows, form.num_weights)), form.actions)
 
     def reset(self, slot: Slot) -> None:
-        self.W[slot.row], self.b[slot.row] = arch.unpack(slot.task.weights)
+        self.W[slot.row], self.b[slot.row] = unpack(slot.task.weights, self.form.actions)
 
     def act(self, world: LatentWorld, slots: list[Slot]) -> np.ndarray:
         """Actions, float32 (rows, 3); see controller.arch.act."""
-        return arch.act(self.W, self.b, world.z, world.h)
+        state = np.concatenate([world.h, world.c], axis=1) if self.form.cell else world.h
+        return act(self.W, self.b, world.z, state, self.form.squash)
 
 
 class ExplorationPolicy(Policy[World]):
@@ -58,12 +66,15 @@ class ExplorationPolicy(Policy[World]):
         explore: (step, last action, rng, refresh_rate) -> action, see environments.exploration_policy.
         rows: of the world.
         refresh_rate: frames for which an action is held.
+        count: numbers of an action.
     """
 
-    def __init__(self, explore: Explore, rows: int, refresh_rate: int = config.ACTION_REFRESH_RATE) -> None:
+    def __init__(
+        self, explore: Explore, rows: int, refresh_rate: int = config.ACTION_REFRESH_RATE, count: int = CAR.actions
+    ) -> None:
         self.explore, self.refresh_rate = explore, refresh_rate
         self.rngs = [rng("exploration", 0)] * rows
-        self.actions = np.zeros((rows, CAR.actions), np.float32)  # the last ones
+        self.actions = np.zeros((rows, count), np.float32)  # the last ones
 
     def reset(self, slot: Slot) -> None:
         self.rngs[slot.row] = rng("exploration", slot.task.env_seed)

@@ -5,9 +5,10 @@ import numpy as np
 from gymnasium.spaces import Box
 
 import config
+from pipeline.actions import Actions
 from pipeline.seeds import rng
 from simulation.agent import Agent
-from simulation.environments import make_env
+from simulation.environments import actions_in, form_of, make_env
 from simulation.rollout import World
 
 # Episodes side by side, and rows of every call of M. The last bits of a matrix product depend on its number of rows, so
@@ -22,6 +23,7 @@ class EnvironmentWorld(World):
     Attributes:
         frames: the current observation of each row, uint8 (64, 64, 3) in the environments of config.py.
         reward, done, terminated: of the last step in each row; an episode that a time limit ends is not terminated.
+        actions: those of the environment; None if it is not in config.py: then it takes what the policy gives.
 
     Args:
         env_name: a key of config.ENVIRONMENTS.
@@ -32,9 +34,11 @@ class EnvironmentWorld(World):
     def __init__(self, env_name: str, rows: int = ROWS, render_mode: str | None = None) -> None:
         self.env_name = env_name
         self.name, self.rows = f"environment '{env_name}'", rows
+        self.envs: list[gym.Env] = [self.make_env(render_mode)]  # those of other rows are made when first used
+        self.actions: Actions | None = None
         if env_name in config.ENVIRONMENTS:
             self.no_progress_reward = config.ENVIRONMENTS[env_name].no_progress_reward
-        self.envs: list[gym.Env] = [self.make_env(render_mode)]  # those of other rows are made when first used
+            self.actions = actions_in(env_name, self.envs[0])
         space = self.envs[0].observation_space
         assert isinstance(space, Box)  # make_env has checked it
         self.frames = [np.zeros(space.shape, space.dtype)] * rows
@@ -54,8 +58,9 @@ class EnvironmentWorld(World):
 
     def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         """Take actions, (rows, ...), in `rows`; returns reward and done, see World.step."""
+        taken = self.actions.taken(actions) if self.actions else actions
         for row in rows:
-            self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(actions[row])
+            self.frames[row], reward, terminated, truncated, _ = self.envs[row].step(taken[row])
             self.reward[row], self.terminated[row] = float(reward), terminated
             self.done[row] = terminated or truncated
         return self.reward, self.done
@@ -70,11 +75,12 @@ class EnvironmentWorld(World):
 class RealWorld(EnvironmentWorld):
     """The environment, seen through an agent's V and M.
 
-    The order of events at step t: frame -> z_t; action_t from z_t and h_t; h_{t+1} = M(z_t, action_t, reward_t > 0).
+    The order of events at step t: frame -> z_t; action_t from z_t and h_t; h_{t+1} = M(z_t, action_t, reward_t).
 
     Attributes:
         z: float32 (rows, 32), the encoded frames.
         h, c: float32 (rows, 256), M's state.
+        form: that of the controllers.
 
     Args:
         agent: V and M.
@@ -84,6 +90,8 @@ class RealWorld(EnvironmentWorld):
     def __init__(self, agent: Agent, env_name: str, rows: int = ROWS, render_mode: str | None = None) -> None:
         super().__init__(env_name, rows, render_mode)
         self.agent, sizes = agent, agent.sizes
+        assert self.actions  # the environment of an agent is in config.py
+        self.form = form_of(env_name, self.actions, sizes)
         self.h, self.c = np.zeros((2, rows, sizes.h), np.float32)
         self._z = np.zeros((rows, sizes.z), np.float32)
         self._not_encoded: list[int] = []  # rows with a new frame since z was read
@@ -101,8 +109,8 @@ class RealWorld(EnvironmentWorld):
     def step(self, actions: np.ndarray, rows: list[int]) -> tuple[list[float], list[bool]]:
         """Take actions, float32 (rows, 3), in `rows`; returns reward and done, see World.step."""
         conditioned_on = self._action if self.agent.previous_action else actions
-        positive_reward = np.array([[reward > 0] for reward in self.reward], np.float32)
-        x = np.concatenate([self.z, conditioned_on, positive_reward], axis=1)
+        reward = self.agent.sizes.modeled_reward(np.array(self.reward)[:, None])
+        x = np.concatenate([self.z, conditioned_on, reward], axis=1)
         self.h, self.c = self.agent.rnn.step(x, self.h, self.c)
         self._action = actions.copy()
         answer = super().step(actions, rows)

@@ -5,7 +5,7 @@ the end a score, may differ from those of the scripts, which run on one.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,15 +16,18 @@ from gymnasium.wrappers import TimeLimit
 import config
 from controller import arch
 from controller import files as controller_files
+from pipeline.actions import Actions
+from pipeline.entries import entry_of
 from pipeline.seeds import rng
 from simulation.agent import Agent, folder_of
 from simulation.dream import single_dream
-from simulation.environments import make_env
+from simulation.environments import actions_of, form_of, make_env
 from simulation.policies import FunctionPolicy
 from simulation.real_world import ROWS, RealWorld
 from simulation.rollout import Task, rollout
 
-# C: z (n, 32) and h (n, 256), float32 -> actions (n, 3); steering -1..1, gas 0..1, brake 0..1
+# C: z (n, 32) and h (n, 256), float32 -> actions (n, 3); of the car: steering -1..1, gas 0..1, brake 0..1. Discrete
+# actions are one-hot; for an environment whose C sees the cell state as well, h is [h, c].
 Controller = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -57,13 +60,20 @@ class TrainedAgent(Agent):
         self._input: np.ndarray | None = None  # of M for its next step: [z, action, reward > 0]
         self._noise = rng("latent_noise", seed)
 
+    @cached_property
+    def space(self) -> Actions:
+        """The actions of the agent's environment."""
+        return actions_of(self.env_name)
+
     def act(self, frame: np.ndarray, reward: float | None = None) -> np.ndarray:
-        """The action at the next frame of an episode, float32 (3,): steering -1..1, gas 0..1, brake 0..1.
+        """The action at the next frame of an episode, as the environment takes it: an integer where it is Discrete.
+
+        Of the car float32 (3,): steering -1..1, gas 0..1, brake 0..1.
 
         Args:
             frame: uint8 (64, 64, 3), as the environment gave it.
-            reward: what the environment gave with that frame; M is conditioned on whether it is positive. None: what M
-                expects takes its place. A constant 0 would lead M, and with it the agent, off the road.
+            reward: what the environment gave with that frame; the car's M is conditioned on whether it is positive.
+                None: what M expects takes its place. A constant 0 would lead M, and with it the agent, off the road.
 
         Raises:
             ValueError: the frame or the controller's action has another shape or dtype.
@@ -75,18 +85,21 @@ class TrainedAgent(Agent):
             state = (np.pad(array[None], ((0, ROWS - 1), (0, 0))) for array in (self._input, self.h, self.c))
             self.h, self.c = (rows[0] for rows in self.rnn.step(*state))
         self.z = mu[0] + np.exp(log_var[0] / 2) * noise
-        action: np.ndarray = self._actions(self.z[None], self.h[None])[0]
+        action: np.ndarray = self._actions(self.z[None], self.h[None], self.c[None])[0]
         conditioned_on = self._last_action if self.previous_action else action
-        positive = (
-            reward > 0 if reward is not None else self._input is not None and self.rnn.expects_reward(self.h[None])[0]
-        )
-        self._input = np.concatenate([self.z, conditioned_on, [np.float32(positive)]])
+        if reward is None and self._input is not None:
+            modeled = self.rnn.expected_reward(self.h[None])
+        else:
+            modeled = self.sizes.modeled_reward(np.array([reward or 0.0]))
+        self._input = np.concatenate([self.z, conditioned_on, modeled])
         self._last_action = action
-        return action
+        taken: np.ndarray = self.space.taken(action[None])[0]
+        return taken
 
-    def _actions(self, z: np.ndarray, h: np.ndarray) -> np.ndarray:
-        """The controller's actions, float32 (n, 3), for z (n, 32) and h (n, 256)."""
-        actions = np.asarray(self.controller(z, h), np.float32)
+    def _actions(self, z: np.ndarray, h: np.ndarray, c: np.ndarray) -> np.ndarray:
+        """The controller's actions, float32 (n, 3), for z (n, 32), h and c (n, 256)."""
+        cell = "c" in entry_of(self.env_name).controller_input
+        actions = np.asarray(self.controller(z, np.concatenate([h, c], axis=1) if cell else h), np.float32)
         if actions.shape != (len(z), self.sizes.actions):
             raise ValueError(f"the controller gives {actions.shape}, need ({len(z)}, {self.sizes.actions})")
         return actions
@@ -116,7 +129,7 @@ class TrainedAgent(Agent):
         """Take actions in a dream, which ends early after a lap or after 100 steps without a positive reward.
 
         Args:
-            actions: floats (T, 3); clipped to their bounds.
+            actions: as the environment takes them: of the car floats (T, 3), which are clipped to their bounds.
             temperature: above zero; above 1 dreams are more uncertain, see RNN.dream.
             seed: of the start and of M's samples; a dream is a function of it, the actions and the temperature.
             from_now: begin at the frame of the last `act`; else at the first frame of a recorded episode.
@@ -125,19 +138,19 @@ class TrainedAgent(Agent):
             ValueError: the actions or the temperature are none, or `from_now` comes before any `act`.
             UserError: the folder has no initial states, or those of another V.
         """
-        actions = np.asarray(actions, np.float32)
+        actions = np.asarray(self.space.numbers(actions), np.float32)
         if actions.ndim != 2 or actions.shape[1] != self.sizes.actions or not np.isfinite(actions).all():
             raise ValueError(f"actions are finite numbers of shape (T, {self.sizes.actions}), not {actions.shape}")
         if not 0 < temperature < np.inf:
             raise ValueError(f"temperature must be above zero, not {temperature}")
-        world = single_dream(self, self.folder, temperature)
+        world = single_dream(self, self.folder, temperature, self.env_name)
         world.reset(0, seed)
         if from_now:
             if self._input is None:
                 raise ValueError("from_now: there is no frame before the first act of an episode")
             world.continue_from(0, self.z, self.h, self.c, self._input[-1])
         z, rewards = [world.z[0]], []
-        for action in actions.clip(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32):
+        for action in actions.clip(self.space.low, self.space.high).astype(np.float32):
             [reward], [done] = world.step(action[None])
             z.append(world.z[0])
             rewards.append(reward)
@@ -156,7 +169,7 @@ class TrainedAgent(Agent):
     def score(self, env_seeds: Sequence[int]) -> np.ndarray:
         """The scores of whole episodes, float64 (n,), one for each environment seed; up to 16 run side by side."""
         world, max_length = RealWorld(self, self.env_name), config.ENVIRONMENTS[self.env_name].max_length
-        policy = FunctionPolicy[RealWorld](lambda world, _: self._actions(world.z, world.h))
+        policy = FunctionPolicy[RealWorld](lambda world, _: self._actions(world.z, world.h, world.c))
         return np.array([result.score for result in rollout(world, policy, [Task(s, max_length) for s in env_seeds])])
 
 
@@ -181,9 +194,10 @@ def load_agent(path: Path | str | None = None, controller: Controller | None = N
         weights, _, metadata = controller_files.load(filename)
         agent = TrainedAgent(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
         agent.load_for(filename, metadata, folder)
-        controller = partial(arch.act, *(part[None] for part in arch.unpack(weights)))
-        name = controller_files.name_of(filename).partition(".")[0].removesuffix("_dream")
-        agent.env_name = name if name in config.ENVIRONMENTS else agent.env_name
+        agent.env_name = controller_files.env_of(filename, metadata) or agent.env_name
+        form = form_of(agent.env_name, agent.space, agent.sizes)
+        W, b = arch.unpack(weights[None], form.actions)
+        controller = partial(arch.act, W, b, squash=form.squash)
     agent.controller, agent.folder = controller, folder
     agent.reset()
     return agent

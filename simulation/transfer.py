@@ -8,7 +8,7 @@ import numpy as np
 from controller.arch import unpack
 from controller.fit import fit_weights
 from pipeline.batches import ObsSettings, check_vae, existing_record, find_batches_of, open_batch
-from pipeline.sizes import CAR
+from pipeline.entries import entry_of
 from simulation.agent import Agent, folder_of
 from simulation.real_world import ROWS
 
@@ -38,7 +38,7 @@ def transferred_weights(
     earlier.load_for(path, hashes, folder_of(path))
     numbers = find_batches_of(env_name, "rnn")
     by_agents = [b for b in numbers if _recorded_by_an_agent(b)]
-    return fit_weights(_samples(agent, earlier, weights, by_agents or numbers))
+    return fit_weights(_samples(agent, env_name, earlier, weights, by_agents or numbers))
 
 
 def _recorded_by_an_agent(b: int) -> bool:
@@ -47,23 +47,24 @@ def _recorded_by_an_agent(b: int) -> bool:
 
 
 def _samples(
-    agent: Agent, earlier: Agent, weights: np.ndarray, numbers: list[int]
+    agent: Agent, env_name: str, earlier: Agent, weights: np.ndarray, numbers: list[int]
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """For each batch, the agent's [z, h] (n, 288) and what the earlier weights give `squash` at the same steps, (n, 3).
 
     Every batch contributes the same number of episodes.
     """
-    W, b = unpack(weights)
+    W, b = unpack(weights, agent.sizes.actions)
+    earlier_cell, cell = W.shape[1] > earlier.sizes.z + earlier.sizes.h, "c" in entry_of(env_name).controller_input
     for number in numbers:
         latents, frames = open_batch("rnn", number), open_batch("obs", number)["obs_data"]
         check_vae([latents], agent.hashes["vae"])
         inputs = latents["rnn_input"][: max(1, TRANSFER_EPISODES // len(numbers))]
         z = np.stack([earlier.vae.encode(frames[i], ROWS)[0] for i in range(len(inputs))])
-        earlier_inputs = np.concatenate([z[:, :-1], inputs[..., CAR.z :]], axis=-1)
+        earlier_inputs = np.concatenate([z[:, :-1], inputs[..., agent.sizes.z :]], axis=-1)
         # z_{t+1} and h_{t+1}, as the controller sees them
-        seen = np.concatenate([z[:, 1:], earlier.rnn.hidden_states(earlier_inputs)], axis=-1)
-        new_z = latents["rnn_output"][: len(inputs), :, : CAR.z]
-        features = np.concatenate([new_z, agent.rnn.hidden_states(inputs)], axis=-1)
+        seen = np.concatenate([z[:, 1:], earlier.rnn.hidden_states(earlier_inputs, earlier_cell)], axis=-1)
+        new_z = latents["rnn_output"][: len(inputs), :, : agent.sizes.z]
+        features = np.concatenate([new_z, agent.rnn.hidden_states(inputs, cell)], axis=-1)
         lengths = np.array(latents.lengths)[: len(inputs), None]
         running = np.arange(1, z.shape[1]) < lengths
         yield features[running], seen[running] @ W.T + b

@@ -37,7 +37,7 @@ def episodes(kind: str, count: int, time_steps: int = 5, seed: int = 0) -> Itera
     for _ in range(count):
         yield {
             name: rng.integers(0, 2 if dtype is np.bool_ else 256, (time_steps - missing, *shape)).astype(dtype)
-            for name, (dtype, missing, shape) in batches.KINDS[kind].items()
+            for name, (dtype, missing, shape) in batch_settings(kind).arrays.items()
         }
 
 
@@ -148,7 +148,7 @@ def test_plain_numpy_reads_the_arrays() -> None:
 def test_memory_stays_flat_while_a_batch_is_written_and_read() -> None:
     size = math.prod((60, 50, *config.FRAME_SHAPE))
     frame = np.zeros((50, *config.FRAME_SHAPE), np.uint8)
-    row = {name: np.zeros((50, *shape), dtype) for name, (dtype, _, shape) in batches.KINDS["obs"].items()}
+    row = {name: np.zeros((50, *shape), dtype) for name, (dtype, _, shape) in obs_settings().arrays.items()}
     tracemalloc.start()
     write_batch("obs", 0, 60, 50, (row | {"obs_data": frame} for _ in range(60)), obs_settings())
     assert open_batch("obs", 0)["obs_data"].shape == (60, 50, *config.FRAME_SHAPE)

@@ -20,7 +20,7 @@ from pipeline.seeds import rng
 from pipeline.sizes import CAR
 from rnn.arch import dream_noise
 from simulation.agent import Agent, load_agent_and_weights
-from simulation.dream import dream_reward, open_initial_z
+from simulation.dream import open_initial_z
 
 CONTROLLER = config.PRETRAINED_DIR / "controller" / config.PRETRAINED
 STEPS, TEMPERATURES = 200, (0.5, 1.0, 1.3)
@@ -62,6 +62,7 @@ def test_a_step_of_the_dream_is_pythons(
     """Each of the steps begins from Python's z, h and c, with the same noise; C's actions agree too."""
     agent, weights = rounded
     W, b = (array[None] for array in unpack(weights))
+    tile_reward, step_reward = config.ENVIRONMENTS["car_racing"].dream_reward
     noise = dream_noise(rng("dream_noise", 7), STEPS)
     z, reward = open_initial_z(agent.hashes["vae"], config.PRETRAINED_DIR)[0][:1], np.zeros(1, np.float32)
     h, c = np.zeros((2, 1, CAR.h), np.float32)
@@ -71,7 +72,7 @@ def test_a_step_of_the_dream_is_pythons(
         action = act(W, b, z, h)
         x = np.concatenate([z, action, reward[:, None]], axis=1)
         z, reward, h, c = agent.rnn.dream(x, h, c, noise[t : t + 1], temperature)
-        python.append((z[0], reward[0], h[0], c[0], action[0], dream_reward(reward[0])))
+        python.append((z[0], reward[0], h[0], c[0], action[0], tile_reward * reward[0] + step_reward))
     browser.evaluate(f"inputs = {json.dumps(inputs)}; world.temperature = {temperature}; drive.pause(true)")
     answers = browser.evaluate("""inputs.map(([noise, z, positiveReward, h, c]) => {
         fillNoise = numbers => numbers.set(noise);

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import config
 import controller.arch as arch
 from controller import files as controller_files
 from controller.coordinates import all_weights, principal_subspace
+from pipeline.actions import CAR_ACTIONS
 from pipeline.errors import UserError
 from pipeline.sizes import CAR
 
@@ -53,8 +53,8 @@ def test_867_weights() -> None:
 def test_every_action_lies_within_the_bounds() -> None:
     x = np.array([[-1e9] * 3, [1e9] * 3, [0.0] * 3, [-0.3, 0.2, -0.1]])
     actions = arch.squash(x)
-    assert (actions >= config.ACTION_LOW).all()
-    assert (actions <= config.ACTION_HIGH).all()
+    assert (actions >= CAR_ACTIONS.low).all()
+    assert (actions <= CAR_ACTIONS.high).all()
     np.testing.assert_allclose(actions[:3], [[-1, 0, 0], [1, 1, 1], [0, 0.5, 0]])
 
 

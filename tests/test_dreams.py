@@ -14,18 +14,13 @@ import controller.arch as controller
 from pipeline.errors import UserError
 from pipeline.networks import seed_everything
 from rnn.arch import RNN, dream_noise, split_mixture
-from simulation.dream import (
-    LAP_TILES,
-    NO_PROGRESS_REWARD,
-    ROWS,
-    TILE_REWARD,
-    DreamWorld,
-    open_initial_z,
-)
+from simulation.dream import ROWS, DreamWorld, open_initial_z
 from simulation.policies import ControllerPolicy
 from simulation.rollout import Result, Task, rollout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
+ENTRY = config.ENVIRONMENTS["car_racing"]
+LAP_TILES, (TILE_REWARD, _), NO_PROGRESS_REWARD = ENTRY.dream_goal, ENTRY.dream_reward, ENTRY.no_progress_reward
 HASH = "0123456789abcdef"  # of the VAE that encoded the initial states, according to the file
 
 

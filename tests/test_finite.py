@@ -9,7 +9,6 @@ from helpers.scripts import snapshot
 
 import config
 from pipeline import training
-from pipeline.batches import positive_reward
 from pipeline.errors import UserError
 from pipeline.networks import keras, seed_everything, tf
 from pipeline.optimizer import Adam
@@ -36,7 +35,7 @@ def series(mu: float = 0, log_var: float = 0, action: float = 0, reward: float =
         "mu": np.full((EPISODES, STEPS + 1, CAR.z), mu, np.float32),
         "log_var": np.full((EPISODES, STEPS + 1, CAR.z), log_var, np.float32),
         "action": np.full((EPISODES, STEPS, CAR.actions), action, np.float32),
-        "reward": positive_reward(np.full((EPISODES, STEPS + 1), reward, np.float32)),
+        "reward": CAR.modeled_reward(np.full((EPISODES, STEPS + 1), reward, np.float32)),
         "real": np.ones((EPISODES, STEPS), bool),
     }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from helpers.scripts import ROOT, environment, run_script
+from helpers.settings import batch_settings
 from test_batches import episodes
 
 from pipeline import cli
@@ -57,9 +58,10 @@ def test_01_refuses_what_the_disk_cannot_hold(tmp_path: Path) -> None:
 def test_the_bytes_of_a_batch_are_those_of_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for kind in ("obs", "rnn"):
-        write_batch(kind, 0, 3, 5, episodes(kind, 3), {})
+        settings = batch_settings(kind)
+        write_batch(kind, 0, 3, 5, episodes(kind, 3), settings)
         files = [path for path in (tmp_path / "data").glob("*.npy") if path.name.startswith("rnn_") == (kind == "rnn")]
-        assert batch_bytes(kind, 3, 5) == sum(path.stat().st_size - 128 for path in files)  # 128: a header of NumPy
+        assert batch_bytes(settings, 3, 5) == sum(path.stat().st_size - 128 for path in files)  # 128: a header of NumPy
 
 
 @pytest.mark.parametrize("module", ["config", "pipeline"])

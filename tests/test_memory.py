@@ -13,7 +13,7 @@ from helpers.scripts import ROOT, STAGES, command, environment, snapshot
 from helpers.settings import obs_settings, rnn_settings
 
 import config
-from pipeline.batches import KINDS, BatchSettings, array_shape, write_batch
+from pipeline.batches import BatchSettings, array_shape, write_batch
 from pipeline.errors import UserError
 from pipeline.files import file_hash
 
@@ -50,8 +50,8 @@ def make_batches(kind: str, settings: BatchSettings) -> None:
     rng = np.random.default_rng(0)
     episodes, time_steps = SIZES[kind]
     row = {
-        name: rng.random(array_shape(kind, name, episodes, time_steps)[1:], np.float32).astype(dtype)
-        for name, (dtype, *_) in KINDS[kind].items()
+        name: rng.random(array_shape(settings, name, episodes, time_steps)[1:], np.float32).astype(dtype)
+        for name, (dtype, *_) in settings.arrays.items()
     }
     if kind == "obs":
         row["done_data"][:] = False
@@ -83,9 +83,10 @@ def test_twenty_batches_need_no_more_memory_than_two(
 def test_03_needs_no_more_memory_for_longer_episodes(copy_of: Copy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(copy_of("vae/weights.h5"))
     for b, time_steps in enumerate((1000, 3000)):
-        shapes = {name: array_shape("obs", name, 1, time_steps)[1:] for name in KINDS["obs"]}
-        row = {name: np.zeros(shape, KINDS["obs"][name][0]) for name, shape in shapes.items()}
-        write_batch("obs", b, 1, time_steps, [row], obs_settings(episodes=1, time_steps=time_steps))
+        settings = obs_settings(episodes=1, time_steps=time_steps)
+        shapes = {name: array_shape(settings, name, 1, time_steps)[1:] for name in settings.arrays}
+        row = {name: np.zeros(shape, settings.arrays[name][0]) for name, shape in shapes.items()}
+        write_batch("obs", b, 1, time_steps, [row], settings)
     short, long = (peak_of(Path.cwd(), "03_generate_rnn_data.py", f"--start_batch {b} --max_batch {b}") for b in (0, 1))
     print(f"{short:.0f} MB for 1,000 steps, {long:.0f} MB for 3,000")
     assert long < 1.1 * short

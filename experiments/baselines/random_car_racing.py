@@ -24,6 +24,7 @@ from display.window import open_window
 from experiments.baselines import records
 from experiments.plots.baselines import draw_training_scores
 from experiments.scores import Scores, read_scores
+from pipeline.actions import CAR_ACTIONS
 from pipeline.files import check_same, only_one
 from pipeline.new_model import check_not_set_aside, forget_previous, until_saved
 from pipeline.scores import summary
@@ -37,7 +38,7 @@ SCORES = records.path(NAME, "scores.json")
 
 def random_action(t: int, action: np.ndarray, rng: np.random.Generator, refresh_rate: int) -> np.ndarray:
     """An exploration policy whose actions, float32 (3,), are uniformly random at every step."""
-    return rng.uniform(config.ACTION_LOW, config.ACTION_HIGH).astype(np.float32)
+    return rng.uniform(CAR_ACTIONS.low, CAR_ACTIONS.high).astype(np.float32)
 
 
 def parse_args() -> argparse.Namespace:

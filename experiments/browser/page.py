@@ -34,13 +34,13 @@ def page_data(filename: Path, env_name: str, env_seed: int) -> dict[str, Any]:
     """
     agent, weights = load_agent_and_weights(filename)
     initial_z = dream.open_initial_z(agent.hashes["vae"], folder_of(filename))
-    max_length = config.ENVIRONMENTS[env_name].max_length
+    entry = config.ENVIRONMENTS[env_name]
     rules = {
-        "lap_tiles": dream.LAP_TILES,
-        "tile_reward": dream.TILE_REWARD,
-        "no_progress_reward": dream.NO_PROGRESS_REWARD,
+        "lap_tiles": entry.dream_goal,
+        "tile_reward": entry.dream_reward[0],
+        "no_progress_reward": entry.no_progress_reward,
         "max_steps_without_progress": dream.MAX_STEPS_WITHOUT_PROGRESS,
-        "max_length": max_length,
+        "max_length": entry.max_length,
     }
     return {
         "agent": {"controller": filename.name, "controller_hash": file_hash(filename), **agent.hashes},

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-import controller.arch as controller
 from display.overlay import card
 from display.play import draw_real, ending
 from display.video import open_video
@@ -14,7 +13,7 @@ from experiments.plots.dream import PRIME, Episode
 from pipeline.errors import UserError
 from pipeline.scores import summary
 from pipeline.seeds import rng
-from pipeline.sizes import CAR
+from pipeline.sizes import Sizes
 from simulation.agent import Agent
 from simulation.dream import DreamWorld
 from simulation.environments import exploration_policy
@@ -56,7 +55,7 @@ class Filming(Callback[RealWorld]):
 
 
 class Remember(Callback[RealWorld]):
-    """Callback that keeps frames, [z, action, reward > 0], and M's state h and c, of each step of a single episode."""
+    """Callback that keeps frames, [z, action, modeled reward] and M's state h and c of each step of one episode."""
 
     def __init__(self) -> None:
         self.frames: list[np.ndarray] = []
@@ -66,8 +65,8 @@ class Remember(Callback[RealWorld]):
     def on_step(self, world: RealWorld, slots: list[Slot], actions: np.ndarray) -> None:
         [slot] = slots
         self.frames.append(world.frames[slot.row].copy())
-        positive = np.array([world.reward[slot.row] > 0], np.float32)
-        self.series.append(np.concatenate([world.z[slot.row], actions[slot.row], positive]))
+        reward = world.agent.sizes.modeled_reward(np.array([world.reward[slot.row]]))
+        self.series.append(np.concatenate([world.z[slot.row], actions[slot.row], reward]))
         self.states.append(np.stack([world.h[slot.row], world.c[slot.row]]))
 
 
@@ -75,7 +74,7 @@ def drive_episode(agent: Agent, weights: np.ndarray, settings: RolloutSettings, 
     """At most `steps` steps of the agent on the first track of the settings."""
     world, remember = RealWorld(agent, settings.env), Remember()
     task = replace(settings.tasks(weights)[0], max_length=steps)
-    rollout(world, ControllerPolicy(ROWS), [task], callbacks=[remember])
+    rollout(world, ControllerPolicy(ROWS, world.form), [task], callbacks=[remember])
     return DrivenEpisode(*map(np.stack, (remember.frames, remember.series, remember.states)))
 
 
@@ -86,11 +85,11 @@ class ContinuedDream(DreamWorld):
         latents: z of each step, float32 (32,).
     """
 
-    def __init__(self, agent: Agent, episode: DrivenEpisode, step: int) -> None:
+    def __init__(self, agent: Agent, episode: DrivenEpisode, step: int, env_name: str) -> None:
         first, (h, c) = episode.series[step], episode.states[step]
-        self.moment = first[: CAR.z], h, c, first[-1]
-        zeros = np.zeros((1, CAR.z), np.float32)  # in place of initial states, which it does not begin in
-        super().__init__(agent.rnn, (zeros, zeros), temperature=1.0, rows=1)
+        self.moment = first[: agent.sizes.z], h, c, first[-1]
+        zeros = np.zeros((1, agent.sizes.z), np.float32)  # in place of initial states, which it does not begin in
+        super().__init__(agent.rnn, (zeros, zeros), temperature=1.0, rows=1, env_name=env_name)
         self.latents: list[np.ndarray] = []
 
     def reset(self, row: int, seed: int) -> None:
@@ -102,7 +101,7 @@ class ContinuedDream(DreamWorld):
         return super().step(actions, rows)
 
 
-def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode) -> dict[str, np.ndarray]:
+def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode, env_name: str) -> dict[str, np.ndarray]:
     """The road, and the dream in which the agent drives on after PRIME steps: uint8 (T, 64, 64, 3) each.
 
     Raises:
@@ -110,17 +109,17 @@ def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode) ->
     """
     if len(episode.series) <= PRIME:
         raise UserError(f"the agent's episode has {len(episode.series)} steps; the dream begins after {PRIME}")
-    world = ContinuedDream(agent, episode, PRIME)
-    rollout(world, ControllerPolicy(1), [Task(0, len(episode.series) - PRIME, weights)])
+    world = ContinuedDream(agent, episode, PRIME, env_name)
+    rollout(world, ControllerPolicy(1, world.form), [Task(0, len(episode.series) - PRIME, weights)])
     return {"road": episode.frames[PRIME:], "dream": agent.vae.decode(np.stack(world.latents))}
 
 
-def untrained(seed: int) -> tuple[Agent, np.ndarray]:
-    """An agent before stage 02: networks with initial weights, and a random controller (867,)."""
+def untrained(seed: int, sizes: Sizes, num_weights: int) -> tuple[Agent, np.ndarray]:
+    """An agent before stage 02: networks with initial weights, and a random controller (num_weights,)."""
     from pipeline.networks import seed_everything
 
     seed_everything(seed)
-    return Agent.on_one_thread(), rng("untrained", seed).normal(0, 0.1, controller.NUM_WEIGHTS)
+    return Agent.on_one_thread(sizes=sizes), rng("untrained", seed).normal(0, 0.1, num_weights)
 
 
 def score_agents(agent: Agent, weights: np.ndarray, settings: RolloutSettings, video: Path) -> dict[str, list[float]]:
@@ -132,11 +131,12 @@ def score_agents(agent: Agent, weights: np.ndarray, settings: RolloutSettings, v
     with open_video(video, FPS) as show:
         world = RealWorld(agent, settings.env, render_mode="rgb_array")
         filming = Filming(show, SKIP, CARD_SECONDS * FPS)
-        trained = rollout(world, ControllerPolicy(ROWS), settings.tasks(weights), callbacks=[filming])
-    explore = ExplorationPolicy(exploration_policy(settings.env), ROWS)
+        policy = ControllerPolicy(ROWS, world.form)
+        trained = rollout(world, policy, settings.tasks(weights), callbacks=[filming])
+    explore = ExplorationPolicy(exploration_policy(settings.env), ROWS, count=agent.sizes.actions)
     random = rollout(EnvironmentWorld(settings.env), explore, settings.tasks(NO_WEIGHTS))
-    other, its_weights = untrained(settings.seed)
-    initial = rollout(RealWorld(other, settings.env), ControllerPolicy(ROWS), settings.tasks(its_weights))
+    other, its_weights = untrained(settings.seed, agent.sizes, len(weights))
+    initial = rollout(RealWorld(other, settings.env), policy, settings.tasks(its_weights))
     scores = {}
     for name, results in {"trained": trained, "random": random, "untrained": initial}.items():
         scores[name] = [result.score for result in results]

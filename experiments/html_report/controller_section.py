@@ -15,6 +15,7 @@ from controller.search import ROW
 from experiments.html_report import provenance
 from experiments.html_report.figures import Figure
 from experiments.html_report.provenance import Provenance
+from pipeline.entries import action_names
 from pipeline.errors import UserError
 from pipeline.files import file_hash, read_json, write_json
 from simulation.agent import Agent, folder_of, load_agent_and_weights
@@ -161,7 +162,7 @@ def controller_figures(args: Args) -> list[Figure]:
             "Weights of C",
             "The weight of every input of the linear controller, for each action.",
             "both z and h have weights that differ from zero: C uses what V sees and what M predicts.",
-            lambda: draw_weights(weights),
+            lambda: draw_weights(weights, action_names(args.env_name, agent.sizes.actions), agent.sizes.z),
         ),
     ]
     if search.beside_paper:

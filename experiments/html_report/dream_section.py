@@ -37,7 +37,7 @@ def dream_figures(args: Args) -> list[Figure]:
     def video() -> None:
         driven, path = episode(), config.REPORT_DIR / "dream.mp4"
         if isinstance(driven, DrivenEpisode):
-            plots.write_dream(road_and_dream(agent, weights, driven), path)
+            plots.write_dream(road_and_dream(agent, weights, driven, args.env_name), path)
         else:
             plots.write_dream(dict(zip(plots.ROWS, dream().images, strict=True)), path)
 

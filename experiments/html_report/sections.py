@@ -12,6 +12,8 @@ from experiments.html_report.dream_section import dream_figures
 from experiments.html_report.figures import Figure
 from experiments.html_report.provenance import Provenance
 from pipeline.batches import Batch, open_batches_of
+from pipeline.sizes import Sizes
+from pipeline.weights import sizes_of
 from simulation.agent import Agent
 
 Args = argparse.Namespace
@@ -65,8 +67,9 @@ def vae_figures(args: Args) -> list[Figure]:
     from experiments.plots.losses import VAE_LOSSES, draw_losses
     from experiments.plots.vae import draw_latents, draw_reconstructions
 
-    agent, batches = Agent.on_one_thread(), obs_batches(args.env_name)
-    agent.vae.load(config.VAE_DIR / "weights.h5")
+    weights, batches = config.VAE_DIR / "weights.h5", obs_batches(args.env_name)
+    agent = Agent.on_one_thread(sizes=Sizes(z=sizes_of(weights).z))
+    agent.vae.load(weights)
     return [
         Figure(
             "vae_losses.png",
@@ -78,7 +81,7 @@ def vae_figures(args: Args) -> list[Figure]:
         Figure(
             "reconstructions.png",
             "Reconstructions",
-            "Frames, and below each what V restores from their 32 latents.",
+            "Frames, and below each what V restores from their latents.",
             "road, bend and car are where they are in the frame; blurred edges do no harm.",
             lambda: draw_reconstructions(agent.vae, batches),
         ),

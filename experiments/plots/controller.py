@@ -1,31 +1,36 @@
 """Figures of stage 05: the course of a search, and the controller's weights."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-import config
 import controller.arch as controller
 from controller.settings import SearchSettings
 from experiments.plots.canvas import THEME, WIDTH, legend_above, new_figure
 from pipeline.errors import UserError
 from pipeline.files import read_json
 from pipeline.settings import read_settings
-from pipeline.sizes import CAR
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def draw_weights(weights: np.ndarray) -> "Figure":
-    """Bars of the controller's weights (867,) by input, z and then h, one panel per action."""
-    W, b = controller.unpack(weights)
-    figure, all_axes = new_figure(WIDTH, 4.8, 3)
-    for axes, name, row, bias in zip(all_axes, config.ACTIONS, W, b, strict=True):
-        axes.bar(range(CAR.z), row[: CAR.z], color="C1", width=1, label=f"{CAR.z} latents z")
-        hidden = range(CAR.z, controller.FEATURES)
-        axes.bar(hidden, row[CAR.z :], color="C0", width=1, label=f"{CAR.h} hidden units h")
+def draw_weights(weights: np.ndarray, names: Sequence[str], z_dim: int) -> "Figure":
+    """Bars of the controller's weights (867,) by input, z and then h, one panel per number of an action, with its name.
+
+    Args:
+        z_dim: inputs that are z.
+    """
+    W, b = controller.unpack(weights, len(names))
+    features = W.shape[1]
+    figure, all_axes = new_figure(WIDTH, 1.6 * len(names), len(names))
+    all_axes = np.atleast_1d(all_axes)
+    for axes, name, row, bias in zip(all_axes, names, W, b, strict=True):
+        axes.bar(range(z_dim), row[:z_dim], color="C1", width=1, label=f"{z_dim} latents z")
+        hidden = range(z_dim, features)
+        axes.bar(hidden, row[z_dim:], color="C0", width=1, label=f"{features - z_dim} hidden units h")
         axes.set(ylabel=f"{name}\nbias {bias:+.2f}")
     legend_above(all_axes[0])
     all_axes[-1].set_xlabel("input")

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-import config
 from experiments.plots.canvas import WIDTH, legend_above, new_figure, show_grid
 from pipeline.batches import Batch
+from pipeline.entries import action_names
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,9 +24,10 @@ def draw_frames(batches: list[Batch]) -> "Figure":
     names = [f"batch {batch.number}\nepisode {i}" for i, batch in zip(episodes, chosen, strict=True)]
     show_grid(top, frames, names, [f"step {step}" if step == 0 else f"{step}" for step in steps])
     batch, episode = chosen[-1], episodes[-1]
-    for name, values in zip(config.ACTIONS, batch["action_data"][episode].T, strict=True):
+    actions = batch["action_data"][episode].T
+    for name, values in zip(action_names(batch.record.settings.env, len(actions)), actions, strict=True):
         middle.plot(values, label=name, linewidth=1)
-    middle.set(ylabel="action", ylim=(-1.1, 1.1))
+    middle.set(ylabel="action")
     legend_above(middle, columns=3)
     bottom.plot(np.cumsum(batch["reward_data"][episode]))
     bottom.set(xlabel="step", ylabel="sum of rewards")
@@ -35,11 +36,13 @@ def draw_frames(batches: list[Batch]) -> "Figure":
 
 
 def draw_actions(batches: list[Batch]) -> "Figure":
-    """Histograms of each action, and of the sum of rewards per episode."""
-    figure, all_axes = new_figure(WIDTH, 4, 2, 2)
+    """Histograms of each number of an action, and of the sum of rewards per episode."""
     recorded = [batch["action_data"][~batch["done_data"][:]] for batch in batches]  # no action follows the end
-    actions = np.concatenate(recorded)[::7]
-    for axes, name, values in zip(all_axes.flat, config.ACTIONS, actions.T, strict=False):
+    actions = np.concatenate(recorded)[::7].T
+    names = action_names(batches[0].record.settings.env, len(actions))
+    rows = len(actions) // 2 + 1
+    figure, all_axes = new_figure(WIDTH, 2 * rows, rows, 2)
+    for axes, name, values in zip(all_axes.flat, names, actions, strict=False):
         axes.hist(values, bins=30, log=True)
         axes.set(xlabel=name, ylabel="frames")
     returns = np.concatenate([batch["reward_data"][:].sum(axis=1) for batch in batches])
