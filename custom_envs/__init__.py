@@ -30,7 +30,7 @@ if DREAM_ID not in registry:
     register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)
 
 if "gym" in sys.modules:  # gym 0.26 is in use: register the environments with it as well
-    from custom_envs import legacy_gym
+    from custom_envs import for_gym
 
     for gymnasium_id in ENVIRONMENTS:
-        legacy_gym.register(gymnasium_id, MAX_EPISODE_STEPS)
+        for_gym.register(gymnasium_id, MAX_EPISODE_STEPS)

@@ -11,6 +11,6 @@ registry.pop(DREAM_ID, None)
 register(DREAM_ID, "simulation.dream_env:CarRacingDream")
 
 if "gym" in sys.modules:  # gym 0.26 is in use: register the dream with it as well
-    from custom_envs import legacy_gym
+    from custom_envs import for_gym
 
-    legacy_gym.register(DREAM_ID)
+    for_gym.register(DREAM_ID)

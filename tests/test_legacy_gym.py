@@ -38,6 +38,6 @@ def test_gym_makes_the_same_environments() -> None:
 
 def test_gym_is_not_imported_unless_it_is_used() -> None:
     program = (
-        "import sys, custom_envs; assert 'gym' not in sys.modules; assert 'custom_envs.legacy_gym' not in sys.modules"
+        "import sys, custom_envs; assert 'gym' not in sys.modules; assert 'custom_envs.for_gym' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], env=environment(PYTHONPATH=str(ROOT)), check=True, timeout=LIMIT)
