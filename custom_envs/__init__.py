@@ -16,6 +16,7 @@ ENVIRONMENTS: dict[str, tuple[str, dict]] = {  # id -> entry point and its argum
     "WorldModels/CarRacingOriginal-v0": ("custom_envs.original:OriginalCarRacing", {}),
 }
 MAX_EPISODE_STEPS = 1000  # of gym.make without a limit of its own, as in CarRacing-v0; the stages set theirs
+LEGACY_ID = "WorldModels/LegacyGym-v0"
 DREAM_ID = "WorldModels/CarRacingDream-v0"
 
 
@@ -26,6 +27,7 @@ def moved_dream(**kwargs: object) -> NoReturn:
 
 for gymnasium_id, (entry_point, arguments) in ENVIRONMENTS.items():
     register(gymnasium_id, entry_point, max_episode_steps=MAX_EPISODE_STEPS, kwargs=arguments)
+register(LEGACY_ID, "custom_envs.legacy_gym:LegacyGym")
 if DREAM_ID not in registry:
     register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)
 

@@ -25,6 +25,8 @@ def drop_settings() -> None:
     # OpenCV wakes its threads for images as small as a frame, and they spin until the next one: a third of the
     # processor time of recording, for nothing.
     os.environ["OPENCV_FOR_THREADS_NUM"] = "1"
+    # Gymnasium's own games draw with SDL, for which the stages open no window; without a display it complains.
+    os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
     if any(option.startswith("e") for option in sys.warnoptions):  # PYTHONWARNINGS=error or python -W error
         warnings.resetwarnings()  # TensorFlow and Box2D warn as they load
         for category in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
