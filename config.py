@@ -1,4 +1,4 @@
-"""Sizes, paths and the table of environments. Edit this file to add an environment (docs/your_own_environment.md).
+"""Sizes, paths and the table of environments. Edit this file to add an environment (docs/your_environment.md).
 
 Values only: a callable is named as "module:function", as in Gymnasium's entry points.
 """
@@ -32,7 +32,9 @@ class Environment:
     # What makes a frame uint8 (64, 64, 3): "module:Wrapper" and its arguments each, the innermost first.
     wrappers: tuple[tuple[str, dict[str, Any]], ...] = ()
     max_length: int = 1000  # steps per episode
-    no_progress_reward: float = 0.0  # charged for each remaining step of an episode truncated for lack of progress
+    # What stage 05 charges for each remaining step of an episode that it truncates because no reward was positive for
+    # --max_steps_without_progress; None: it truncates none, as where every reward is a cost.
+    no_progress_reward: float | None = None
 
     # Actions: the numbers of a Box of one dimension, or the choices of a Discrete, which M sees one-hot.
     actions: tuple[str, ...] = ()  # what figures call them; (): by number

@@ -85,10 +85,14 @@ class RealWorld(EnvironmentWorld):
     Args:
         agent: V and M.
         env_name, rows, render_mode: as for EnvironmentWorld.
+
+    Raises:
+        UserError: the agent was made for another environment.
     """
 
     def __init__(self, agent: Agent, env_name: str, rows: int = ROWS, render_mode: str | None = None) -> None:
         super().__init__(env_name, rows, render_mode)
+        agent.check_env(env_name)
         self.agent, sizes = agent, agent.sizes
         assert self.actions  # the environment of an agent is in config.py
         self.form = form_of(env_name, self.actions, sizes)

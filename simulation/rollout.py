@@ -71,12 +71,13 @@ class World(Protocol):
     Attributes:
         name: for error messages.
         rows: number of episodes that it holds at once.
-        no_progress_reward: charged for each remaining step of an episode that is truncated for lack of progress.
+        no_progress_reward: charged for each remaining step of an episode that is truncated for lack of progress. None:
+            no episode is.
     """
 
     name: str
     rows: int
-    no_progress_reward: float = 0.0
+    no_progress_reward: float | None = None
 
     def reset(self, row: int, seed: int) -> None:
         """Start an episode in a row."""
@@ -125,7 +126,8 @@ def rollout(
 
     Args:
         max_steps_without_progress: steps without a positive reward after which an episode is truncated early and
-            charged the no-progress reward for its remaining steps. None or 0: never, as in a final score.
+            charged the no-progress reward for its remaining steps. None or 0: never, as in a final score; nor in a
+            world without that reward.
 
     Raises:
         UserError: a reward is not finite.
@@ -134,7 +136,7 @@ def rollout(
     waiting = list(enumerate(tasks))[::-1]
     free = list(range(world.rows))[::-1]
     slots: list[Slot] = []
-    limit = max_steps_without_progress or math.inf
+    limit = (max_steps_without_progress or math.inf) if world.no_progress_reward is not None else math.inf
     while waiting or slots:
         while free and waiting:
             slot = Slot(free.pop(), *waiting.pop())
@@ -177,7 +179,7 @@ def _result(world: World, slot: Slot) -> Result:
     if not math.isfinite(slot.score):
         raise UserError(f"{world.name} gave a reward that is not finite, at env_seed {slot.task.env_seed}")
     remaining = 0 if slot.done else slot.task.max_length - slot.steps
-    return Result(slot.score + remaining * world.no_progress_reward, slot.steps)
+    return Result(slot.score + remaining * (world.no_progress_reward or 0.0), slot.steps)
 
 
 # --- scores -----------------------------------------------------------------------------------------------------------

@@ -33,7 +33,10 @@ def agent(one_thread: None) -> Agent:
 def dot(monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of an environment whose episodes terminate after 20 to 30 steps; its no-progress reward is 0."""
     entry = config.Environment(
-        id="helpers.dot:WorldModels/Dot-v0", explore="custom_envs.exploration:explore_car_racing"
+        id="helpers.dot:WorldModels/Dot-v0",
+        explore="custom_envs.exploration:explore_car_racing",
+        squash="controller.arch:squash",
+        no_progress_reward=0.0,
     )
     monkeypatch.setitem(config.ENVIRONMENTS, "dot", entry)
     return "dot"

@@ -35,7 +35,7 @@ FRAME_SKIP = 4  # frames for which an action is held
 MAX_STEPS_WITHOUT_PROGRESS = 100  # frames without a positive reward
 REWARD_SCALE, MIN_REWARD = 0.1, -1.0  # of the training reward
 MAX_LENGTH = config.ENVIRONMENTS[ENV_NAME].max_length
-NO_PROGRESS_REWARD = config.ENVIRONMENTS[ENV_NAME].no_progress_reward
+NO_PROGRESS_REWARD = config.ENVIRONMENTS[ENV_NAME].no_progress_reward or 0.0
 
 # Left, right, gas, brake, nothing; their probabilities in exploration (a standing car gives little training signal).
 ACTIONS = np.array([(-0.6, 0, 0), (0.6, 0, 0), (0, 0.5, 0), (0, 0, 0.6), (0, 0, 0)], np.float32)
