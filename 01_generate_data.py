@@ -27,6 +27,8 @@ import config
 from display.play import Display, draw_environment
 from display.window import open_window
 from pipeline.batches import ObsSettings, batch_bytes, claim_batch, read_record, record_path, write_batch
+from pipeline.entries import sizes_for
+from pipeline.errors import UserError
 from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
 from simulation import environments, workers
@@ -86,8 +88,12 @@ def parse_args() -> argparse.Namespace:
 def plan(args: argparse.Namespace) -> list[Job]:
     """The jobs of a command line, one per batch."""
     jobs: list[Job] = []
-    for name in config.TRAIN_ENVS if args.run_all_envs else (args.env_name,):
-        actions = environments.try_env(name).count  # fail here, once, before any worker starts
+    names = config.TRAIN_ENVS if args.run_all_envs else (args.env_name,)
+    sizes = [sizes_for(name, environments.try_env(name).count) for name in names]  # fail here, before a worker starts
+    if len(set(sizes)) > 1:
+        found = ", ".join(f"{name}: {each}" for name, each in zip(names, sizes, strict=True))
+        raise UserError(f"--run_all_envs: one V and one M are trained on all of TRAIN_ENVS, which need {found}")
+    for name in names:
         for first in range(0, args.total_episodes, args.batch_size):
             settings = ObsSettings(
                 env=name,
@@ -95,7 +101,8 @@ def plan(args: argparse.Namespace) -> list[Job]:
                 action_refresh_rate=args.action_refresh_rate,
                 time_steps=args.time_steps,
                 episodes=min(args.batch_size, args.total_episodes - first),
-                actions=actions,
+                actions=sizes[0].actions,
+                run_all_envs=names if args.run_all_envs else (),
             )
             jobs.append(Job(args.start_batch + len(jobs), settings, bool(args.render), args.controller))
     if not args.controller:
@@ -116,7 +123,10 @@ def is_complete(job: Job) -> bool:
     if record is None:
         return False
     remedy = f"use another --start_batch, or delete {record_path('obs', job.batch)} to make it again"
-    check_same(f"batch {job.batch}", asdict(record.settings), asdict(job.settings), remedy)
+    settings = job.settings
+    if record.settings.run_all_envs is None:  # of an earlier version
+        settings = replace(settings, run_all_envs=None)
+    check_same(f"batch {job.batch}", asdict(record.settings), asdict(settings), remedy)
     return True
 
 

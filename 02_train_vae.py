@@ -23,7 +23,15 @@ except ImportError as error:
 import numpy as np
 
 import config
-from pipeline.batches import Batch, check_time_steps, combined_hash, open_batches, real_steps, split_episodes
+from pipeline.batches import (
+    Batch,
+    check_time_steps,
+    combined_hash,
+    environments_of,
+    open_batches,
+    real_steps,
+    split_episodes,
+)
 from pipeline.entries import entry_of
 from pipeline.errors import UserError
 from pipeline.schedule import Schedule, in_order, shuffled, spread
@@ -73,7 +81,7 @@ def main() -> None:
     args = parse_args()
     batches = open_batches("obs", args.start_batch, args.max_batch, args.N)
     check_time_steps(args.time_steps, batches[0].record)
-    entry = entry_of(batches[0].record.settings.env)
+    environments = environments_of(batch.record.settings for batch in batches)
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train_episodes, held_out_episodes = split_episodes(int(episodes), args.seed)
     train, held_out = find_frames(batches, train_episodes), find_frames(batches, held_out_episodes)
@@ -90,11 +98,12 @@ def main() -> None:
         use_one_thread_per_operation()
     seed_everything(args.seed)
     with strategy(args.distribute).scope():
-        vae = VAE(entry.z)
+        vae = VAE(entry_of(environments[0]).z)
         init_weights = args.init_weights and vae.load(args.init_weights)
         trainer = VAETrainer(vae, args.seed)
         trainer.compile(optimizer=Adam(1e-3))
     settings = TrainingSettings(
+        env=environments,
         data=combined_hash(batches),
         N=args.N,
         batch_size=args.batch_size,

@@ -25,6 +25,7 @@ from pipeline.batches import (
     ObsSettings,
     RNNSettings,
     claim_batch,
+    existing_record,
     find_batches,
     open_batch,
     read_record,
@@ -32,11 +33,11 @@ from pipeline.batches import (
     select_batches,
     write_batch,
 )
-from pipeline.entries import sizes_for
+from pipeline.entries import check_env, sizes_for
 from pipeline.errors import UserError
 from pipeline.files import atomic_write
 from pipeline.sizes import Sizes
-from pipeline.weights import sizes_of
+from pipeline.weights import sizes_of, trained_in
 
 if TYPE_CHECKING:
     from vae.arch import VAE
@@ -84,26 +85,32 @@ def is_complete(number: int, settings: RNNSettings) -> bool:
     return record is not None
 
 
+def settings_and_sizes(batch: Batch, vae_hash: str, z_dim: int) -> tuple[RNNSettings, Sizes]:
+    """The settings of the rnn batch of an obs batch, and the sizes of the M that it is for."""
+    recorded = batch.record.settings
+    assert isinstance(recorded, ObsSettings)
+    sizes = sizes_for(recorded.env, recorded.actions, z_dim)
+    settings = RNNSettings(
+        env=recorded.env,
+        vae_hash=vae_hash,
+        obs=batch.hash,
+        lengths=tuple(real_steps(batch["done_data"][:]).sum(axis=1).tolist()),  # without padding
+        z=sizes.z,
+        actions=sizes.actions,
+        reward=sizes.reward,
+        done=sizes.done,
+        run_all_envs=recorded.run_all_envs,
+    )
+    return settings, sizes
+
+
 def write_series(vae: "VAE", vae_hash: str, number: int) -> bool:
     """Encode one batch unless it is complete; returns whether it was encoded."""
     with claim_batch("rnn", number) as locked:
         if not locked:
             raise UserError(f"batch {number} is being encoded by another process")
         batch = open_batch("obs", number)
-        lengths = tuple(real_steps(batch["done_data"][:]).sum(axis=1).tolist())  # without padding
-        recorded = batch.record.settings
-        assert isinstance(recorded, ObsSettings)
-        sizes = sizes_for(recorded.env, recorded.actions, vae.z_dim)
-        settings = RNNSettings(
-            env=recorded.env,
-            vae_hash=vae_hash,
-            obs=batch.hash,
-            lengths=lengths,
-            z=sizes.z,
-            actions=sizes.actions,
-            reward=sizes.reward,
-            done=sizes.done,
-        )
+        settings, sizes = settings_and_sizes(batch, vae_hash, vae.z_dim)
         if is_complete(number, settings):
             return False
         time_steps = batch.record.time_steps
@@ -133,6 +140,10 @@ def main() -> None:
     weights = config.VAE_DIR / "weights.h5"
     vae = VAE(sizes_of(weights).z)
     vae_hash = vae.load(weights)
+    environments = trained_in(weights)
+    for number in numbers:
+        remedy = f"leave batch {number} out by --start_batch and --max_batch, or train V on it"
+        check_env(f"{config.VAE_DIR}/", environments, existing_record("obs", number).settings.env, remedy)
     encoded = sum([write_series(vae, vae_hash, number) for number in numbers])
     if encoded < len(numbers):
         print(f"{len(numbers) - encoded} of {len(numbers)} batches are complete and kept")

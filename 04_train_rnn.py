@@ -25,7 +25,16 @@ except ImportError as error:
 import numpy as np
 
 import config
-from pipeline.batches import Batch, RNNSettings, check_vae, combined_hash, open_batches, split_episodes
+from pipeline.batches import (
+    MAKER,
+    Batch,
+    RNNSettings,
+    check_vae,
+    combined_hash,
+    environments_of,
+    open_batches,
+    split_episodes,
+)
 from pipeline.entries import entry_of
 from pipeline.errors import UserError
 from pipeline.schedule import Schedule, in_order, shuffled, spread
@@ -47,11 +56,20 @@ def parse_args() -> argparse.Namespace:
 
 
 def sizes_in(batches: list[Batch]) -> Sizes:
-    """The sizes of M: those of the series, and for the rest those of the environment's entry."""
-    settings = batches[0].record.settings
-    assert isinstance(settings, RNNSettings)
-    entry = entry_of(settings.env)
-    return Sizes(settings.z, settings.actions, entry.h, entry.mixtures, settings.done, settings.reward)
+    """The sizes of M: those of the series, and for the rest those of the environment's entry.
+
+    Raises:
+        UserError: series of one batch were made for another M than those of another.
+    """
+    found = set()
+    for batch in batches:
+        settings = batch.record.settings
+        assert isinstance(settings, RNNSettings)
+        entry = entry_of(settings.env)
+        found.add(Sizes(settings.z, settings.actions, entry.h, entry.mixtures, settings.done, settings.reward))
+    if len(found) > 1:
+        raise UserError(f"the series are for an M of {' and of '.join(map(str, found))}: run {MAKER['rnn']} again")
+    return found.pop()
 
 
 def read_series(batches: list[Batch], sizes: Sizes, episodes: np.ndarray) -> dict[str, np.ndarray]:
@@ -101,6 +119,7 @@ def main() -> None:
         trainer = RNNTrainer(rnn, args.seed)
         trainer.compile(optimizer=Adam(1e-3, global_clipnorm=1.0))
     settings = TrainingSettings(
+        env=environments_of(batch.record.settings for batch in batches),
         data=combined_hash(batches),
         vae_hash=vae_hash,
         N=args.N,

@@ -45,7 +45,8 @@ from pipeline.entries import entry_of
 from pipeline.files import check_folder, file_hash, only_one
 from pipeline.new_model import until_saved
 from simulation.agent import Agent
-from simulation.dream import DreamWorld, initial_states_hash, open_initial_z
+from simulation.dream import MAX_STEPS_WITHOUT_PROGRESS, DreamWorld, initial_states_hash, open_initial_z
+from simulation.environments import try_env
 from simulation.launch import launch
 from simulation.policies import ControllerPolicy
 from simulation.ranks import Ranks, Work
@@ -66,8 +67,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help=trials)
     add("-e", "--num_episode", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
     add("--max_length", type=cli.max_length, help="maximal episode length (steps); default, or -1: the environment's")
-    no_progress = "truncate an episode after so many steps without a positive reward; 0: never"
-    add("--max_steps_without_progress", type=cli.count, default=100, help=no_progress)
+    no_progress = "truncate an episode after so many steps without a positive reward; 0: never; default: 100, or 0"
+    no_progress += " where no_progress_reward in config.py does not say what they cost"
+    add("--max_steps_without_progress", type=cli.count, help=no_progress)
     cap = "1: cap episodes at twice the previous generation's mean length (steps)"
     add("--cap_time", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=cap)
     shared = "1: as ever, all candidates of a generation drive the same tracks (deviation 16)"
@@ -104,6 +106,12 @@ def parse_args() -> argparse.Namespace:
     cli.check_environment(parser, args.env_name)
     entry = entry_of(args.env_name)
     args.max_length = args.max_length or entry.max_length
+    costs = entry.no_progress_reward is not None
+    if args.max_steps_without_progress and not costs:
+        found = f"no_progress_reward of {args.env_name} in config.py does not say what such steps cost"
+        parser.error(f"--max_steps_without_progress: {found}")
+    if args.max_steps_without_progress is None:
+        args.max_steps_without_progress = MAX_STEPS_WITHOUT_PROGRESS if costs else 0
     if not args.sigma_decay:
         args.sigma_decay = CMA_DECAY if args.optimizer == "cma" else OPTIMIZERS[args.optimizer].default_sigma_decay
     if args.optimizer == "cma" and sys.flags.optimize > 1:
@@ -187,6 +195,7 @@ def main() -> None:
             return ranks.serve()
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
+        try_env(args.env_name)
         settings = settings_of(args, real)
         name = search_name(settings)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):

@@ -33,14 +33,15 @@ import numpy as np
 
 import config
 from controller.arch import squash
-from controller.files import LAYOUTS
+from controller.files import LAYOUTS, recorded_env
 from display import play
-from display.video import open_video
+from display.video import FPS, open_video
 from display.window import open_window
+from pipeline.entries import check_car
 from pipeline.seeds import env_seed_range
 from simulation.agent import default_folder, folder_of, has_trained_agent, load_agent_and_weights, load_networks
 from simulation.dream import single_dream
-from simulation.environments import exploration_policy
+from simulation.environments import exploration_policy, frames_per_second, try_env
 from simulation.own_data import Episode, write_episodes
 from simulation.policies import ControllerPolicy, ExplorationPolicy
 from simulation.real_world import EnvironmentWorld, RealWorld
@@ -54,7 +55,8 @@ __all__ = ["Episode", "load_agent", "squash", "write_episodes"]  # the library
 def parse_args() -> argparse.Namespace:
     parser = cli.parser(__doc__)
     add = parser.add_argument
-    add("env_name", nargs="?", default="car_racing", help=f"environment: {', '.join(config.ENVIRONMENTS)}")
+    names = f"{', '.join(config.ENVIRONMENTS)}; default: that of --filename, or car_racing"
+    add("env_name", nargs="?", help=f"environment: {names}")
     add("--filename", type=Path, help="controller, a .json of stage 05")
     add("--layout", choices=LAYOUTS, help="order of the weights in --filename; default: the one it records")
     add("--generate_data_mode", action="store_true", help="use the exploration policy of stage 01, no controller")
@@ -74,6 +76,7 @@ def parse_args() -> argparse.Namespace:
     add("--render_mode", action="store_true", help="display in a window; closing it stops the program")
     add("--status", action="store_true", help="print what of the five stages is done here, what runs and comes next")
     args = parser.parse_args()
+    args.env_name = args.env_name or (args.filename and recorded_env(args.filename)) or "car_racing"
     cli.check_environment(parser, args.env_name)
     args.max_length = args.max_length or config.ENVIRONMENTS[args.env_name].max_length
     check_flags(parser, args)
@@ -116,17 +119,19 @@ def video_path(args: argparse.Namespace) -> Path:
 @contextmanager
 def open_outputs(args: argparse.Namespace) -> Iterator[list[play.Show]]:
     """Open the window and the video of the command line; yields the functions that show or record an image."""
+    fps = frames_per_second(args.env_name) if args.record_video else FPS
     with ExitStack() as stack:
         outputs: list[play.Show] = []
         if args.render_mode:
             outputs.append(stack.enter_context(open_window("--render_mode")))
         if args.record_video:
-            outputs.append(stack.enter_context(open_video(video_path(args))))
+            outputs.append(stack.enter_context(open_video(video_path(args), fps)))
         yield outputs
 
 
 def open_world(args: argparse.Namespace, render_mode: str | None = None) -> tuple[World, Policy[Any], np.ndarray]:
     """The real world, the policy and the policy's weights of the command line."""
+    try_env(args.env_name)
     if args.generate_data_mode:
         explored = EnvironmentWorld(args.env_name, render_mode=render_mode)
         assert explored.actions  # its environment is in config.py
@@ -159,6 +164,7 @@ def play_dream(args: argparse.Namespace) -> Result:
 
 def play_with_keyboard(args: argparse.Namespace) -> None:
     """Let a person drive, in the real environment or in a dream."""
+    check_car("--play", args.env_name)
     remedy = "driving needs a screen and a keyboard, on this machine or by `ssh -X`; --record_video shows the agent"
     with open_window("--play", remedy=remedy) as show:  # before TensorFlow is loaded: fail at once without a display
         env_seeds = env_seed_range("report", args.seed, 0, cli.MAX_EPISODES)

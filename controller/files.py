@@ -4,6 +4,7 @@ The numbers here are the car's: metadata that state no others are of it.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,15 @@ def env_of(filename: Path, metadata: dict[str, Any]) -> str | None:
     """
     name = metadata.get("env", name_of(filename).partition(".")[0].removesuffix("_dream"))
     return name if name in config.ENVIRONMENTS else None
+
+
+def recorded_env(filename: Path) -> str | None:
+    """As `env_of`, by the file alone; None also where it is missing or damaged, which `load` reports."""
+    with suppress(UserError):
+        content = read_json(filename)
+        metadata = content[2] if isinstance(content, list) and len(content) > 2 else {}
+        return env_of(filename, metadata if isinstance(metadata, dict) else {})
+    return None
 
 
 def name_of(filename: Path) -> str:

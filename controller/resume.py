@@ -8,10 +8,11 @@ import numpy as np
 
 from controller.arch import CAR_FORM
 from controller.coordinates import Coordinates, HiddenStates, new_coordinates
-from controller.files import WEIGHTS, load, state_path, weights_path
+from controller.files import WEIGHTS, env_of, load, state_path, weights_path
 from controller.saved_search import load_search
 from controller.search import ControllerSearch
 from controller.settings import SearchSettings
+from pipeline.entries import check_env
 from pipeline.errors import UserError, first_line
 from pipeline.files import check_same
 from pipeline.new_model import check_not_set_aside
@@ -102,13 +103,16 @@ def initial_weights(path: Path, name: str, settings: SearchSettings, transfer: T
         weights, _, metadata = load(path)
         hashes: dict[str, str] = {key: metadata[key] for key in ("vae", "rnn") if key in metadata}
         form = {key: metadata.get(key, getattr(CAR_FORM, key)) for key in ("actions", "features")}
+        env_name = env_of(path, metadata)
     else:
         weights, earlier = best_mean(path)
         hashes = {"vae": earlier.vae_hash, "rnn": earlier.rnn_hash}
         form = {"actions": earlier.actions, "features": earlier.features}
+        env_name = earlier.env_name
+    check_env(str(path), env_name and (env_name,), settings.env_name, "give another --init_opt")
     of_others = not hashes.items() <= {"vae": settings.vae_hash, "rnn": settings.rnn_hash}.items()
     needed = {"actions": settings.actions} if of_others else {key: getattr(settings, key) for key in form}
-    check_same(str(path), form, needed, "it is the controller of another environment")
+    check_same(str(path), form, needed, "give another --init_opt")
     if not of_others:
         return weights
     print(f"{path} is of another V or M: its controller is fitted to these")

@@ -8,7 +8,7 @@ episodes as latent series (stage 03). Nothing is unpickled: arrays are opened wi
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 import config
 from pipeline.array_file import ArrayFile, open_array
+from pipeline.entries import are_variants
 from pipeline.errors import UserError
 from pipeline.files import atomic_write, claim, file_hash, read_json, write_json
 from pipeline.seeds import rng
@@ -50,6 +51,8 @@ class ObsSettings(Settings):
     rnn_hash: str | None = None
     exploration: float | None = None  # maximal share of exploration in an agent's episodes, 0..1
     actions: int = CAR.actions  # numbers of an action
+    # The environments of the --run_all_envs command that recorded it, () of another one; None: of an earlier version.
+    run_all_envs: tuple[str, ...] | None = None
 
     @property
     def arrays(self) -> Arrays:
@@ -76,6 +79,7 @@ class RNNSettings(Settings):
     actions: int = CAR.actions  # numbers of an action
     reward: tuple[float, ...] | None = None  # this and below: see pipeline.sizes.Sizes
     done: bool = False  # rnn_output then ends with it
+    run_all_envs: tuple[str, ...] | None = None  # of the obs batch
 
     @property
     def arrays(self) -> Arrays:
@@ -300,16 +304,19 @@ def select_batches(start_batch: int, max_batch: int | None, episodes: int | None
     """The numbers of the obs batches of a range; with `episodes`, only the first ones that together hold that many.
 
     Raises:
-        UserError: a batch is missing, or an episode has another number of steps than `time_steps`.
+        UserError: a batch is missing, an episode has another number of steps than `time_steps`, or environments are
+            mixed.
     """
-    numbers, total = [], 0
+    numbers, total, settings = [], 0, []
     for b in find_batches("obs", start_batch, max_batch):
         record = existing_record("obs", b)
         check_time_steps(time_steps, record)
         numbers.append(b)
+        settings.append(record.settings)
         total += record.episodes
         if episodes is not None and total >= episodes:
             break
+    environments_of(settings)
     return numbers
 
 
@@ -320,6 +327,21 @@ def check_time_steps(time_steps: int | None, record: Record) -> None:
         raise UserError(f"--time_steps {time_steps}: {found}: leave the flag out, or record others")
 
 
+def environments_of(settings: Iterable[BatchSettings]) -> tuple[str, ...]:
+    """The environments of some batches, sorted.
+
+    Raises:
+        UserError: there are several, none is a variant of the other, and not one --run_all_envs command recorded all.
+    """
+    first, *others = settings
+    for other in others:
+        together = first.run_all_envs == other.run_all_envs and first.run_all_envs != ()
+        if not together and not are_variants(first.env, other.env):
+            found = f"the batches are of environments {first.env} and {other.env}, not of one --run_all_envs command"
+            raise UserError(f"{found}: choose batches by --start_batch and --max_batch, or use another folder")
+    return tuple(sorted({first.env, *(other.env for other in others)}))
+
+
 def find_batches_of(env_name: str, kind: str) -> list[int]:
     """Return the numbers of the batches recorded in one environment; UserError if there is none."""
     records = {b: read_record(kind, b) for b in find_batches(kind)}
@@ -327,6 +349,15 @@ def find_batches_of(env_name: str, kind: str) -> list[int]:
     if not numbers:
         raise UserError(f"no {kind} batch of environment '{env_name}' in {config.DATA_DIR}/: run {MAKER[kind]} first")
     return numbers
+
+
+def recorded_in() -> str | None:
+    """The environment of all obs batches of the working directory; None where there is none, or are several."""
+    with suppress(UserError):
+        records = [existing_record("obs", b) for b in find_batches("obs")]
+        names = {record.settings.env for record in records}
+        return names.pop() if len(names) == 1 else None
+    return None
 
 
 def open_batches_of(env_name: str, kind: str) -> Iterator[Batch]:

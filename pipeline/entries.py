@@ -1,5 +1,7 @@
 """The entries of config.ENVIRONMENTS: looked up, checked, and the callables that they name imported."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -26,6 +28,32 @@ def entry_of(name: str) -> config.Environment:
     if entry.reward == "value" and not entry.dream_reward[0]:
         raise UserError(f"environment '{name}': dream_reward = {entry.dream_reward} in config.py, but M divides by it")
     return entry
+
+
+def are_variants(one: str, other: str) -> bool:
+    """Whether two environments are one, or their entries differ in the id alone, as CarRacing in other colors."""
+    first, second = (config.ENVIRONMENTS.get(name) for name in (one, other))
+    return one == other or (first is not None and second is not None and replace(first, id=second.id) == second)
+
+
+def check_car(what: str, name: str) -> None:
+    """Raise UserError unless an environment is the car: `what` is made for it alone."""
+    if not are_variants("car_racing", name):
+        raise UserError(f"{what} is made for the car alone: {name} has other actions and rules")
+
+
+def check_env(what: str, made_for: Sequence[str] | None, name: str, remedy: str) -> None:
+    """Check that a file which was made for some environments may be used for another.
+
+    Args:
+        what: the file.
+        made_for: None: not stated, in a file of an earlier version.
+
+    Raises:
+        UserError: none of them is `name` or a variant of it.
+    """
+    if made_for and not any(are_variants(each, name) for each in made_for):
+        raise UserError(f"{what} is of environment {' and '.join(made_for)}, not of {name}: {remedy}")
 
 
 def action_names(name: str, count: int) -> tuple[str, ...]:

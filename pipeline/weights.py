@@ -20,13 +20,14 @@ class TrainingSettings(Settings):
 
     RENAMED: ClassVar = {"vae": "vae_hash"}
 
+    env: tuple[str, ...] | None = None  # environments of the batches; None: not stated, in a file of an earlier version
     data: str  # hash of the batches
     vae_hash: str | None = None  # of 04: the VAE that encoded the series
     N: int | None  # episodes at most
     batch_size: int
     seed: int
     init_weights: str | None  # hash
-    # Sizes, see pipeline.sizes.Sizes: of V z alone, of M all. None: not stated, in a file of an earlier version.
+    # Sizes, see pipeline.sizes.Sizes: of V z alone, of M all. None: not stated.
     z: int | None = None
     actions: int | None = None
     h: int | None = None
@@ -41,9 +42,9 @@ class TrainingSettings(Settings):
         return replace(CAR, **stated)
 
     def as_stated_in(self, earlier: "TrainingSettings") -> Self:
-        """These settings without the sizes where those of an earlier training, of an earlier version, lack them."""
-        not_stated: dict[str, Any] = dict.fromkeys(SIZES)
-        return self if earlier.z is not None else replace(self, **not_stated)
+        """These settings without what those of an earlier training do not state, if it is of an earlier version."""
+        not_stated: dict[str, Any] = dict.fromkeys(("env", *SIZES))
+        return self if earlier.env is not None else replace(self, **not_stated)
 
 
 def find_vae_hash() -> str:
@@ -79,6 +80,16 @@ def training_settings(path: Path) -> TrainingSettings | None:
     if not settings:  # initial weights, which no stage has trained
         return None
     return read_settings(TrainingSettings, settings, str(path.with_suffix(".json")), "train again")
+
+
+def trained_in(path: Path) -> tuple[str, ...] | None:
+    """The environments that V or M was trained in; None where the metadata of the weight file do not state them.
+
+    Raises:
+        UserError: as in `training_settings`.
+    """
+    settings = training_settings(path)
+    return settings.env if settings else None
 
 
 def sizes_of(path: Path) -> Sizes:

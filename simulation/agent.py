@@ -1,5 +1,6 @@
 """The agent in memory: V and M from the weights of stages 02 and 04, C from a controller file of stage 05."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -7,9 +8,11 @@ import numpy as np
 
 import config
 from controller import files as controller_files
+from controller.files import env_of
+from pipeline.entries import check_env
 from pipeline.errors import UserError
 from pipeline.sizes import CAR, Sizes
-from pipeline.weights import sizes_of
+from pipeline.weights import sizes_of, trained_in
 
 
 class Agent:
@@ -19,6 +22,8 @@ class Agent:
         vae, rnn: the networks (vae.arch.VAE, rnn.arch.RNN).
         sizes: those of the networks.
         hashes: {"vae": ..., "rnn": ...} of the loaded weights.
+        made_for: a file, and the environments that it was made for: M or, where it is loaded, the controller. None: not
+            stated, in a file of an earlier version, or not loaded.
 
     Args:
         sample_z: encode a frame to a z drawn from N(mu, sigma²) instead of its mean mu (deviation 9).
@@ -28,6 +33,7 @@ class Agent:
 
     def __init__(self, sample_z: bool = False, previous_action: bool = False, sizes: Sizes = CAR) -> None:
         self.sample_z, self.previous_action = sample_z, previous_action
+        self.made_for: tuple[Path, Sequence[str] | None] = (Path(), None)
         self._build(sizes.z, sizes)
 
     @classmethod
@@ -63,6 +69,7 @@ class Agent:
             self._build(z_dim, sizes)
         vae = self.vae.load(vae_path)
         self.hashes = {"vae": vae, "rnn": self.rnn.load(rnn_path, vae)}
+        self.made_for = (rnn_path, trained_in(rnn_path))
         return self.hashes
 
     def load_for(self, filename: Path, metadata: dict[str, Any], folder: Path) -> None:
@@ -71,6 +78,14 @@ class Agent:
             if metadata.get(name, digest) != digest:
                 found = f"{filename} was trained with {name} {metadata[name]}, {folder / name}/weights.h5 is {digest}"
                 raise UserError(f"{found}: restore those weights, or train a controller for these")
+        env_name = env_of(filename, metadata)
+        if env_name:
+            self.made_for = (filename, (env_name,))
+
+    def check_env(self, name: str) -> None:
+        """Check that the agent was made for an environment, or for a variant of it; UserError if not."""
+        path, environments = self.made_for
+        check_env(str(path), environments, name, "give that name")
 
 
 def folder_of(filename: Path | None) -> Path:

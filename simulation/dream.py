@@ -174,10 +174,13 @@ class DreamWorld(World):
 def single_dream(agent: Agent, folder: Path, temperature: float, env_name: str = "car_racing") -> DreamWorld:
     """A world of one dream, to watch or to drive, with the initial states of a folder's data/.
 
-    It ends after MAX_STEPS_WITHOUT_PROGRESS steps without a positive reward.
+    It ends after MAX_STEPS_WITHOUT_PROGRESS steps without a positive reward, where the environment's entry says what
+    such steps cost.
     """
+    agent.check_env(env_name)
+    limit = MAX_STEPS_WITHOUT_PROGRESS if entry_of(env_name).no_progress_reward is not None else None
     initial_z = open_initial_z(agent.hashes["vae"], folder, agent.sizes.z)
-    return DreamWorld(agent.rnn, initial_z, temperature, 1, agent.vae, MAX_STEPS_WITHOUT_PROGRESS, env_name)
+    return DreamWorld(agent.rnn, initial_z, temperature, 1, agent.vae, limit, env_name)
 
 
 def dream_open_loop(rnn: "RNN", series: np.ndarray, prime: int, dreams: int) -> tuple[np.ndarray, np.ndarray]:

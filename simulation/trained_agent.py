@@ -44,13 +44,17 @@ class TrainedAgent(Agent):
     Attributes:
         z, h, c: float32 (32,), (256,), (256,): the frame of the last `act`, and M's state when the agent saw it.
         controller: C, see Controller.
-        env_name: the environment of `make_env` and `score`, a key of config.ENVIRONMENTS.
         folder: where V, M and the initial states of dreams were loaded from.
     """
 
     controller: Controller
-    env_name = "car_racing"
     folder = Path()
+
+    @property
+    def env_name(self) -> str:
+        """The environment of `make_env` and `score`, a key of config.ENVIRONMENTS: the one it was made for."""
+        _, environments = self.made_for
+        return environments[0] if environments else "car_racing"
 
     def reset(self, seed: int = 0) -> None:
         """Begin an episode: M's state becomes zero. The seed is that of the samples of an agent with `sample_z`."""
@@ -194,7 +198,6 @@ def load_agent(path: Path | str | None = None, controller: Controller | None = N
         weights, _, metadata = controller_files.load(filename)
         agent = TrainedAgent(metadata.get("sample_z", 0), metadata.get("previous_action", 0))
         agent.load_for(filename, metadata, folder)
-        agent.env_name = controller_files.env_of(filename, metadata) or agent.env_name
         form = form_of(agent.env_name, agent.space, agent.sizes)
         W, b = arch.unpack(weights[None], form.actions)
         controller = partial(arch.act, W, b, squash=form.squash)
