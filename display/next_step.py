@@ -9,10 +9,12 @@ from pathlib import Path
 import config
 from controller.files import best_controllers
 from display.status import DAMAGED, NOTHING, PARTIAL, READY, STAGES, Status, records, stages
-from pipeline.batches import HELD_OUT
+from pipeline.batches import HELD_OUT, recorded_in
+from pipeline.entries import are_variants
 from pipeline.errors import UserError, first_line
 from pipeline.files import read_json
 
+CAR = "car_racing"
 ROOT = Path(config.__file__).parent
 RESULTS = ROOT / "docs" / "results"
 LAST_ROUND = {"demo": 1, "train": 3}  # rounds in a folder of their own; those after them are of `make more`
@@ -82,7 +84,7 @@ def python(script: str) -> str:
 def command(stage: str) -> str:
     """The command of a stage with its defaults."""
     [script] = ROOT.glob(f"{stage}_*.py")
-    return python(script.name) + (" car_racing" if stage in ("01", "05") else "")
+    return python(script.name) + (f" {recorded_in() or CAR}" if stage in ("01", "05") else "")
 
 
 def score_flags() -> str:
@@ -116,6 +118,8 @@ def cost_of(target: str) -> list[str]:
 def estimate(stage: str) -> str:
     """How long the command of a stage takes at the speed that `make bench` measured, which is of two cores."""
     pattern, count, unit = WORK[stage]
+    if stage in ("01", "05") and not are_variants(CAR, recorded_in() or CAR):
+        return "how long it takes is unknown: docs/results/speed.json is of the car"
     try:
         rows = read_json(RESULTS / "speed.json")["rows"]
         [number] = {found[1] for row in rows if (found := re.match(pattern, f"{row['work']}: {row['ours']}"))}

@@ -114,8 +114,11 @@ def side_by_side(images: dict[str, np.ndarray], text: str) -> np.ndarray:
 
 
 def signed_map(values: np.ndarray, rows: int) -> np.ndarray:
-    """Values from -1 to 1 as an image of `rows` rows: orange above zero, blue below, uint8 (rows, n / rows, 3)."""
-    shares = np.clip(values, -1, 1).reshape(rows, -1, 1)
+    """Values from -1 to 1 as an image of `rows` rows: orange above zero, blue below, uint8 (rows, n / rows, 3).
+
+    Zeros fill up the last row.
+    """
+    shares = np.pad(np.clip(values, -1, 1), (0, -len(values) % rows)).reshape(rows, -1, 1)
     above, below = np.maximum(shares, 0) * (240, 140, 40), np.maximum(-shares, 0) * (60, 140, 240)
     return (above + below).astype(np.uint8)
 

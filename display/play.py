@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from display.overlay import card, compose, compose_with, draw_keys, draw_title, signed_map
+from display.overlay import as_the_window, card, compose, compose_with, draw_keys, draw_title, signed_map
 from display.video import FPS
 from pipeline.actions import CAR_ACTIONS
 from pipeline.sizes import CAR
@@ -56,7 +56,9 @@ def draw_dream(world: DreamWorld, slot: Slot, action: np.ndarray) -> np.ndarray:
     """The decoded z of a dream, and what it is made of: z, and M's hidden state h."""
     insets = {"z": signed_map(world.z[slot.row] / 3, 4), "h of M": signed_map(world.h[slot.row], 16)}
     title = f"a dream of M, temperature {world.temperature:.2f}"
-    return compose_with(world.render(slot.row), insets, action, slot.score, slot.steps, title, world.actions)
+    view = world.render(slot.row)
+    view = as_the_window(view) if world.actions == CAR_ACTIONS else view
+    return compose_with(view, insets, action, slot.score, slot.steps, title, world.actions)
 
 
 def ending(slot: Slot) -> str:

@@ -27,11 +27,14 @@ except ImportError as error:
     raise SystemExit(f"{error}: run `make setup`, start this with .venv/bin/python, without PYTHONPATH") from None
 
 import config
+from controller.files import recorded_env
 from experiments.html_report.controller_section import chosen_controller, has_controllers
 from experiments.html_report.figures import draw_all
 from experiments.html_report.header import footer, header
 from experiments.html_report.page import Section, write_report
 from experiments.html_report.sections import STAGES
+from pipeline.batches import recorded_in
+from pipeline.entries import check_car
 from pipeline.errors import UserError
 from pipeline.seeds import env_seed_range
 from simulation.agent import default_folder, folder_of
@@ -45,7 +48,8 @@ def parse_args() -> argparse.Namespace:
         help="stage to report on, or all of them; browser: the page to drive in",
     )
     environments = ", ".join(config.ENVIRONMENTS)
-    parser.add_argument("env_name", nargs="?", default="car_racing", help=f"environment: {environments}")
+    which = f"environment: {environments}; default: that of --filename or of the batches in data/, or car_racing"
+    parser.add_argument("env_name", nargs="?", help=which)
     parser.add_argument("--filename", type=Path, help="controller of stage 05; needed where there are several")
     parser.add_argument("--init_opt", type=Path, help="search that this one started from; the curve then includes it")
     parser.add_argument(
@@ -54,6 +58,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
     parser.add_argument("--draw_only", action="store_true", help="do not drive: use the scores and video in report/")
     args = parser.parse_args()
+    args.env_name = args.env_name or (args.filename and recorded_env(args.filename)) or recorded_in() or "car_racing"
     cli.check_environment(parser, args.env_name)
     if args.what == "all" and args.filename and folder_of(args.filename).resolve() != Path.cwd():
         parser.error(f"all: the stages before {args.filename} are in {folder_of(args.filename)}: run it there")
@@ -90,6 +95,7 @@ def report_browser(args: argparse.Namespace) -> Path:
     """Write the page with the dream; returns its path."""
     from experiments.browser.page import write_page
 
+    check_car("the page", args.env_name)
     filename = args.filename or chosen_controller(args, default_folder())  # which prints what it takes
     path = config.REPORT_DIR / "dream.html"
     [env_seed] = env_seed_range("report", args.seed, 0, 1)

@@ -9,7 +9,9 @@ import numpy as np
 from display.overlay import card
 from display.play import draw_real, ending
 from display.video import open_video
+from experiments.html_report.figures import said
 from experiments.plots.dream import PRIME, Episode
+from pipeline.entries import are_variants
 from pipeline.errors import UserError
 from pipeline.scores import summary
 from pipeline.seeds import rng
@@ -48,7 +50,8 @@ class Filming(Callback[RealWorld]):
 
     def on_end(self, world: RealWorld, slot: Slot, result: Result) -> None:
         if slot.index == 0:
-            lines = [ending(slot), f"score {result.score:.1f} in {result.steps} steps"]
+            ends = ending(slot) if are_variants("car_racing", world.env_name) else "the end"
+            lines = [ends, f"score {result.score:.1f} in {result.steps} steps"]
             image = card(draw_real(world, slot, self.action), lines)
             for _ in range(self.card_images):
                 self.show(image)
@@ -111,7 +114,8 @@ def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode, en
         raise UserError(f"the agent's episode has {len(episode.series)} steps; the dream begins after {PRIME}")
     world = ContinuedDream(agent, episode, PRIME, env_name)
     rollout(world, ControllerPolicy(1, world.form), [Task(0, len(episode.series) - PRIME, weights)])
-    return {"road": episode.frames[PRIME:], "dream": agent.vae.decode(np.stack(world.latents))}
+    real = said(env_name, "road", "game")
+    return {real: episode.frames[PRIME:], "dream": agent.vae.decode(np.stack(world.latents))}
 
 
 def untrained(seed: int, sizes: Sizes, num_weights: int) -> tuple[Agent, np.ndarray]:

@@ -13,7 +13,7 @@ from controller.evaluations import EVALUATION
 from controller.files import best_controllers, name_of, only_controller
 from controller.search import ROW
 from experiments.html_report import provenance
-from experiments.html_report.figures import Figure
+from experiments.html_report.figures import Figure, said
 from experiments.html_report.provenance import Provenance
 from pipeline.entries import action_names
 from pipeline.errors import UserError
@@ -140,14 +140,22 @@ def controller_figures(args: Args) -> list[Figure]:
             VIDEO,
             "The agent drives",
             "The first of the unseen tracks, in real time: the game, the agent's frame, and its reconstruction from z.",
-            "a whole lap on the road, in fewer than 1,000 steps: the score is then above 900.",
+            said(
+                args.env_name,
+                "a whole lap on the road, in fewer than 1,000 steps: the score is then above 900.",
+                "it does what brings reward, from the first step to the last.",
+            ),
             lambda: check_video(args),
         ),
         Figure(
             "scores.png",
             "Score of every track",
             "Each dot is the score on one unseen track; the random and the untrained agent drove the same ones.",
-            "all dots of the trained agent lie together at 900 and above; a single one far below is a crash.",
+            said(
+                args.env_name,
+                "all dots of the trained agent lie together at 900 and above; a single one far below is a crash.",
+                "the dots of the trained agent lie to the right of the others.",
+            ),
             lambda: draw_scores(saved_scores(args)["scores"]),
         ),
         Figure(

@@ -5,7 +5,7 @@ from functools import cache
 
 import config
 from experiments.html_report.controller_section import chosen_controller, has_controllers, score_settings
-from experiments.html_report.figures import Figure
+from experiments.html_report.figures import Figure, said
 from simulation.agent import Agent, load_agent_and_weights
 
 Args = argparse.Namespace
@@ -47,9 +47,13 @@ def dream_figures(args: Args) -> list[Figure]:
     return [
         Figure(
             "dream.mp4",
-            "A dream beside the road",
+            said(args.env_name, "A dream beside the road", "A dream beside the game"),
             both if agent_drives else replay,
-            "the dream looks like a road, which bends and goes on; it need not bend where the real one does.",
+            said(
+                args.env_name,
+                "the dream looks like a road, which bends and goes on; it need not bend where the real one does.",
+                "the dream looks like the game and goes on by its rules; it need not go on as the real one does.",
+            ),
             video,
         ),
         Figure(

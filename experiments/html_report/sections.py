@@ -9,7 +9,7 @@ import config
 from experiments.html_report import provenance
 from experiments.html_report.controller_section import controller_figures, controller_provenance
 from experiments.html_report.dream_section import dream_figures
-from experiments.html_report.figures import Figure
+from experiments.html_report.figures import Figure, said
 from experiments.html_report.provenance import Provenance
 from pipeline.batches import Batch, open_batches_of
 from pipeline.sizes import Sizes
@@ -50,7 +50,11 @@ def data_figures(args: Args) -> list[Figure]:
             "frames.png",
             "Recorded episodes",
             "Frames of four episodes at some steps; below, the actions of the last one and its sum of rewards.",
-            "the road is in view most of the time, and the sum of rewards rises wherever the car visits tiles.",
+            said(
+                args.env_name,
+                "the road is in view most of the time, and the sum of rewards rises wherever the car visits tiles.",
+                "the frames differ, and some of the actions lead to rewards.",
+            ),
             lambda: draw_frames(batches),
         ),
         Figure(
@@ -82,32 +86,37 @@ def vae_figures(args: Args) -> list[Figure]:
             "reconstructions.png",
             "Reconstructions",
             "Frames, and below each what V restores from their latents.",
-            "road, bend and car are where they are in the frame; blurred edges do no harm.",
+            said(
+                args.env_name,
+                "road, bend and car are where they are in the frame; blurred edges do no harm.",
+                "all that matters for acting is where it is in the frame; blurred edges do no harm.",
+            ),
             lambda: draw_reconstructions(agent.vae, batches),
         ),
         Figure(
             "latents.png",
             "Latents",
             "Information in each latent, and one frame decoded with one latent changed at a time.",
-            "some latents are informative, the others near zero; each changes something that matters, as a bend.",
+            "some latents are informative, the others near zero; each changes something that matters.",
             lambda: draw_latents(agent.vae, batches),
         ),
     ]
 
 
 def rnn_figures(args: Args) -> list[Figure]:
-    from experiments.plots.losses import RNN_LOSSES, draw_losses
+    from experiments.plots.losses import DONE_LOSS, RNN_LOSSES, draw_losses
     from experiments.plots.rnn import draw_predictions
 
     agent = Agent.on_one_thread()
     hashes = agent.load()
+    losses = (*RNN_LOSSES, DONE_LOSS) if agent.sizes.done else RNN_LOSSES
     return [
         Figure(
             "rnn_losses.png",
             "Losses of M",
-            "The two terms of M's loss at every checkpoint.",
+            "The terms of M's loss at every checkpoint.",
             "all curves fall and flatten; held-out data lie close to training data, else M memorizes.",
-            lambda: draw_losses(config.RNN_DIR / "log.csv", RNN_LOSSES),
+            lambda: draw_losses(config.RNN_DIR / "log.csv", losses),
         ),
         Figure(
             "predictions.png",
@@ -146,13 +155,13 @@ STAGES = {
     ),
     "rnn": Stage(
         "04 M, the MDN-RNN",
-        "Stage 03 encodes the episodes. M then learns to predict the next z and whether the reward is positive.",
+        "Stage 03 encodes the episodes. M then learns to predict the next z and the reward.",
         rnn_figures,
         rnn_provenance,
     ),
     "controller": Stage(
         "05 C, the controller",
-        "C is a linear layer from z and M's hidden state h to steer, gas and brake; an evolution strategy finds it.",
+        "C is a linear layer from z and M's hidden state h to an action; an evolution strategy finds it.",
         controller_figures,
         controller_provenance,
     ),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def draw_weights(weights: np.ndarray, names: Sequence[str], z_dim: int) -> "Figure":
-    """Bars of the controller's weights (867,) by input, z and then h, one panel per number of an action, with its name.
+    """Bars of the controller's weights (867,) by input, z and then M's state, a panel per number of an action.
 
     Args:
         z_dim: inputs that are z.

@@ -47,30 +47,30 @@ def choose(batch: Batch, count: int) -> tuple[np.ndarray, int, int]:
 
 
 def errors(batch: Batch, rnn: RNN) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Errors of z and of reward > 0 by horizon, (steps,) each, of M and of two baselines without training.
+    """Errors of z and of the modeled reward by horizon, (steps,) each, of M and of two baselines without training.
 
     A prediction is the average of DREAMS dreams. The error of z is the root mean square over episodes and informative
-    latents; the others hardly vary, so that a constant predicts them best. The error of reward > 0 is the mean squared
-    difference between prediction and observation (Brier 1950).
+    latents; the others hardly vary, so that a constant predicts them best. The error of the reward, of the car whether
+    it is positive, is the mean squared difference between prediction and observation (Brier 1950).
     """
     episodes, prime, horizon = choose(batch, EPISODES)
     series = np.array(batch["rnn_input"][episodes, : prime + horizon])
-    real_z, real_positive = series[:, prime:, : rnn.sizes.z], series[:, prime:, -1]
+    real_z, real_reward = series[:, prime:, : rnn.sizes.z], series[:, prime:, -1]
     variance = real_z.var(axis=(0, 1))
     informative = variance >= min(INFORMATIVE, variance.max())
     seed_everything(0)
     predictions = {}
     for name, model in {"M": rnn, "untrained M": RNN(rnn.sizes)}.items():
-        z, positive = dream_open_loop(model, series, prime, DREAMS)
-        predictions[name] = z.mean(axis=1), positive.mean(axis=1)
+        z, reward = dream_open_loop(model, series, prime, DREAMS)
+        predictions[name] = z.mean(axis=1), reward.mean(axis=1)
     last = series[:, [prime - 1]]
     predictions["repeat the last step"] = last[..., : rnn.sizes.z], last[..., -1]
     return {
         name: (
             np.sqrt(((z - real_z)[..., informative] ** 2).mean(axis=(0, 2))),
-            ((positive - real_positive) ** 2).mean(axis=0),
+            ((reward - real_reward) ** 2).mean(axis=0),
         )
-        for name, (z, positive) in predictions.items()
+        for name, (z, reward) in predictions.items()
     }
 
 
@@ -84,7 +84,8 @@ def draw_errors(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
         smooth = np.convolve(reward_error, np.ones(window) / window, mode="valid")
         bottom.plot(range(1, len(smooth) + 1), smooth)
     top.set_ylabel("error of z (rms)")
-    bottom.set(xlabel="dreamt steps", ylabel=f"Brier error of\nreward > 0, {window} steps")
+    what = "squared error of\nmodeled reward" if rnn.sizes.reward else "Brier error of\nreward > 0"
+    bottom.set(xlabel="dreamt steps", ylabel=f"{what}, {window} steps")
     for axes in (top, bottom):
         axes.grid()
     legend_above(top)
@@ -94,18 +95,18 @@ def draw_errors(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
 
 @dataclass(frozen=True)
 class Episode:
-    """A real episode: frames, uint8 (T, 64, 64, 3), and [z, action, reward > 0] of each step, float32 (T, 36)."""
+    """A real episode: frames, uint8 (T, 64, 64, 3), and [z, action, modeled reward] of each step, float32 (T, 36)."""
 
     frames: np.ndarray
     series: np.ndarray
 
 
 def recorded_episode(env_name: str, vae_hash: str) -> Episode:
-    """Of the last batch's long episodes, the one with the most positive rewards in the steps that are dreamt."""
+    """Of the last batch's long episodes, the one with the largest rewards in the steps that are dreamt."""
     batch = last_series(env_name, vae_hash)
     episodes, prime, horizon = choose(batch, batch.episodes)
-    positive = batch["rnn_input"][:][episodes, prime : prime + horizon, -1]
-    best = episodes[positive.sum(axis=1).argmax()]
+    rewards = batch["rnn_input"][:][episodes, prime : prime + horizon, -1]
+    best = episodes[rewards.sum(axis=1).argmax()]
     observed = open_batch("obs", batch.number)
     check_same(
         f"rnn batch {batch.number}",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Column of log.csv, and its axis; the column of the held-out data begins with val_.
 VAE_LOSSES = (("reconstruction", "squared error\nper frame"), ("kl", "KL divergence\n(nats per frame)"))
 RNN_LOSSES = (("z_loss", "z loss (nats\nper latent)"), ("reward_loss", "reward loss\n(nats)"))
+DONE_LOSS = ("done_loss", "done loss\n(nats)")  # where M predicts the end of an episode
 
 
 def read_losses(path: Path, columns: Sequence[str]) -> list[dict[str, float]]:

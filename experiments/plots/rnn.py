@@ -28,14 +28,16 @@ def last_series(env_name: str, vae_hash: str) -> Batch:
 def predicted(rnn: RNN, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """M's predictions after each step of a series, float32 (T, 36).
 
-    Returns: mean and standard deviation of the next z (T, 32) each, probability of a positive reward (T,), mixture
-        weights (T, 5, 32).
+    Returns: mean and standard deviation of the next z (T, 32) each, probability of a positive reward or, where M models
+        it, its value (T,), mixture weights (T, 5, 32).
     """
-    log_pi, mu, log_sigma, logit = (part.numpy()[0] for part in split_mixture(rnn.model(inputs[None]), rnn.sizes))
+    log_pi, mu, log_sigma, reward, *_ = split_mixture(rnn.model(inputs[None]), rnn.sizes)
+    log_pi, mu, log_sigma = (part.numpy()[0] for part in (log_pi, mu, log_sigma))
     pi = np.exp(log_pi)
     mean = (pi * mu).sum(axis=1)
     variance = (pi * (np.exp(2 * log_sigma) + (mu - mean[:, None]) ** 2)).sum(axis=1)
-    return mean, np.sqrt(variance), tf.sigmoid(logit).numpy(), pi
+    reward = (reward if rnn.sizes.reward else tf.sigmoid(reward)).numpy()[0]
+    return mean, np.sqrt(variance), reward, pi
 
 
 def draw_predictions(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
@@ -60,8 +62,11 @@ def draw_predictions(rnn: RNN, env_name: str, vae_hash: str) -> "Figure":
         axes.set_ylabel(f"z {latent}")
     legend_above(all_axes[0])
     all_axes[-2].plot(t, reward, linewidth=1)
-    all_axes[-2].plot(t, outputs[:, -1], ".", markersize=3, color="C1")
-    all_axes[-2].set(ylabel="reward > 0", ylim=(-0.1, 1.1))
+    all_axes[-2].plot(t, outputs[:, rnn.sizes.z], ".", markersize=3, color="C1")
+    if rnn.sizes.reward:
+        all_axes[-2].set_ylabel("modeled\nreward")
+    else:
+        all_axes[-2].set(ylabel="reward > 0", ylim=(-0.1, 1.1))
     all_axes[-1].stackplot(t, pi[:, :, latents[0]].T)
     all_axes[-1].set(ylabel=f"z {latents[0]}: weights\nof 5 Gaussians", xlabel="step", ylim=(0, 1))
     figure.align_ylabels()
