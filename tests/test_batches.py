@@ -41,10 +41,9 @@ def episodes(kind: str, count: int, time_steps: int = 5, seed: int = 0) -> Itera
         }
 
 
-def write(b: int, count: int = 3, time_steps: int = 5, kind: str = "obs", seed: int = 0) -> None:
-    write_batch(
-        kind, b, count, time_steps, episodes(kind, count, time_steps, seed), batch_settings(kind, env=f"env{seed}")
-    )
+def write(b: int, count: int = 3, time_steps: int = 5, kind: str = "obs", seed: int = 0, env: str = "") -> None:
+    settings = batch_settings(kind, env=env or f"env{seed}")
+    write_batch(kind, b, count, time_steps, episodes(kind, count, time_steps, seed), settings)
 
 
 # --- atomicity -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from helpers.scripts import LIMIT, ROOT, SEARCH, STAGES, command, environment, full_disk, limit, run_script, snapshot
+from helpers.settings import obs_settings
 from test_batches import episodes, write
 from test_stages import wait_for
 
@@ -36,7 +37,7 @@ Copy = Callable[..., Path]
 def test_any_number_of_batches_fits_into_128_descriptors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for b in range(50):  # four arrays each
-        write(b, count=1)
+        write(b, count=1, env="car_racing")
     with limit(resource.RLIMIT_NOFILE, 128):
         run_script(tmp_path, VAE, "--new_model --steps 1 --batch_size 20")
         run_script(tmp_path, SERIES)
@@ -185,7 +186,7 @@ def test_without_docstrings_and_asserts(tmp_path: Path, monkeypatch: pytest.Monk
     row = next(episodes("obs", 1, 5))
     for rows in ([row | {"reward_data": row["reward_data"][:4]}], [row, row]):
         with pytest.raises(ValueError, match="episode"):
-            write_batch("obs", 9, 1, 5, rows, {})
+            write_batch("obs", 9, 1, 5, rows, obs_settings())
 
 
 def closed(numbers: tuple[int, ...]) -> Callable[[], None]:

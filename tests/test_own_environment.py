@@ -1,6 +1,6 @@
 """Tests of adding an environment: the documentation's example through all five stages, and refused environments.
 
-The code of docs/your_own_environment.md is added to a copy of the project, whose scripts are run.
+The code of docs/your_environment.md is added to a copy of the project, whose scripts are run.
 """
 
 import json
@@ -18,8 +18,8 @@ PACKAGES = ("custom_envs", "pipeline", "vae", "rnn", "controller", "simulation",
 
 
 def documented_blocks() -> list[str]:
-    """The Python blocks of docs/your_own_environment.md: the class, its registration, its entry in config.py."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_own_environment.md").read_text(), re.DOTALL)
+    """The Python blocks of docs/your_environment.md: the class, its registration, its entry in config.py."""
+    return re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_environment.md").read_text(), re.DOTALL)
 
 
 def append(path: Path, text: str) -> None:
@@ -58,6 +58,25 @@ def test_documented_environment_runs_all_five_stages(project: Path, tmp_path: Pa
     run("05_train_controller.py", "dot -n 1 -t 4 -e 1 --eval_steps 1 --eval_episode 1 --generations 1 --subspace 4")
     out = run("model.py", "dot --filename controller/dot.cma.1.4.best.json --final_mode --num_episode 2").stdout
     assert out.count("in  200 steps") == 2  # max_length of its entry in config.py
+
+    def refused(name: str, arguments: str) -> str:
+        done = run_script(tmp_path, name, arguments, ok=False, root=project)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
+        return done.stderr
+
+    for files in ("vae/weights.json", "rnn/weights.json", "controller/dot.cma.1.4.best.json"):
+        assert '"dot"' in (tmp_path / files).read_text()
+    found = refused("model.py", "car_racing --filename controller/dot.cma.1.4.best.json")
+    assert "controller/dot.cma.1.4.best.json is of environment dot, not of car_racing: give that name" in found
+    found = refused("05_train_controller.py", "car_racing -n 1 -t 4 --generations 1 --subspace 0")
+    assert "rnn/weights.h5 is of environment dot, not of car_racing" in found
+    run("01_generate_data.py", "car_racing --total_episodes 2 --time_steps 30 --start_batch 1")
+    both = "the batches are of environments dot and car_racing, not of one --run_all_envs command: choose batches by"
+    assert both in refused("02_train_vae.py", "--new_model")
+    assert "vae/ is of environment dot, not of car_racing: leave batch 1 out by" in refused(
+        "03_generate_rnn_data.py", "--start_batch 1"
+    )
+    run("03_generate_rnn_data.py", "--max_batch 0")
 
 
 def test_run_all_envs_runs_all_five_stages(tmp_path: Path) -> None:
@@ -102,17 +121,38 @@ DAMAGES = {
         lambda code: code.replace("frame = np.zeros((64, 64, 3)", "frame = np.zeros((64, 64, 1)"),
         r"environment 'dot': reset\(\) gives uint8 \(64, 64, 1\), need uint8 \(64, 64, 3\)",
     ),
-    "two actions": (
+    "two actions, and a policy of three": (
         lambda code: code.replace("[-1, 0, 0]", "[-1, 0]").replace("[1, 1, 1]", "[1, 1]"),
-        r"environment 'dot': actions are Box\(.*\), need Box.* of shape \(3,\)",
+        r"environment 'dot': explore = '.*' in config.py gives actions \(3,\), need \(2,\)",
     ),
-    "other action bounds": (
-        lambda code: code.replace("[-1, 0, 0]", "[-1, -1, 0]"),
-        r"environment 'dot': actions are Box\(.*\), need Box",
+    "actions without bounds": (
+        lambda code: code.replace("[-1, 0, 0]", "[-np.inf, 0, 0]"),
+        r"environment 'dot': actions are Box\(.*\), need a Box of one dimension, of floats with finite bounds",
     ),
-    "discrete actions": (
-        lambda code: re.sub(r"action_space = .*", "action_space = gym.spaces.Discrete(5)", code),
-        r"environment 'dot' has no action_space that is a gymnasium.spaces.Box",
+    "integers as actions": (
+        lambda code: re.sub(r"action_space = .*", "action_space = gym.spaces.Box(-1, 1, (3,), np.int64)", code),
+        r"environment 'dot': actions are Box\(.*\), need a Box",
+    ),
+    "actions of two dimensions": (
+        lambda code: re.sub(r"action_space = .*", "action_space = gym.spaces.Box(-1, 1, (2, 3))", code),
+        r"environment 'dot': actions are Box\(.*\), need a Box of one dimension",
+    ),
+    **{
+        f"{kind} actions": (
+            lambda code, kind=kind, space=space: re.sub(
+                r"action_space = .*", f"action_space = gym.spaces.{space}", code
+            ),
+            rf"environment 'dot': actions are {kind}.*, need a Box of one dimension",
+        )
+        for kind, space in {
+            "MultiDiscrete": "MultiDiscrete([2, 3])",
+            "Dict": "Dict(a=gym.spaces.Discrete(2))",
+            "Tuple": "Tuple([gym.spaces.Discrete(2)])",
+        }.items()
+    },
+    "no action_space": (
+        lambda code: re.sub(r"action_space = .*", "pass", code),
+        r"environment 'dot' has no action_space",
     ),
     "no observation_space": (
         lambda code: re.sub(r"observation_space = .*", "pass", code),
