@@ -3,6 +3,7 @@
 The numbers here are the car's: metadata that state no others are of it.
 """
 
+from argparse import Namespace
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -92,8 +93,11 @@ def only_controller(folder: Path, name: str = "*", several: str = "several contr
 
 
 # --- names ------------------------------------------------------------------------------------------------------------
-def search_name(settings: SearchSettings) -> str:
-    """The name of a search, env.optimizer.num_episode.population; in dreams env ends in "_dream"."""
+def search_name(settings: SearchSettings | Namespace) -> str:
+    """The name of a search, of its settings or its flags; in dreams env ends in "_dream".
+
+    It is env.optimizer.num_episode.population.
+    """
     env_name = settings.env_name + ("_dream" if settings.dream_mode else "")
     return f"{env_name}.{settings.optimizer}.{settings.num_episode}.{settings.population}"
 

@@ -53,6 +53,12 @@ def load_search(path: Path | str) -> Search:
     return Search(settings, coordinates, fitness)
 
 
+def describe(path: Path) -> str:
+    """What a saved search holds, in words; it was written whole."""
+    rows = load_search(path).coordinates["rows"]
+    return f"{len(rows)} generation{'s are' if len(rows) > 1 else ' is'} saved in {path}"
+
+
 def _read_arrays(path: Path) -> dict[str, np.ndarray]:
     """All arrays of an .npz file, in memory; refuses pickles, which are not executed, and compressed (bomb) files."""
     with open(path, "rb") as file:

@@ -224,14 +224,23 @@ def run(main: Callable[[], None], resumable: bool = True) -> None:
         _say(f"{sys.argv[0]}: error: {error}")
         sys.exit(2)
     except KeyboardInterrupt as stop:
-        hint = getattr(stop, "__notes__", [_early_hint()])[0]  # see pipeline.new_model
-        _say(f"\n{sys.argv[0]}: stopped" + (f"; {hint}" if resumable else ""))
-        sys.exit(128 + (stop.args[0] if stop.args else signal.SIGINT))
+        _say(stop_message(stop) if resumable else f"\n{sys.argv[0]}: stopped")
+        sys.exit(stop_status(stop))
     except BrokenPipeError:
         with open(os.devnull, "w") as null:  # for what is still buffered
             os.dup2(null.fileno(), 1)
             os.dup2(null.fileno(), 2)
         sys.exit(128 + signal.SIGPIPE)
+
+
+def stop_message(stop: KeyboardInterrupt) -> str:
+    """What a script says when a signal has stopped it: the hint is a note of pipeline.new_model."""
+    return f"\n{sys.argv[0]}: stopped; {getattr(stop, '__notes__', [_early_hint()])[0]}"
+
+
+def stop_status(stop: KeyboardInterrupt) -> int:
+    """The exit status after a signal: 128 + its number, which is the argument; without one it was Ctrl-C."""
+    return 128 + int(stop.args[0] if stop.args else signal.SIGINT)
 
 
 def _early_hint() -> str:

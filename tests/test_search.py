@@ -18,11 +18,12 @@ from controller.coordinates import new_coordinates, principal_subspace
 from controller.files import name_of, search_name, state_path, weights_path
 from controller.generation import evaluate_mean, run_generation
 from controller.resume import best_mean, check_settings, initial_weights, start_or_resume
+from controller.saved_search import describe
 from controller.search import ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.errors import UserError
-from pipeline.new_model import until_saved
+from pipeline.new_model import how_to_go_on, how_to_start_again, until_saved
 from pipeline.sizes import CAR
 from simulation.rollout import Result, Task, evaluator
 
@@ -348,6 +349,24 @@ def test_init_opt_of_another_v_or_m_is_fitted_to_these(network: str) -> None:
     settings = replace(other.settings, **{f"{network}_hash": "another"})
     weights = initial_weights(state_path(NAME), "another", settings, transfer)
     np.testing.assert_array_equal(weights, other.mean_weights + 1)
+
+
+# --- what a stopped search says ---------------------------------------------------------------------------------------
+
+
+def test_a_stopped_search_says_what_is_saved_and_how_to_go_on() -> None:
+    state = state_path(NAME)
+    assert how_to_go_on(state, False, describe) == "nothing is saved yet; run the same command to start again"
+    search = new_search()
+    for saved in ("1 generation is", "2 generations are"):
+        run_generation_with_scores(search)
+        search.save()
+        assert how_to_go_on(state, False, describe) == f"{saved} saved in {state}; run the same command to resume"
+    began = state.stat().st_mtime + 1
+    saved = "2 generations are saved in"
+    assert how_to_go_on(state, True, describe, began) == how_to_start_again(True)  # the state is the earlier search's
+    assert how_to_go_on(state, True, describe, began - 2).startswith(saved)
+    assert how_to_go_on(state, False, describe, began).startswith(saved)
 
 
 # --- --new_model over an earlier search -------------------------------------------------------------------------------
