@@ -9,7 +9,7 @@ Reads vae/weights.h5, rnn/weights.h5 and, for the coordinates of the search, dat
 TensorBoard); NAME is env.optimizer.num_episode.population. The search runs until Ctrl-C or --generations; the same
 command resumes it. It prints one row per generation with statistics over the candidates, whose scores are averaged over
 the generation's tracks. Every --eval_steps generations the mean of the search distribution is evaluated on unseen
-tracks; the best mean is kept.
+tracks; the best mean is kept. On several hosts rank 0 alone reads and writes files; the others need the code.
 
 With --dream_mode 1 candidates are scored in dreams only, which start from data/initial_z.npz, and NAME begins with
 car_racing_dream. The mean is evaluated in the real environment and in dreams: NAME.best.json is the best in the former,
@@ -37,21 +37,23 @@ from controller.curves import points
 from controller.files import search_name, state_path, weights_path
 from controller.generation import Evaluate, evaluate_mean, run_generation, time_left
 from controller.resume import start_or_resume
+from controller.saved_search import describe
 from controller.search import ROW, ControllerSearch
 from controller.settings import SearchSettings
 from es import OPTIMIZERS
 from pipeline.curves import Curves
 from pipeline.entries import entry_of
 from pipeline.files import check_folder, file_hash, only_one
-from pipeline.new_model import until_saved
+from pipeline.new_model import how_to_go_on, until_saved
 from simulation.agent import Agent
-from simulation.dream import MAX_STEPS_WITHOUT_PROGRESS, DreamWorld, initial_states_hash, open_initial_z
+from simulation.dream import MAX_STEPS_WITHOUT_PROGRESS, initial_states_hash
 from simulation.environments import try_env
+from simulation.launch import add_arguments as add_host_arguments
 from simulation.launch import launch
-from simulation.policies import ControllerPolicy
-from simulation.ranks import Ranks, Work
+from simulation.ranks import Ranks
 from simulation.real_world import RealWorld
-from simulation.rollout import evaluator, rollout
+from simulation.rollout import evaluator
+from simulation.shared_inputs import read_inputs, received, rollouts
 from simulation.transfer import transferred_weights
 
 CMA_DECAY = 0.94  # noise in the fitness keeps the step size of CMA-ES large without a decay (deviation 25)
@@ -93,6 +95,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("dreams").add_argument
     add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: search in dreams")
     add("--temperature", type=cli.positive_float, default=1.0, help="temperature of M's samples")
+    add_host_arguments(parser)
     add = parser.add_argument_group("ablations").add_argument
     add("--z_only", action=boolean, default=False, help="the input of C is z without h")
     add("--sample_z", action=boolean, default=False, help="the input of C is a sampled z instead of its mean")
@@ -126,7 +129,8 @@ def parse_args() -> argparse.Namespace:
         parser.error("--dream_mode: in a dream z is always sampled, and M is conditioned on the current action")
     if args.z_only and not args.subspace:
         parser.error("--z_only removes h from the --subspace, so --subspace must be above 0")
-    if not 2 <= args.num_worker * args.num_worker_trial <= cli.MAX_EPISODES:
+    args.population = args.num_worker * args.num_worker_trial
+    if not 2 <= args.population <= cli.MAX_EPISODES:
         limits = f"must be at least 2 and at most {cli.MAX_EPISODES}"
         parser.error(f"--num_worker x --num_worker_trial, the population, {limits}")
     return args
@@ -143,27 +147,12 @@ def settings_of(args: argparse.Namespace, world: RealWorld) -> SearchSettings:
         vae_hash=hashes["vae"],
         rnn_hash=hashes["rnn"],
         seed=args.seed_start,
-        population=args.num_worker * args.num_worker_trial,
         initial_z=initial_states_hash(hashes["vae"], form.z) if args.dream_mode else None,
         versions={"numpy": np.__version__, "cma": version("cma")},
         actions=form.actions,
         z=form.z,
         features=form.features,
     )
-
-
-def rollouts(args: argparse.Namespace, real: RealWorld) -> dict[str, Work]:
-    """The functions that roll out tasks in the real world and, with --dream_mode, in dreams."""
-    limit, agent = args.max_steps_without_progress, real.agent
-    functions: dict[str, Work] = {
-        "real": partial(rollout, real, ControllerPolicy(real.rows, real.form), max_steps_without_progress=limit)
-    }
-    if args.dream_mode:
-        initial_z = open_initial_z(agent.hashes["vae"], z_dim=agent.sizes.z)
-        dream = DreamWorld(agent.rnn, initial_z, args.temperature, env_name=args.env_name)
-        policy = ControllerPolicy(dream.rows, real.form)
-        functions["dream"] = partial(rollout, dream, policy, max_steps_without_progress=limit)
-    return functions
 
 
 def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate) -> None:
@@ -185,24 +174,28 @@ def train(args: argparse.Namespace, search: ControllerSearch, evaluate: Evaluate
 
 def main() -> None:
     args = parse_args()
-    launch(min(args.num_worker, cli.cores()))
-    with Ranks() as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
-        agent = Agent.on_one_thread(args.sample_z, args.previous_action)
+    name = search_name(args)
+    stopped = partial(how_to_go_on, state_path(name), args.new_model, describe, time.time())
+    launch(min(args.num_worker, cli.cores()), args.lost_host_seconds, stopped)
+    agent = Agent.on_one_thread(args.sample_z, args.previous_action)  # before MPI: no heartbeat while TensorFlow loads
+    with Ranks(args.lost_host_seconds) as ranks, cli.enough_memory("lower --num_worker or --num_worker_trial"):
+        ranks.check_hosts(args.identical_hosts)
+        if ranks.rank > 0:
+            return ranks.serve(partial(received, agent))
         agent.load()
         real = RealWorld(agent, args.env_name)
-        ranks.functions = rollouts(args, real)
-        if ranks.rank > 0:
-            return ranks.serve()
         for folder in (config.CONTROLLER_DIR, config.LOG_DIR):
             check_folder(folder)
         try_env(args.env_name)
         settings = settings_of(args, real)
-        name = search_name(settings)
+        inputs = read_inputs(settings, agent)
+        ranks.share(inputs)
+        ranks.functions = rollouts(real, inputs)
         with only_one(config.CONTROLLER_DIR / f".{name}.lock", f"training {name}"):
             transfer = partial(transferred_weights, agent, args.env_name)
             hidden_states = partial(agent.rnn.hidden_states, cell=real.form.cell)
             search = start_or_resume(name, settings, hidden_states, args.new_model, args.init_opt, transfer)
-            with until_saved(state_path(name), args.new_model):
+            with until_saved(state_path(name), args.new_model, describe):
                 train(args, search, evaluator(ranks.map))
     print(f"controller in {weights_path(name, 'best' if len(search.real.rows) else 'current')}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -13,6 +13,15 @@ from pipeline.entries import check_env
 from pipeline.errors import UserError
 from pipeline.sizes import CAR, Sizes
 from pipeline.weights import sizes_of, trained_in
+
+
+class Networks(NamedTuple):
+    """V and M as arrays: the latent dimensions of V, the sizes of M, and the weights of both, float32."""
+
+    z_dim: int
+    sizes: Sizes
+    vae: list[np.ndarray]
+    rnn: list[np.ndarray]
 
 
 class Agent:
@@ -71,6 +80,18 @@ class Agent:
         self.hashes = {"vae": vae, "rnn": self.rnn.load(rnn_path, vae)}
         self.made_for = (rnn_path, trained_in(rnn_path))
         return self.hashes
+
+    @property
+    def networks(self) -> Networks:
+        """V and M, to be assigned to the `networks` of an agent in another process."""
+        return Networks(self.vae.z_dim, self.sizes, self.vae.full_model.get_weights(), self.rnn.model.get_weights())
+
+    @networks.setter
+    def networks(self, given: Networks) -> None:
+        if (given.z_dim, given.sizes) != (self.vae.z_dim, self.sizes):
+            self._build(given.z_dim, given.sizes)
+        self.vae.full_model.set_weights(given.vae)
+        self.rnn.model.set_weights(given.rnn)
 
     def load_for(self, filename: Path, metadata: dict[str, Any], folder: Path) -> None:
         """Load a folder's V and M for a controller file; UserError if its metadata names others."""

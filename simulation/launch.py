@@ -1,19 +1,20 @@
-"""Start of a run's ranks: mpirun, thread counts, signals, and a watcher process for each rank."""
+"""Start of a run's ranks: mpirun or another launcher, and thread counts."""
 
-import ctypes
+import argparse
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
+from pipeline import cli
 from pipeline.errors import UserError
+from simulation import shared_memory
+from simulation.processes import exit_on_signals
+from simulation.supervisor import supervise
+from simulation.watcher import watch_rank
 
+LOST_SECONDS = 60.0  # the default of --lost_host_seconds
 # Ranks and workers share the cores, one each. Results depend on it: a matrix product on two threads rounds differently.
 # TensorFlow takes its number of threads from pipeline.networks.use_one_cpu_thread.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -26,40 +27,74 @@ LAUNCH_DEFAULTS = {
     "OMPI_MCA_rmaps_base_oversubscribe": "1",
     "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
 }
+# The ranks that this project starts are all on this host. Within a Slurm job mpirun would start them by srun, on all of
+# its hosts; within a step that would wait for the step itself to end.
+THIS_HOST = {"HYDRA_LAUNCHER": "fork", "HYDRA_RMK": "user", "OMPI_MCA_plm": "rsh", "OMPI_MCA_ras": "simulator"}
+# An mpirun sets one of these (Hydra and Intel MPI, Open MPI, MVAPICH), however many processes it makes.
+MPIRUN_VARIABLES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
 # Launchers set one of these to the number of processes or the rank (Hydra and Intel MPI, PMIx, Open MPI, MVAPICH).
 # SLURM_PROCID is not one of them: Slurm sets it in a batch shell too, where no MPI launcher runs.
 LAUNCHER_VARIABLES = ("PMI_SIZE", "PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-RANK_VARIABLES = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK", "SLURM_PROCID")
-MPIRUN_SECONDS = 3.0  # time for mpirun to end its ranks after a signal, before it is killed
+LAUNCHER_PREFIXES = ("PMI_", "PMI2_", "PMIX_")  # of the variables that connect a process to a launcher
 
 
-def launch(num_ranks: int) -> None:
+def launch(num_ranks: int, lost_seconds: float = LOST_SECONDS, saved: Callable[[], str] | None = None) -> None:
     """Restart this command as `num_ranks` single-threaded processes, if it does not run as such already.
 
     Call it once, after argument parsing and before slow imports: libraries read the thread count when they load, hence
     the restart. Under mpirun or another launcher the number of processes is the launcher's.
+
+    Args:
+        lost_seconds: see simulation/watcher.py.
+        saved: says what is saved and how to go on, once the ranks were stopped by a signal.
     """
     command = [sys.executable, *sys.orig_argv[1:]]
     if under_launcher():
         exit_on_signals()
     elif num_ranks > 1:
+        shared_memory.check(num_ranks)
         mpirun = [_find_mpirun(), "-np", str(num_ranks)]
-        sys.exit(_supervise(mpirun + command, LAUNCH_DEFAULTS | os.environ | ONE_THREAD))
+        environment = LAUNCH_DEFAULTS | _without_launcher() | ONE_THREAD | THIS_HOST
+        sys.exit(supervise(mpirun + command, environment, saved))
     if not ONE_THREAD.items() <= os.environ.items():
         sys.stdout.flush()
         os.execve(sys.executable, command, os.environ | ONE_THREAD)
     if under_launcher():
-        _watch_rank()
+        watch_rank(lost_seconds)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of a stage that runs on several hosts."""
+    add = parser.add_argument_group("several hosts").add_argument
+    lost = "end the run when no sign of a rank has arrived for so many seconds; the start may take five times as long"
+    add("--lost_host_seconds", type=cli.positive_float, default=LOST_SECONDS, help=lost)
+    identical = "refuse hosts that differ in code, libraries or kind of processor; else they are named"
+    add("--identical_hosts", action="store_true", help=identical)
 
 
 def under_launcher() -> bool:
     """Whether an MPI launcher started this process; UserError under a plain srun, whose tasks do not use MPI."""
     if any(name in os.environ for name in LAUNCHER_VARIABLES):
-        return True
+        return not _in_step_of_one_task()
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
     if tasks != "1":
         raise UserError(f"srun made {tasks} processes without an MPI connection: use srun --mpi=pmi2, or mpirun")
     return False
+
+
+def _in_step_of_one_task() -> bool:
+    """Whether a batch system made this process alone, as the shell of `srun --pty bash`, and connected it to PMI."""
+    if any(name in os.environ for name in MPIRUN_VARIABLES):
+        return False
+    if os.environ.get("PMI_RANK") == "0" and os.environ.get("PMI_SIZE") == "1":
+        return True
+    of_slurm = os.environ.get("PMIX_NAMESPACE", "").startswith("slurm")
+    return of_slurm and os.environ.get("SLURM_STEP_NUM_TASKS", "1") == "1" and os.environ.get("PMIX_RANK") == "0"
+
+
+def _without_launcher() -> dict[str, str]:
+    """The environment, without what would connect a process to the launcher of a step of one task."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(LAUNCHER_PREFIXES)}
 
 
 def _find_mpirun() -> str:
@@ -69,89 +104,3 @@ def _find_mpirun() -> str:
     if found is None:
         raise UserError("no mpirun found: pip install mpich mpi4py, or load your cluster's MPI, or use --num_worker 1")
     return found
-
-
-def _supervise(command: list[str], environment: dict[str, str]) -> int:
-    """Run mpirun to its end and return its status, or 128 + signal if this process receives SIGINT, SIGTERM or SIGHUP.
-
-    mpirun runs in a session of its own, so a Ctrl-C in the terminal reaches this process alone, which then terminates
-    mpirun: mpirun loses a signal that arrives while it starts the ranks, and its exit status then depends on how far
-    they got (guarded by tests/test_mpi.py::test_signal_during_startup_is_not_lost). The ranks die with mpirun.
-    """
-    received: list[int] = []
-    _handle_signals(lambda number, frame: received.append(number))
-    process = subprocess.Popen(
-        command,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        start_new_session=True,
-        preexec_fn=partial(_die_with, os.getpid()),
-    )
-    while process.poll() is None and not received:
-        time.sleep(0.02)
-    if not received:
-        return process.returncode if process.returncode >= 0 else 128 - process.returncode
-    process.terminate()
-    try:
-        process.wait(MPIRUN_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-    return 128 + received[0]
-
-
-def _watch_rank() -> None:
-    """Run the rank in a forked child, so that the parent can report which rank died.
-
-    mpirun kills all ranks as soon as one of its processes ends, and names an arbitrary one. The process that mpirun
-    started is the parent here: it prints the rank that was killed, and only then exits. Guarded by tests/test_mpi.py:
-    test_killed_rank_stops_all_ranks, test_killed_launcher_process_stops_all_ranks.
-    """
-    _die_with(os.getppid())  # mpirun's proxy: if it is killed, mpirun waits until its children have ended
-    sys.stdout.flush()  # before the fork: buffered output would be printed twice
-    watcher, child = os.getpid(), os.fork()
-    if child == 0:
-        return _die_with(watcher)
-
-    def pass_on(number: int, frame: object) -> None:
-        with suppress(ProcessLookupError):  # the child has just ended
-            os.kill(child, number)
-
-    _handle_signals(pass_on)
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if status < 0:
-        rank = next((os.environ[name] for name in RANK_VARIABLES if name in os.environ), "?")
-        reason = signal.Signals(-status).name
-        print(f"{sys.argv[0]}: error: rank {rank} = pid {child} died ({reason}), and with it the run", file=sys.stderr)
-        flush_to_mpirun()
-    os._exit(status if status >= 0 else 128 - status)
-
-
-def flush_to_mpirun() -> None:
-    """Flush the output and give mpirun time to read it: it drops what it has not read when it ends the ranks."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    time.sleep(0.5)
-
-
-def _die_with(parent: int) -> None:
-    """Let Linux kill this process when its parent dies for any reason (prctl PR_SET_PDEATHSIG)."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-        if os.getppid() != parent:  # the parent died before the call
-            os._exit(1)
-
-
-def exit_on_signals() -> None:
-    """Exit at once on SIGINT, SIGTERM and SIGHUP, without output; mpirun then returns the usual 128 + signal.
-
-    Finished work is on disk already, and MPI_Finalize would wait for ranks that have exited.
-    """
-    _handle_signals(lambda number, frame: os._exit(128 + number))
-
-
-def _handle_signals(handler: Callable[[int, object], object]) -> None:
-    """Handle what stops a run: Ctrl-C, SIGTERM and, unless nohup ignores it, SIGHUP (a closed terminal)."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            signal.signal(number, handler)

@@ -7,47 +7,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.programs import MPIRUN, PROGRAMS, STOP_LIMIT, Start, all_gone, programs, start_working
 
 from pipeline.errors import UserError
 from simulation import launch as mpi
+from simulation.processes import is_running, parent_of, send
 from simulation.ranks import Ranks
 
-ROOT = Path(__file__).parents[1]
-PROGRAMS = Path(__file__).parent / "mpi_programs"
-STOP_LIMIT = 10  # seconds within which a broken or stopped run must end
 LIMIT = 60  # seconds after which a program is assumed to hang
-
-Start = Callable[..., subprocess.Popen]
 
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a program of mpi_programs/ in a process group of its own; kills what a failed test leaves running."""
-    started = []
-
-    def start(program: str, *arguments: object, before: tuple = (), **environment: str) -> subprocess.Popen:
-        inherited = {k: v for k, v in os.environ.items() if k not in (*mpi.ONE_THREAD, *mpi.LAUNCHER_VARIABLES)}
-        started.append(
-            subprocess.Popen(
-                [*before, sys.executable, str(PROGRAMS / program), *map(str, arguments)],
-                env={**inherited, "PYTHONPATH": str(ROOT), **environment},
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                start_new_session=True,
-            )
-        )
-        return started[-1]
-
-    yield start
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
+    with programs() as start:
+        yield start
 
 
 def last_line(process: subprocess.Popen) -> object:
@@ -57,36 +34,16 @@ def last_line(process: subprocess.Popen) -> object:
     return json.loads(out.splitlines()[-1])
 
 
-def start_working(start: Start, ranks: int, before: tuple = ()) -> tuple[subprocess.Popen, list[int]]:
-    """A program that works for two minutes, and the pids of its ranks."""
-    process = start("long_work.py", ranks, before=before)
-    pids = []
-    for line in process.stdout:
-        if line.startswith("working"):
-            break
-        pids.append(int(re.match(rf"rank {len(pids)} = pid (\d+) on ", line)[1]))
-    return process, pids
+def last_word(process: subprocess.Popen) -> str:
+    """The last word that a program prints; the program must succeed."""
+    out, err = process.communicate(timeout=LIMIT)
+    assert process.returncode == 0, err
+    return out.split()[-1]
 
 
-def is_running(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
-def parent_of(pid: int) -> int:
-    """The pid of a process's parent."""
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def all_gone(pids: list[int]) -> bool:
-    """Whether all processes end within STOP_LIMIT seconds."""
-    deadline = time.monotonic() + STOP_LIMIT
-    while any(map(is_running, pids)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not any(map(is_running, pids))
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
 
 
 # --- work ------------------------------------------------------------------------------------------------------------
@@ -101,8 +58,7 @@ def test_results_do_not_depend_on_the_number_of_ranks(start: Start, ranks: int) 
 
 
 def test_number_of_ranks_is_that_of_mpirun(start: Start) -> None:
-    mpirun = Path(sys.executable).with_name("mpirun")
-    found = last_line(start("squares.py", 5, before=(mpirun, "-np", "2")))
+    found = last_line(start("squares.py", 5, before=(MPIRUN, "-np", "2")))
     assert found["size"] == 2
     assert found["threads"] == dict.fromkeys(mpi.ONE_THREAD, "1")
 
@@ -140,10 +96,10 @@ def test_wrong_number_of_results_is_refused() -> None:
 # --- failure ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", [(), (Path(sys.executable).with_name("mpirun"), "-np", "3")], ids=["", "mpirun"])
+@pytest.mark.parametrize("before", [(), (MPIRUN, "-np", "3")], ids=["", "mpirun"])
 @pytest.mark.parametrize("victim", [0, 1, 2])
 def test_killed_rank_stops_all_ranks(start: Start, victim: int, before: tuple) -> None:
-    process, pids = start_working(start, 3, before)
+    process, pids = start_working(start, 3, before=before)
     os.kill(pids[victim], signal.SIGKILL)
     _, err = process.communicate(timeout=STOP_LIMIT)
     assert process.returncode != 0
@@ -195,6 +151,28 @@ def test_user_error_without_mpi_is_the_same(start: Start) -> None:
     assert err.splitlines() == [f"{PROGRAMS / 'fail.py'}: error: the file is not there"]
 
 
+@pytest.mark.parametrize("victim", [0, 2])
+def test_a_stopped_rank_ends_the_run(start: Start, victim: int) -> None:
+    """Three times as long as a rank may be silent, which is counted while the others work."""
+    process, pids = start_working(start, 3, 1)
+    os.kill(pids[victim], signal.SIGSTOP)
+    _, err = process.communicate(timeout=STOP_LIMIT)
+    assert process.returncode == 1
+    [line] = [line for line in err.splitlines() if ": error: " in line]
+    assert re.search(rf"no heartbeat of rank {victim} on \S+ for 1 s", line), line
+    assert all_gone(pids)
+
+
+def test_a_run_that_was_stopped_as_a_whole_goes_on(start: Start) -> None:
+    """As by a closed laptop: no rank was silent while another ran."""
+    process, pids = start_working(start, 3, 1, 2)
+    send(signal.SIGSTOP, pids)
+    time.sleep(3)
+    assert all(map(is_running, pids))
+    send(signal.SIGCONT, pids)
+    assert last_word(process) == "done"
+
+
 # --- signals ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,6 +195,28 @@ def test_sigterm_exits_with_143(start: Start) -> None:
     assert all_gone(pids)
 
 
+def test_ctrl_z_stops_all_ranks_and_fg_continues_them(start: Start) -> None:
+    process, pids = start_working(start, 3, 1, 2)
+    os.killpg(process.pid, signal.SIGTSTP)
+    deadline = time.monotonic() + STOP_LIMIT
+    while not all(map(is_stopped, (process.pid, *pids))):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(2)
+    assert all(map(is_stopped, (process.pid, *pids)))
+    os.killpg(process.pid, signal.SIGCONT)
+    assert last_word(process) == "done"
+
+
+def test_a_stopped_run_ends_when_it_is_killed(start: Start) -> None:
+    process, pids = start_working(start, 3)
+    os.killpg(process.pid, signal.SIGTSTP)
+    while not is_stopped(process.pid):
+        time.sleep(0.05)
+    process.kill()
+    assert all_gone(pids)
+
+
 @pytest.mark.parametrize("delay", [0.2, 0.3, 0.4])
 def test_signal_during_startup_is_not_lost(start: Start, delay: float) -> None:
     process = start("long_work.py", 3)
@@ -225,6 +225,17 @@ def test_signal_during_startup_is_not_lost(start: Start, delay: float) -> None:
     out, _ = process.communicate(timeout=STOP_LIMIT)
     assert process.returncode in (143, -signal.SIGTERM)  # equal for a shell
     assert all_gone([int(pid) for pid in re.findall(r"pid (\d+)", out)])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("before", [(), (MPIRUN, "-np", "3")], ids=["", "mpirun"])
+def test_a_stopped_run_ends_with_one_line(start: Start, number: signal.Signals, before: tuple) -> None:
+    process, _ = start_working(start, 3, before=before)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=STOP_LIMIT)
+    assert process.returncode == 128 + number
+    lines = [line for line in err.splitlines() if line and not line.startswith("[mpiexec")]
+    assert lines == [f"{PROGRAMS / 'long_work.py'}: stopped; run the same command again"]
 
 
 def test_killed_command_leaves_no_ranks_running(start: Start) -> None:
@@ -260,6 +271,28 @@ def test_srun_without_mpi_is_refused(plain_environment: pytest.MonkeyPatch) -> N
     plain_environment.setenv("SLURM_STEP_NUM_TASKS", "16")
     with pytest.raises(UserError, match=r"srun made 16 processes .* srun --mpi=pmi2"):
         mpi.launch(16)
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        {"PMIX_RANK": "0", "PMIX_NAMESPACE": "slurm.1", "SLURM_STEP_NUM_TASKS": "1"},
+        {"PMIX_RANK": "0", "PMIX_NAMESPACE": "slurm.1"},
+        {"PMI_RANK": "0", "PMI_SIZE": "1", "PMI_FD": "7"},
+    ],
+    ids=["PMIx", "PMIx alone", "PMI"],
+)
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_step_of_one_task_starts_ranks_of_its_own(start: Start, ranks: int, left: dict[str, str]) -> None:
+    """As in the shell of `srun --pty bash`, whose variables are those of a launcher."""
+    found = last_line(start("squares.py", ranks, **left))
+    assert found["size"] == ranks
+    assert found["mpi"] == (ranks > 1)
+
+
+def test_mpirun_with_one_process_is_a_launcher(start: Start) -> None:
+    found = last_line(start("squares.py", 2, before=(MPIRUN, "-np", "1")))
+    assert found["size"] == 1
 
 
 def test_missing_mpirun_names_the_remedy(plain_environment: pytest.MonkeyPatch, tmp_path: Path) -> None:

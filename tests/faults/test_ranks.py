@@ -21,6 +21,7 @@ from pipeline import cli
 CONTROLLER = STAGES["05"]
 STOP_LIMIT = 10  # seconds within which a broken or stopped run must end
 ENDLESS = ARGUMENTS[CONTROLLER.script].replace("--generations 3", "")
+SAVED = f" saved in controller/{SEARCH}.es.npz; run the same command to resume\n"  # what a stopped search says
 MPIRUN = str(Path(sys.executable).with_name("mpirun"))
 
 
@@ -80,24 +81,25 @@ def kill_rank(rank: int) -> Callable[[subprocess.Popen, list[int]], tuple[set[in
 def ctrl_c(process: subprocess.Popen, pids: list[int]) -> tuple[set[int], str]:
     """As a terminal does, to the whole process group."""
     os.killpg(process.pid, signal.SIGINT)
-    return {130}, ""
+    return {130}, SAVED
 
 
 def terminate(process: subprocess.Popen, pids: list[int]) -> tuple[set[int], str]:
     process.terminate()
-    return {143}, ""
+    return {143}, SAVED
 
 
 def test_interrupted_search_equals_the_uninterrupted_one(folder: Path, uninterrupted: dict[str, object]) -> None:
     """Each start resumes the one before, and completes at least one generation."""
     generations = 0
-    for stop in (kill_rank(1), ctrl_c, terminate, kill_rank(0)):
-        with started(folder, ENDLESS) as (process, tag):
+    mpirun = (MPIRUN, "-np", "2")
+    for stop, launcher in ((kill_rank(1), ()), (ctrl_c, ()), (terminate, ()), (terminate, mpirun), (kill_rank(0), ())):
+        with started(folder, ENDLESS, launcher) as (process, tag):
             lines = lines_until(process, "evaluation: ")
             resuming = f"resuming controller/{SEARCH}.es.npz after generation {generations}\n"
             assert (resuming in lines) == (generations > 0)
             pids = [int(pid) for pid in re.findall(r"^rank \d+ = pid (\d+) on", "".join(lines), re.MULTILINE)]
-            assert len(pids) == min(2, cli.cores())
+            assert len(pids) == (2 if launcher else min(2, cli.cores()))
             statuses, message = stop(process, pids)
             _, err = process.communicate(timeout=STOP_LIMIT)
             assert process.returncode in statuses
