@@ -47,13 +47,17 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
         unit: name of one tick in the progress bar.
 
     Raises:
-        UserError: a job raised one, or a worker process was killed.
+        UserError: a job raised one, a worker process was killed, or /dev/shm cannot be written.
     """
     context = multiprocessing.get_context("spawn")
     os.environ.update(ONE_THREAD)  # for the workers: the libraries of this process are loaded
     # Workers, and the process that keeps their semaphores, inherit the blocked signals: they are handled here alone.
     signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL)
-    done, stop = context.Value("q", 0), context.Event()
+    try:
+        done, stop = context.Value("q", 0), context.Event()
+    except OSError as error:
+        what = f"cannot use /dev/shm, which worker processes need ({error.strerror})"
+        raise UserError(f"{what}: mount a tmpfs there") from None
     with (
         cli.progress(total, unit) as bar,
         ProcessPoolExecutor(min(num_worker, len(jobs)), context, _start_worker, (done, stop)) as pool,

@@ -60,6 +60,8 @@ def one_thread() -> None:
 # The slowest files first, so that no worker is left alone with one of them at the end.
 FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "commands", "stages", "faults", "ranks")
 FIRST += (
+    "hosts",
+    "shared_memory",
     "field",
     "collect",
     "baselines_scripts",
