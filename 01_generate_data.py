@@ -3,17 +3,19 @@
     python 01_generate_data.py car_racing --total_episodes 2000 --start_batch 0 --time_steps 300
     python 01_generate_data.py car_racing --total_episodes 125 --time_steps 300 --render 0 --action_refresh_rate 5
     python 01_generate_data.py car_racing --start_batch 10 --controller controller/car_racing.cma.2.64.best.json
+    mpirun -np 64 python 01_generate_data.py car_racing --total_episodes 12800  # or any launcher
 
 Writes obs_data_B.npy, action_data_B.npy, reward_data_B.npy, done_data_B.npy and their record obs_B.json into data/, for
 B = start_batch, start_batch + 1, ... Complete batches are kept: the same command resumes after a stop, and several
-processes or machines that run it over one folder share the batches. A trained agent (--controller) is loaded with its
-V and M, from the folder that holds its controller/ folder.
+processes or machines that run it over one folder share the batches. A launcher's processes divide them among each
+other, also on a file system without locks. A trained agent (--controller) is loaded with its V and M, from the folder
+that holds its controller/ folder.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 try:
@@ -31,9 +33,13 @@ from pipeline.entries import sizes_for
 from pipeline.errors import UserError
 from pipeline.files import check_disk, check_same, file_hash
 from pipeline.seeds import env_seed_range
-from simulation import environments, workers
+from simulation import environments, rank_jobs, workers
 from simulation.agent import Agent, folder_of, load_agent_and_weights
 from simulation.collect import Episode, record_agent, record_exploration
+from simulation.launch import add_arguments as add_host_arguments
+from simulation.launch import has_launcher, launch
+from simulation.rank_jobs import Tick
+from simulation.ranks import Ranks
 
 MAX_BATCHES = 2**16
 EPISODES_PER_BATCH = 2**16  # environment seeds reserved for each batch, so that no two batches share a track
@@ -60,7 +66,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--action_refresh_rate", type=cli.positive_int, default=refresh_rate, help="frames that an action is held"
     )
-    parser.add_argument("--num_worker", type=cli.positive_int, default=cli.cores(), help="worker processes")
+    workers_help = "worker processes; under mpirun, each of its processes is one"
+    parser.add_argument("--num_worker", type=cli.positive_int, default=cli.cores(), help=workers_help)
     parser.add_argument(
         "--run_all_envs", action="store_true", help="record all of config.TRAIN_ENVS instead of env_name"
     )
@@ -71,6 +78,7 @@ def parse_args() -> argparse.Namespace:
         "--exploration", type=cli.share, default=0.5, help="with --controller: maximal share of exploration (0..1)"
     )
     parser.add_argument("--seed", type=cli.seed, default=0, help="seed of the tracks and of the exploration policy")
+    add_host_arguments(parser)
     args = parser.parse_args()
     if args.time_steps < 2:
         parser.error("argument --time_steps: must be at least 2, a step and its successor")
@@ -79,9 +87,12 @@ def parse_args() -> argparse.Namespace:
     if args.controller and args.render:
         parser.error("--render 1 shows the exploration policy only; to watch an agent: model.py --render_mode")
     cli.check_environment(parser, args.env_name)
-    args.jobs = plan(args)
-    if args.jobs[-1].batch >= MAX_BATCHES:
+    batches = -(-args.total_episodes // args.batch_size) * (len(config.TRAIN_ENVS) if args.run_all_envs else 1)
+    if args.start_batch + batches > MAX_BATCHES:
         parser.error(f"argument --start_batch: batch numbers must be below {MAX_BATCHES}")
+    args.launched = has_launcher()
+    if args.render and args.launched:
+        parser.error("--render 1 displays a window of one process: start it without mpirun")
     return args
 
 
@@ -151,29 +162,32 @@ def load_once(controller: Path) -> tuple[Agent, np.ndarray]:
     return load_agent_and_weights(controller)
 
 
-def count(episodes: Iterator[Episode]) -> Iterator[Episode]:
+def count(episodes: Iterator[Episode], tick: Tick) -> Iterator[Episode]:
     """Yield the episodes, and count each in the progress bar once it is written."""
     for episode in episodes:
         yield episode
-        workers.tick()
+        tick()
 
 
-def make_batch(job: Job) -> str:
+def make_batch(job: Job, tick: Tick = workers.tick) -> str:
     """Make one batch unless it exists or another process is making it; returns a message, or ""."""
     with claim_batch("obs", job.batch) as claimed:
         if not claimed:
             return f"batch {job.batch}: skipped, another process is making it"
         if is_complete(job):
             return f"batch {job.batch}: was completed by another process"
-        settings, episodes = job.settings, count(record_batch(job))
+        settings, episodes = job.settings, count(record_batch(job), tick)
         write_batch("obs", job.batch, settings.episodes, settings.time_steps, episodes, settings)
         return ""
 
 
-@cli.enough_memory("lower --time_steps, or --num_worker")
-def main() -> None:
-    args = parse_args()
-    jobs = args.jobs
+def make_batches(args: argparse.Namespace, run: Callable[[list[Job], list[int]], None]) -> None:
+    """Make the batches of a command line that are not complete.
+
+    Args:
+        run: makes batches, given the jobs and the number of episodes of each.
+    """
+    jobs = plan(args)
     todo = [job for job in jobs if not is_complete(job)]
     if len(todo) < len(jobs):
         print(f"{len(jobs) - len(todo)} of {len(jobs)} batches are complete and kept")
@@ -181,15 +195,35 @@ def main() -> None:
         with open_window("--render 1", 600, 400):  # without a display, fail here, before any work
             pass
     if todo:
-        time_steps = jobs[0].settings.time_steps
-        check_disk(config.DATA_DIR, sum(batch_bytes(job.settings, job.settings.episodes, time_steps) for job in todo))
-        episodes = sum(job.settings.episodes for job in todo)
-        workers.run(make_batch, todo, 1 if args.render else args.num_worker, episodes, "episode")
+        episodes = [job.settings.episodes for job in todo]
+        needed = [batch_bytes(job.settings, job.settings.episodes, args.time_steps) for job in todo]
+        check_disk(config.DATA_DIR, sum(needed))
+        run(todo, episodes)
     missing = [str(job.batch) for job in jobs if not is_complete(job)]
     if missing:
         print(f"not complete yet, made by other processes: batch {', '.join(missing)}")
     else:
         print(f"batches {jobs[0].batch}..{jobs[-1].batch} in {config.DATA_DIR}/")
+
+
+def on_ranks(args: argparse.Namespace) -> None:
+    """Make batches on the ranks of a launcher, in a folder that its hosts share."""
+    launch(1, args.lost_host_seconds)
+    with Ranks(args.lost_host_seconds) as ranks, cli.enough_memory("lower --time_steps"):
+        ranks.check_hosts(args.identical_hosts)
+        if ranks.rank > 0:
+            return rank_jobs.serve(ranks, make_batch)
+        make_batches(args, partial(rank_jobs.run, ranks, make_batch, unit="episode", folder=config.DATA_DIR))
+
+
+@cli.enough_memory("lower --time_steps, or --num_worker")
+def main() -> None:
+    args = parse_args()
+    if args.launched:
+        on_ranks(args)
+    else:
+        num_worker = 1 if args.render else args.num_worker
+        make_batches(args, partial(workers.run, make_batch, num_worker=num_worker, unit="episode"))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from simulation.hosts import Host, ranks_text
+from simulation.hosts import Host, where
 from simulation.polling import wait
 from simulation.watcher import SPEAK_SECONDS, end_run
 
@@ -95,11 +95,6 @@ def _report(lost: list[int], rank: int, hosts: Sequence[Host], seconds: float) -
         first = names.index(hosts[rank].name, 1)
         order = list(dict.fromkeys(names[1:])).index(hosts[rank].name) if first == rank else MAX_TURNS
         time.sleep(SPEAK_SECONDS * min(order, MAX_TURNS))
-    by_host: dict[str, list[int]] = {}
-    for silent in lost:
-        by_host.setdefault(hosts[silent].name, []).append(silent)
-    who = " and ".join(f"{ranks_text(ranks)} on {name}" for name, ranks in by_host.items())
-    what = (
-        f"no heartbeat of {who} for {seconds:g} s (--lost_host_seconds): the host, its network or the process is gone"
-    )
+    found = f"no heartbeat of {where(lost, hosts)} for {seconds:g} s (--lost_host_seconds)"
+    what = f"{found}: the host, its network or the process is gone"
     end_run(f"{sys.argv[0]}: error: {what}; run the same command on the other hosts to resume", LOST_STATUS)

@@ -69,6 +69,14 @@ def ranks_text(ranks: Sequence[int]) -> str:
     return f"rank{'s' if len(ranks) > 1 else ''} {', '.join(map(str, ranks))}"
 
 
+def where(ranks: Sequence[int], hosts: Sequence[Host]) -> str:
+    """The words for ranks and their hosts, "ranks 2, 5 on c and rank 3 on b"; `hosts` are those of all ranks."""
+    by_host: dict[str, list[int]] = {}
+    for rank in ranks:
+        by_host.setdefault(hosts[rank].name, []).append(rank)
+    return " and ".join(f"{ranks_text(ranks)} on {name}" for name, ranks in by_host.items())
+
+
 def _differing(host: Host, first: Host) -> list[str]:
     return [what for what in ("code", "libraries", "processor") if getattr(host, what) != getattr(first, what)]
 

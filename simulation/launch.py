@@ -74,12 +74,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def under_launcher() -> bool:
     """Whether an MPI launcher started this process; UserError under a plain srun, whose tasks do not use MPI."""
-    if any(name in os.environ for name in LAUNCHER_VARIABLES):
-        return not _in_step_of_one_task()
     tasks = os.environ.get("SLURM_STEP_NUM_TASKS", "1")
-    if tasks != "1":
+    if not has_launcher() and tasks != "1":
         raise UserError(f"srun made {tasks} processes without an MPI connection: use srun --mpi=pmi2, or mpirun")
-    return False
+    return has_launcher()
+
+
+def has_launcher() -> bool:
+    """Whether this process can connect to the others that an MPI launcher started."""
+    return any(name in os.environ for name in LAUNCHER_VARIABLES) and not _in_step_of_one_task()
 
 
 def _in_step_of_one_task() -> bool:

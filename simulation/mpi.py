@@ -3,7 +3,6 @@
 import os
 import pickle
 import signal
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +14,7 @@ from simulation.heartbeat import Heartbeat
 from simulation.hosts import Host, this_host
 from simulation.polling import wait
 from simulation.processes import STOP_SIGNALS, handle_signals
-from simulation.watcher import CONNECTED, ENDING, SPEAK_SECONDS, let_rank_0_speak, tell_watcher
+from simulation.watcher import CONNECTED, ENDING, let_rank_0_speak, tell_watcher
 
 # MPICH alone is given these; what the environment sets already is kept. Ranks of one host send their messages through
 # MPICH's own shared memory, so UCX, its way to other hosts, needs none: it took 4 MB of /dev/shm for every rank, and a
@@ -43,7 +42,7 @@ class World:
         self._comm = self.mpi.COMM_WORLD
         self.rank, self.size = self._comm.rank, self._comm.size
         self._check_launcher()
-        handle_signals(_exit_after_rank_0 if self.rank else _interrupt)
+        handle_signals(_exit if self.rank else _interrupt)
         self.hosts = self._exchange(this_host())
         self._heartbeat = Heartbeat(self.mpi, self._comm.Dup(), lost_seconds, self.hosts)
         tell_watcher(CONNECTED)
@@ -146,10 +145,10 @@ def _interrupt(number: int, frame: object) -> None:
     raise KeyboardInterrupt(number)
 
 
-def _exit_after_rank_0(number: int, frame: object) -> None:
-    """On the other ranks a signal leaves rank 0 the time to say what is saved, and to end the run."""
+def _exit(number: int, frame: object) -> None:
+    """On the other ranks a signal unwinds the program without a word, so that it removes its unfinished files."""
     _ignore_signals()
-    threading.Timer(2 * SPEAK_SECONDS, os._exit, [128 + number]).start()
+    raise SystemExit(128 + number)
 
 
 def _ignore_signals() -> None:

@@ -11,6 +11,7 @@
 Rank 0 distributes the tasks and does a share of them.
 """
 
+import os
 import sys
 import time
 import traceback
@@ -20,11 +21,11 @@ from typing import Any, NoReturn
 
 from pipeline import cli
 from pipeline.errors import UserError
-from simulation.hosts import differences
+from simulation.hosts import Host, differences
 from simulation.launch import LOST_SECONDS, under_launcher
 from simulation.mpi import World
 from simulation.polling import POLL_SECONDS, wait
-from simulation.watcher import end_run
+from simulation.watcher import SPEAK_SECONDS, end_run
 
 Work = Callable[[list[Any]], list[Any]]  # a list of tasks -> their results, in the same order
 Functions = dict[str, Work]
@@ -41,6 +42,7 @@ class Ranks:
 
     Attributes:
         rank, size: this process's number, and the number of processes.
+        hosts: the description of every rank's process; empty without MPI.
         functions: the functions that `map` may name; set it on all ranks alike.
 
     Args:
@@ -50,23 +52,24 @@ class Ranks:
     def __init__(self, lost_seconds: float = LOST_SECONDS) -> None:
         self.rank, self.size = 0, 1
         self.functions: Functions = {}
+        self.hosts: list[Host] = []
         self._world: World | None = None
         if not under_launcher():
             return
         self._world = World(lost_seconds)
-        self.rank, self.size = self._world.rank, self._world.size
+        self.rank, self.size, self.hosts = self._world.rank, self._world.size, self._world.hosts
         if self.rank == 0 and self.size > 1:  # so that stray processes can be attributed to a run
-            for rank, host in enumerate(self._world.hosts):
+            for rank, host in enumerate(self.hosts):
                 print(f"rank {rank} = pid {host.pid} on {host.name}", flush=True)
 
     def check_hosts(self, identical: bool) -> None:
         """Say on rank 0 which hosts differ in code, libraries or processor; with `identical` a UserError does."""
-        if self._world is None or self.rank > 0:
+        if self.rank > 0:
             return
-        for line in differences(self._world.hosts):
+        for line in differences(self.hosts):
             if identical:
                 raise UserError(f"--identical_hosts: {line}")
-            print(f"{line}: scores may differ in the last bits between these hosts", flush=True)
+            print(f"{line}: numbers may differ in the last bits between these hosts", flush=True)
 
     def map(self, name: str, tasks: list[Any]) -> list[Any]:
         """Results of the tasks by one of the `functions`, in task order; call it on rank 0 only.
@@ -121,6 +124,9 @@ class Ranks:
             return
         if isinstance(error, KeyboardInterrupt):
             end_run(cli.stop_message(error), cli.stop_status(error))
+        if isinstance(error, SystemExit):  # another rank that received a signal leaves the last word to rank 0
+            time.sleep(2 * SPEAK_SECONDS)
+            os._exit(int(error.code or 0))
         if not (error is None or isinstance(error, UserError)):
             self._end_run(error)
         failure = None

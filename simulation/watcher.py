@@ -140,6 +140,7 @@ def _finish(child: int, stage: str) -> NoReturn:
         what = f"rank {rank_of_launcher()} = pid {child} died ({reason}), and with it the run"
         _end(f"{sys.argv[0]}: error: {what}", 128 - status)
     if status > 0 and stage != ENDING:
+        let_rank_0_speak()
         _end("", status)
     os._exit(status)
 

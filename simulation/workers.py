@@ -38,12 +38,12 @@ def tick() -> None:
         raise Stopped
 
 
-def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, total: int, unit: str) -> None:
+def run(function: Callable[[Job], str], jobs: Sequence[Job], units: Sequence[int], num_worker: int, unit: str) -> None:
     """Call `function(job)` for all jobs in up to `num_worker` processes; prints the messages that it returns, if any.
 
     Args:
+        units: number of `tick` calls of each job.
         num_worker: processes at once, with one thread each.
-        total: number of `tick` calls of all jobs together.
         unit: name of one tick in the progress bar.
 
     Raises:
@@ -59,7 +59,7 @@ def run(function: Callable[[Job], str], jobs: Sequence[Job], num_worker: int, to
         what = f"cannot use /dev/shm, which worker processes need ({error.strerror})"
         raise UserError(f"{what}: mount a tmpfs there") from None
     with (
-        cli.progress(total, unit) as bar,
+        cli.progress(sum(units), unit) as bar,
         ProcessPoolExecutor(min(num_worker, len(jobs)), context, _start_worker, (done, stop)) as pool,
     ):
         pending = {pool.submit(function, job) for job in jobs}

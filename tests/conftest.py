@@ -62,6 +62,7 @@ FIRST = ("studies", "own_environment", "bad_input", "memory", "report", "command
 FIRST += (
     "hosts",
     "shared_memory",
+    "rank_jobs",
     "field",
     "collect",
     "baselines_scripts",

@@ -47,7 +47,7 @@ def test_batches_do_not_depend_on_the_number_of_workers(folder: Path, tmp_path_f
 
 def test_a_worker_computes_on_one_thread(capfd: pytest.CaptureFixture[str]) -> None:
     """The second thread waits for the parent's end. OpenCV and OpenBLAS would add one for each core."""
-    workers.run(drive_and_count, [5], num_worker=1, total=1, unit="episode")
+    workers.run(drive_and_count, [5], [1], num_worker=1, unit="episode")
     assert capfd.readouterr().out == "2 threads\n"
 
 

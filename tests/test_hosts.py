@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from helpers.hosts import Hosts, environment_of_hosts, three_hosts, wait_for
-from helpers.scripts import LIMIT, ROOT, SEARCH, STAGES, command, snapshot
+from helpers.scripts import LIMIT, ROOT, SEARCH, STAGES, command, run_script, snapshot
 
 PROGRAMS = Path(__file__).parent / "mpi_programs"
 LOST = 5  # seconds of silence after which a rank is lost
@@ -100,7 +100,7 @@ def test_a_cut_link_ends_the_run_on_both_sides(hosts: Hosts, start: Start, on: s
     since = time.monotonic()
     hosts.cut(cut)
     assert ends_everywhere(hosts, since), hosts.processes()
-    assert run.process.wait(LIMIT) not in (None, 0)
+    assert run.process.wait(LIMIT) != 0
     [line] = errors(run)
     assert re.search(rf"no heartbeat of ({lost}) for {LOST} s", line), line
     assert "run the same command on the other hosts to resume" in line
@@ -192,6 +192,41 @@ def test_a_search_that_has_lost_a_host_resumes_on_fewer(
     assert {name: ours[name] for name in theirs if name.endswith(".json")} == {
         name: digest for name, digest in theirs.items() if name.endswith(".json")
     }
+
+
+# --- data -------------------------------------------------------------------------------------------------------------
+
+GENERATE = "01_generate_data.py"
+WORK = "car_racing --total_episodes 40 --batch_size 1 --time_steps 40"  # 40 batches
+
+
+def test_data_that_has_lost_a_host_resumes_on_fewer(hosts: Hosts, start: Start, tmp_path: Path) -> None:
+    run = start("a,b,c", 3, *command(GENERATE, WORK, "--lost_host_seconds", LOST))
+    wait_for(lambda: any(tmp_path.glob("data/obs_*.json")), LIMIT)
+    since = time.monotonic()
+    hosts.cut("c")
+    assert ends_everywhere(hosts, since), hosts.processes()
+    [line] = errors(run)
+    assert f"no heartbeat of rank 2 on c for {LOST} s" in line
+    again = start("a,b", 2, *command(GENERATE, WORK))
+    assert again.process.wait(LIMIT) == 0, again.text
+    one = tmp_path / "one"
+    one.mkdir()
+    run_script(one, GENERATE, WORK, "--num_worker 1")
+    without_parts = {name: digest for name, digest in snapshot(tmp_path / "data").items() if ".part-" not in name}
+    assert without_parts == snapshot(one / "data")
+
+
+def test_a_folder_that_a_host_does_not_share_is_refused(hosts: Hosts, start: Start, tmp_path: Path) -> None:
+    hosts["c"].hide(tmp_path)
+    run = start("a,b,c", 5, *command(GENERATE, WORK))
+    assert run.process.wait(LIMIT) == 2
+    [line] = errors(run)
+    assert f"rank 2 on c does not see what rank 0 writes into {tmp_path}/data: " in line
+    assert not list(tmp_path.glob("data/*"))
+
+
+# --- signals and differences ------------------------------------------------------------------------------------------
 
 
 def test_hosts_that_differ_are_named(hosts: Hosts, start: Start, tmp_path: Path) -> None:
