@@ -12,26 +12,48 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from helpers.clusters import SEARCH_FLAGS
 from helpers.scripts import STAGES, run_script
 
 # A shell starts background jobs with Ctrl-C ignored, and everything that the tests start would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A read-only folder in which all five stages have run, once for all test processes; `copy_of` copies from it."""
-    root = tmp_path_factory.getbasetemp()
+def once(factory: pytest.TempPathFactory, name: str, fill: Callable[[Path], None]) -> Path:
+    """A folder that is filled once for all test processes."""
+    root = factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder, complete = root / "finished", root / "finished.complete"
-    with open(root / "finished.lock", "w") as lock:
+    folder, complete = root / name, root / f"{name}.complete"
+    with open(root / f"{name}.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not complete.exists():
             folder.mkdir()
-            for name, arguments in STAGES.items():
-                run_script(folder, name, arguments)
+            fill(folder)
             complete.touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A read-only folder in which all five stages have run; `copy_of` copies from it."""
+
+    def fill(folder: Path) -> None:
+        for name, arguments in STAGES.items():
+            run_script(folder, name, arguments)
+
+    return once(tmp_path_factory, "finished", fill)
+
+
+@pytest.fixture(scope="session")
+def unbroken(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A read-only folder with the search of helpers/clusters.py, run in one piece by a plain command."""
+
+    def fill(folder: Path) -> None:
+        for name in ("data", "vae", "rnn"):
+            (folder / name).symlink_to(finished / name)
+        run_script(folder, "05_train_controller.py", SEARCH_FLAGS)
+
+    return once(tmp_path_factory, "unbroken", fill)
 
 
 @pytest.fixture
