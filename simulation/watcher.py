@@ -98,7 +98,13 @@ def _watch(child: int, reader: int, seconds: float) -> NoReturn:
 
     Only waking up counts as time: a computer that sleeps, or a run that is stopped as a whole, loses no rank.
     """
-    handle_signals(lambda number, frame: send(number, [child]))
+    stopped: list[int] = []
+
+    def pass_on(number: int, frame: object) -> None:
+        stopped.append(number)
+        send(number, [child])
+
+    handle_signals(pass_on)
     stage, waited, received = STARTING, 0.0, b""
     while True:
         if select.select([reader], [], [], TICK_SECONDS)[0]:
@@ -112,7 +118,7 @@ def _watch(child: int, reader: int, seconds: float) -> NoReturn:
                     _end(message["message"], message["status"])
                 stage, waited = message["stage"], 0.0
             if not part:  # the rank has ended
-                _finish(child, stage)
+                _finish(child, stage, stopped)
         waited += TICK_SECONDS
         limit = {STARTING: START_FACTOR * seconds, CONNECTED: float("inf"), ENDING: seconds}[stage]
         if waited > limit:
@@ -129,20 +135,22 @@ def _too_long(stage: str, limit: float) -> str:
     return f"{here}: MPI has not ended within {limit:g} s, because a host is lost; all results are saved"
 
 
-def _finish(child: int, stage: str) -> NoReturn:
-    """Exit as the rank did; if it was killed, say so and end the run."""
+def _finish(child: int, stage: str, stopped: list[int]) -> NoReturn:
+    """Exit as the rank did; if it was killed, but the run was not stopped by signals, say so and end the run."""
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if -status in STOP_SIGNALS:
         let_rank_0_speak()
         _end(cli.stop_message(KeyboardInterrupt(-status)), 128 - status)
-    if status < 0:
+    if -status == signal.SIGSEGV:  # of MPICH, when it sends to a rank that has ended; what ended that one is the reason
+        time.sleep(SPEAK_SECONDS)
+    if status < 0 and not stopped:
         reason = signal.Signals(-status).name
         what = f"rank {rank_of_launcher()} = pid {child} died ({reason}), and with it the run"
         _end(f"{sys.argv[0]}: error: {what}", 128 - status)
     if status > 0 and stage != ENDING:
         let_rank_0_speak()
         _end("", status)
-    os._exit(status)
+    os._exit(status if status >= 0 else 128 - status)
 
 
 def _end(message: str, status: int) -> NoReturn:

@@ -8,7 +8,7 @@ import fcntl
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -91,6 +91,9 @@ FIRST += (
     "scores",
     "finite",
     "mpi",
+    "slurm",
+    "hostfile",
+    "openmpi",
     "recipes",
     "machine",
     "play",
@@ -111,6 +114,19 @@ LONG = (
     "test_exploration_policy_scores_the_same_in_the_original",
     "test_killed_stage_resumes_to_the_uninterrupted_result",  # make faults does the same a hundred times
 )
+
+
+# Files whose tests must not be skipped: .ci/run names those for which it has installed what they need.
+MUST_RUN = os.environ.get("MUST_RUN", "").split()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Count a skipped test of a file that must run as failed."""
+    report = yield
+    if report.skipped and item.path.stem in MUST_RUN:
+        report.outcome, report.longrepr = "failed", f"skipped, but {item.path.stem} must run here: {report.longrepr}"
+    return report
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,7 +10,9 @@ import pytest
 from helpers.clusters import RECIPES, SAYS_WHAT_IS_SAVED, SEARCH_FLAGS, ranks_of, results, rows_of, wait_for_rows
 from helpers.hosts import wait_for
 from helpers.programs import all_gone
-from helpers.slurm import Slurm, running_slurm
+from helpers.slurm import Slurm, needs_slurm, running_slurm
+
+pytestmark = needs_slurm
 
 
 @pytest.fixture(scope="module")
@@ -20,15 +22,15 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
 
 
 @pytest.fixture
-def folder(slurm: Slurm, copy_of: Callable[..., Path]) -> Path:
-    """A folder with the files of a search; Slurm comes first, so that what skips does not train."""
+def folder(copy_of: Callable[..., Path]) -> Path:
+    """A folder with the files of a search."""
     return copy_of("data", "vae", "rnn")
 
 
 def submit(slurm: Slurm, folder: Path, *options: str) -> str:
-    """Submit the recipe as three ranks on two nodes."""
-    options = ("--nodes=2", "--ntasks=3", "--time=5", *options)
-    return slurm.submit(RECIPES / "slurm.sh", *options, folder=folder, ARGS=SEARCH_FLAGS)
+    """Submit the recipe, for three ranks on two nodes; returns the job's number."""
+    options = ("--nodes=2", "--ntasks=3", "--time=5", "--output=output", *options)
+    return slurm.submit(*options, RECIPES / "slurm.sh", folder=folder, ARGS=SEARCH_FLAGS)
 
 
 def messages(output: Path) -> list[str]:
@@ -41,12 +43,13 @@ def cancel(slurm: Slurm, job: str, ranks: list[int]) -> None:
 
 
 def kill_a_rank(slurm: Slurm, job: str, ranks: list[int]) -> None:
-    os.kill(ranks[1], signal.SIGKILL)
+    os.kill(ranks[2], signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
     ("stop", "state", "said"),
-    [(cancel, "CANCELLED", SAYS_WHAT_IS_SAVED.pattern), (kill_a_rank, "FAILED", r"error: rank 1 = pid \d+ died")],
+    [(cancel, "CANCELLED", SAYS_WHAT_IS_SAVED.pattern), (kill_a_rank, "FAILED", r"error: rank 2 = pid \d+ died")],
+    ids=["scancel", "a killed rank"],
 )
 def test_a_stopped_job_ends_and_is_resumed(
     slurm: Slurm,
@@ -87,7 +90,7 @@ def test_a_requeued_job_resumes(slurm: Slurm, folder: Path, unbroken: Path) -> N
     slurm.call("scontrol", "requeue", job)
     wait_for(lambda: len(messages(output)) == 1)
     wait_for_rows(output, len(rows_of(output)) + 2)
-    urgent = slurm.call("sbatch", "--parsable", "--partition=urgent", "--nodes=2", "--exclusive", "--wrap=true").strip()
+    urgent = slurm.submit("--partition=urgent", "--nodes=2", "--exclusive", "--wrap=true", folder=folder)
     assert slurm.wait_until_ended(urgent) == "COMPLETED"
     assert slurm.wait_until_ended(job) == "COMPLETED", output.read_text()
     assert len(ranks_of(output)) == 9

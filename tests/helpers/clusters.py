@@ -1,5 +1,6 @@
 """Searches that the recipes of recipes/cluster/ run: a size that takes seconds, their output, and their results."""
 
+import os
 import re
 import shutil
 from pathlib import Path
@@ -17,13 +18,14 @@ SAYS_WHAT_IS_SAVED = re.compile(
 )
 
 
-def need(*programs: str) -> None:
-    """Skip a test where a program is missing, or the .venv that the recipes run."""
+def needs(*programs: str, root: bool = False) -> pytest.MarkDecorator:
+    """Skips tests where a program is missing, or the .venv that the recipes run, or root."""
     missing = [program for program in programs if shutil.which(program) is None]
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
+    if root and os.geteuid() != 0:
+        missing.append("root")
     if not (ROOT / ".venv/bin/python").exists():
-        pytest.skip("the recipes run the project's .venv: make setup")
+        missing.append(".venv, by `make setup`")
+    return pytest.mark.skipif(bool(missing), reason=f"needs {', '.join(missing)}")
 
 
 def rows_of(output: Path) -> list[str]:

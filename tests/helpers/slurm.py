@@ -1,6 +1,5 @@
 """Slurm on this machine: a controller and two nodes, with folders, ports and a key of their own, and no systemd."""
 
-import os
 import secrets
 import socket
 import subprocess
@@ -8,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-import pytest
-
-from helpers.clusters import need
+from helpers.clusters import needs
 from helpers.hosts import wait_for
 from helpers.scripts import LIMIT, ROOT, environment
 
+needs_slurm = needs("slurmctld", "slurmd", "sbatch", "srun", "munged", root=True)
 NODES = ("node1", "node2")
 # Short times: a requeued job waits until its credential has expired; a step has KillWait seconds to end by SIGTERM.
 CONFIG = """
@@ -46,7 +44,7 @@ PartitionName=urgent Nodes=ALL PriorityTier=2
 
 
 class Slurm:
-    """A running Slurm, whose jobs it ends when it is closed."""
+    """Slurm's daemons, whose files are all in one folder, and its commands."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.daemons = folder, list[subprocess.Popen]()
@@ -55,17 +53,16 @@ class Slurm:
         config = CONFIG.format(folder=folder, host=socket.gethostname().split(".")[0], ports=free_ports(3))
         (folder / "slurm.conf").write_text(config)
         key = folder / "munge.key"
-        key.touch(mode=0o400)
+        key.touch(mode=0o600)
         key.write_bytes(secrets.token_bytes(128))
-        files = {
-            "socket": "munge.socket",
-            "pid-file": "munged.pid",
-            "log-file": "munged.log",
-            "seed-file": "munged.seed",
-        }
-        paths = [f"--{option}={folder / name}" for option, name in files.items()]
-        self._start("munged", "--foreground", "--force", f"--key-file={key}", *paths)
-        wait_for((folder / "munge.socket").exists)
+
+    def start(self) -> None:
+        """Start the daemons, and wait for the nodes."""
+        files = {"key-file": "munge.key", "socket": "munge.socket", "pid-file": "munged.pid"}
+        files |= {"log-file": "munged.log", "seed-file": "munged.seed"}
+        options = [f"--{option}={self.folder / name}" for option, name in files.items()]
+        self._start("munged", "--foreground", "--force", *options)
+        wait_for((self.folder / "munge.socket").exists)
         self._start("slurmctld", "-D")
         for node in NODES:
             self._start("slurmd", "-D", "-N", node)
@@ -85,11 +82,9 @@ class Slurm:
         assert not ok or done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def submit(self, script: Path, *options: str, folder: Path, **variables: object) -> str:
-        """Submit a script in a folder; returns the job's number. Its output goes into the folder's `output`."""
-        return self.call(
-            "sbatch", "--parsable", "--output=output", *options, script, folder=folder, **variables
-        ).strip()
+    def submit(self, *arguments: object, folder: Path, **variables: object) -> str:
+        """Submit a job in a folder; returns its number."""
+        return self.call("sbatch", "--parsable", *arguments, folder=folder, **variables).strip()
 
     def state(self, job: str) -> str:
         """RUNNING, PENDING, COMPLETED, ..."""
@@ -97,17 +92,19 @@ class Slurm:
 
     def wait_until_ended(self, job: str) -> str:
         """Wait until a job has ended; returns its state."""
-        wait_for(lambda: self.state(job) not in ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING"), LIMIT)
+        wait_for(lambda: self.state(job) in ("CANCELLED", "COMPLETED", "FAILED", "NODE_FAIL", "TIMEOUT"), LIMIT)
         return self.state(job)
 
     def close(self) -> None:
         """End all jobs and daemons."""
-        if len(self.daemons) > 1:
-            self.call("scancel", "--user=root", ok=False)
-            wait_for(lambda: not self.call("squeue", "--noheader", ok=False))
-        for daemon in reversed(self.daemons):
-            daemon.terminate()
-            daemon.wait(LIMIT)
+        try:
+            if len(self.daemons) > 1:
+                self.call("scancel", "--user=root", ok=False)
+                wait_for(lambda: not self.call("squeue", "--noheader", ok=False))
+        finally:
+            for daemon in reversed(self.daemons):
+                daemon.terminate()
+                daemon.wait(LIMIT)
 
     def _start(self, *command: str) -> None:
         with open(self.folder / "daemons.out", "a") as output:
@@ -131,14 +128,10 @@ def free_ports(count: int) -> list[int]:
 
 @contextmanager
 def running_slurm(folder: Path) -> Iterator[Slurm]:
-    """Slurm in a folder; the test that needs it skips where it cannot run."""
-    need("slurmctld", "slurmd", "sbatch", "srun", "munged")
-    if os.geteuid() != 0:
-        pytest.skip("Slurm's daemons need root")
-    slurm = None
+    """Slurm in a folder; it ends with its jobs."""
+    slurm = Slurm(folder)
     try:
-        slurm = Slurm(folder)
+        slurm.start()
         yield slurm
     finally:
-        if slurm is not None:
-            slurm.close()
+        slurm.close()
