@@ -140,7 +140,8 @@ def _finish(child: int, stage: str, stopped: list[int]) -> NoReturn:
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if -status in STOP_SIGNALS:
         let_rank_0_speak()
-        _end(cli.stop_message(KeyboardInterrupt(-status)), 128 - status)
+        all_stopped = bool(stopped) and rank_of_launcher() != "0"  # by the launcher, of which rank 0 speaks
+        _end("" if all_stopped else cli.stop_message(KeyboardInterrupt(-status)), 128 - status)
     if -status == signal.SIGSEGV:  # of MPICH, when it sends to a rank that has ended; what ended that one is the reason
         time.sleep(SPEAK_SECONDS)
     if status < 0 and not stopped:
