@@ -2,10 +2,12 @@
 
 import os
 import re
+import subprocess
+import sys
 import tomllib
 
 import pytest
-from helpers.scripts import ROOT
+from helpers.scripts import LIMIT, ROOT, environment
 
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
 DOCKERFILE = ROOT / "recipes" / "docker" / "Dockerfile"
@@ -23,7 +25,7 @@ def test_the_workflow_runs_ci_in_a_container_of_a_supported_python() -> None:
     text = WORKFLOW.read_text()
     assert re.findall(r"^ +- run: (\S+)$", text, re.MULTILINE) == [".ci/run"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
-    [version] = re.findall(r"^ +container: python:(3\.\d+)-\w+", text, re.MULTILINE)
+    [version] = re.findall(r"^ +image: python:(3\.\d+)-\w+", text, re.MULTILINE)
     assert supported(version)
     assert "has not been run on GitHub" in text
 
@@ -50,3 +52,15 @@ def test_the_image_has_a_supported_python_and_runs_targets_that_exist() -> None:
     [documented] = re.findall(r"^apt install (xvfb .*)$", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
     assert packages == f"make {documented}"
     assert "has not been built here" in text
+
+
+def test_what_ci_installs_must_not_be_skipped() -> None:
+    """Without programs, tests of files that .ci/run names fail; they are skipped elsewhere."""
+    [names] = re.findall(r'export MUST_RUN="(.*)"', (ROOT / ".ci" / "run").read_text())
+    assert all((ROOT / "tests" / f"{name}.py").exists() for name in names.split())
+    command = [sys.executable, "-m", "pytest", "-rs", "-p", "no:cacheprovider", "tests/test_openmpi.py"]
+    for must_run, status, said in ((names, 1, "must run here"), ("", 0, "needs mpirun.openmpi")):
+        variables = environment(PATH="", MUST_RUN=must_run)
+        done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=LIMIT)
+        assert done.returncode == status, done.stdout
+        assert said in done.stdout
