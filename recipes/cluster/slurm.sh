@@ -14,10 +14,10 @@
 # A job that is pre-empted, or has lost a host, waits in the queue again, then resumes, and adds to what it has printed.
 #SBATCH --requeue --open-mode=append
 set -eu
-PROJECT=${PROJECT:-$SLURM_SUBMIT_DIR}
+PROJECT=${PROJECT:-${SLURM_SUBMIT_DIR:?is not set: submit this file by sbatch}}
 export PYTHONUNBUFFERED=1
 
-# By pmi2 Slurm tells MPICH of its ranks. Without --kill-on-bad-exit a job that has lost a rank waits for it. A lost host is
+# By pmi2 Slurm tells MPICH of its ranks. Without --kill-on-bad-exit a job may wait for a rank that has ended. A lost host is
 # left to Slurm, which queues the job again after SlurmdTimeout, 300 s by default; the ranks' own limit is longer.
 srun --mpi=pmi2 --kill-on-bad-exit=1 "$PROJECT/.venv/bin/python" "$PROJECT/05_train_controller.py" \
     --lost_host_seconds 400 ${ARGS:-car_racing -n 64 -t 4 -e 2}
