@@ -5,8 +5,8 @@
 #   HOSTFILE=other sh recipes/cluster/hostfile.sh                                 by default, the file `hosts`
 #   ARGS="car_racing -n 32 -t 2 -e 4" sh recipes/cluster/hostfile.sh              another search
 #
-# The file has a line for each host, its name and its number of ranks, as `node1:16`. ssh must not ask for a password. On
-# all hosts the project has the same path, and this folder exists; the first host needs its files, the others do not.
+# The file has a line for each host, its name and its number of ranks, as `node1:16`. ssh must not ask for a password.
+# On all hosts the project has the same path, and this folder exists; the first needs its files, the others do not.
 set -eu
 PROJECT=$(cd "$(dirname "$0")/../.." && pwd)
 HOSTFILE=${HOSTFILE:-hosts}

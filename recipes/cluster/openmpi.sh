@@ -1,5 +1,5 @@
 #!/bin/sh
-# Stage 05 by Open MPI, which the cluster or `apt install openmpi-bin` brings: sh recipes/cluster/openmpi.sh, in a folder with
+# Stage 05 by Open MPI, of the cluster or of `apt install openmpi-bin`: sh recipes/cluster/openmpi.sh, in a folder with
 # the files of stages 01 to 04. Run it again to resume.
 #
 #   RANKS=16 sh recipes/cluster/openmpi.sh                                        by default, one for each core
