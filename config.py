@@ -80,5 +80,19 @@ ENVIRONMENTS |= {
     f"car_racing_{name}": replace(ENVIRONMENTS["car_racing"], id=f"custom_envs:WorldModels/CarRacing{suffix}-v0")
     for name, suffix in PERTURBED.items()
 }
+ENVIRONMENTS["doom_take_cover"] = Environment(  # the paper's sizes, section 4 and appendix A
+    id="custom_envs.doom:VizdoomTakeCover-v1",
+    wrappers=(
+        ("custom_envs.doom:Screen", {}),
+        ("gymnasium.wrappers:ResizeObservation", {"shape": (64, 64)}),
+    ),
+    max_length=2100,
+    actions=("stay", "right", "left"),
+    z=64,
+    h=512,
+    controller_input=("z", "h", "c"),
+    done=True,
+    dream_reward=(0.0, 1.0),  # every step survived counts 1
+)
 TRAIN_ENVS = ("car_racing",)  # the environments of 01 --run_all_envs
 ACTION_REFRESH_RATE = 5  # frames for which the exploration policy holds an action
