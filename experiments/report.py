@@ -6,7 +6,7 @@
     python experiments/report.py rnn                       # losses; the next z and reward, predicted and observed
     python experiments/report.py controller                # score of each track, a video, learning curve, weights
     python experiments/report.py controller --draw_only    # the same from the logs and the last scores, in seconds
-    python experiments/report.py dream                     # a dream beside the real episode; errors by horizon
+    python experiments/report.py dream                     # a dream beside the real episode; errors; calibration
     python experiments/report.py browser                   # report/dream.html: drive in the dream, in a browser
 
 Writes PNGs, mp4s and scores.json into report/. `all` also writes report/index.html, one file that holds everything

@@ -1,11 +1,14 @@
 """The report's section of the dream: of the agent where there is one, and of a recorded episode otherwise."""
 
 import argparse
+from contextlib import suppress
 from functools import cache
 
 import config
 from experiments.html_report.controller_section import chosen_controller, has_controllers, score_settings
 from experiments.html_report.figures import Figure, said
+from pipeline.entries import are_variants
+from pipeline.errors import UserError
 from simulation.agent import Agent, load_agent_and_weights
 
 Args = argparse.Namespace
@@ -14,6 +17,7 @@ Args = argparse.Namespace
 def dream_figures(args: Args) -> list[Figure]:
     """Of the agent where there is one, and of a recorded episode otherwise."""
     from experiments.html_report.agent_drive import DrivenEpisode, drive_episode, road_and_dream
+    from experiments.plots import calibration
     from experiments.plots import dream as plots
 
     agent_drives = not args.draw_only and bool(args.filename or has_controllers(args))
@@ -41,10 +45,19 @@ def dream_figures(args: Args) -> list[Figure]:
         else:
             plots.write_dream(dict(zip(plots.ROWS, dream().images, strict=True)), path)
 
+    @cache
+    def models() -> dict[str, Agent]:
+        """The agent's V and M and, where the working directory has others, as after another round, those."""
+        here = Agent.on_one_thread()
+        with suppress(UserError):
+            if here.load() != agent.hashes:
+                return {"M before": agent, "M after": here}
+        return {"M": agent}
+
     whose = "an episode of the trained agent" if agent_drives else "a recorded episode"
     both = "Left the trained agent drives an unseen track; right it drives on in its dream from the same moment."
     replay = "Left a recorded episode, in the middle V's reconstruction, right the dream under the same actions."
-    return [
+    figures = [
         Figure(
             "dream.mp4",
             said(args.env_name, "A dream beside the road", "A dream beside the game"),
@@ -71,3 +84,16 @@ def dream_figures(args: Args) -> list[Figure]:
             lambda: plots.draw_errors(agent.rnn, args.env_name, vae),
         ),
     ]
+    if agent_drives and are_variants("car_racing", args.env_name):
+        driven = cache(lambda: calibration.drive(agent, weights, score_settings(args)))
+        figures.append(
+            Figure(
+                "calibration.png",
+                "Where M's rewards are right",
+                "How often the next reward is positive where the agent drives, and how often M expects it."
+                " With --filename of an earlier folder: that folder's M before, and this folder's after.",
+                "the curves agree; where M expects more than the road gives, a search in dreams drives there.",
+                lambda: calibration.draw_calibration(driven(), models()),
+            )
+        )
+    return figures
