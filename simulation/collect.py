@@ -1,6 +1,7 @@
 """Data collection: a callback that records the episodes of a rollout, for stage 01."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
@@ -78,7 +79,8 @@ def record_exploration(
     explore = exploration_policy(settings.env)
     policy = ExplorationPolicy(explore, world.rows, settings.action_refresh_rate, settings.actions)
     tasks = [Task(env_seed, settings.time_steps) for env_seed in env_seeds]
-    yield from record_episodes(world, policy, tasks, settings.time_steps, callbacks)
+    with closing(world):
+        yield from record_episodes(world, policy, tasks, settings.time_steps, callbacks)
 
 
 def record_agent(
@@ -96,4 +98,5 @@ def record_agent(
     acting, share = ControllerPolicy(world.rows, world.form), settings.exploration or 0.0
     policy = PartlyExploringPolicy(acting, exploration, share, world.rows)
     tasks = [Task(env_seed, settings.time_steps - 1, weights) for env_seed in env_seeds]
-    yield from record_episodes(world, policy, tasks, settings.time_steps)
+    with closing(world):
+        yield from record_episodes(world, policy, tasks, settings.time_steps)

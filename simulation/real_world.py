@@ -65,6 +65,11 @@ class EnvironmentWorld(World):
             self.done[row] = terminated or truncated
         return self.reward, self.done
 
+    def close(self) -> None:
+        """Close the environments, some of which run processes of their own."""
+        for env in self.envs:
+            env.close()
+
     def render(self, row: int) -> np.ndarray:
         """The environment's image for people, uint8 (height, width, 3)."""
         image = self.envs[row].render()
