@@ -70,6 +70,30 @@ ENVIRONMENTS = {
         dream_goal=300,
         pretrained=PRETRAINED,
     ),
+    "pendulum": Environment(
+        id="Pendulum-v1",
+        arguments={"render_mode": "rgb_array"},
+        wrappers=(
+            ("gymnasium.wrappers:AddRenderObservation", {}),  # a frame in place of angle and speed
+            ("gymnasium.wrappers:ResizeObservation", {"shape": FRAME_SHAPE[:2]}),
+        ),
+        max_length=200,
+        actions=("torque",),
+        z=8,
+        h=64,
+        reward="value",  # none is positive
+        dream_reward=(4.0, -6.0),  # about the standard deviation and the mean of random actions
+    ),
+    "snake": Environment(
+        id="custom_envs:WorldModels/Snake-v0",
+        max_length=500,
+        no_progress_reward=0.0,  # a snake that circles gets nothing
+        actions=("up", "right", "down", "left"),
+        z=16,
+        h=64,
+        reward="value",  # 1 for food, -1 for the end
+        done=True,
+    ),
 }
 ENVIRONMENTS["car_racing_original"] = replace(  # gym 0.17.2: see custom_envs/original.py
     ENVIRONMENTS["car_racing"], id="custom_envs:WorldModels/CarRacingOriginal-v0"

@@ -27,6 +27,7 @@ def moved_dream(**kwargs: object) -> NoReturn:
 
 for gymnasium_id, (entry_point, arguments) in ENVIRONMENTS.items():
     register(gymnasium_id, entry_point, max_episode_steps=MAX_EPISODE_STEPS, kwargs=arguments)
+register("WorldModels/Snake-v0", "custom_envs.snake:Snake")
 register(LEGACY_ID, "custom_envs.legacy_gym:LegacyGym")
 if DREAM_ID not in registry:
     register(DREAM_ID, "custom_envs:moved_dream", disable_env_checker=True)

@@ -4,10 +4,13 @@
         --filename demo/seed0/controller/car_racing.cma.2.64.best.json
     python experiments/results.py --render
 
-`score` runs a command, if one is given, and measures its wall and processor time; then it scores a controller on unseen
-tracks and writes docs/results/NAME.json. The README's rows are made from the
-names demo, train and pretrained; with several seeds from demo_seed0, demo_seed1 and so on. --render rewrites the lines
-between the markers <!-- results:start --> and <!-- results:end --> of README.md, and those of docs/speed.md.
+    python experiments/results.py score snake_random --explore snake
+
+`score` runs a command, if one is given, and measures its wall and processor time; then it scores a controller, or the
+exploration policy of an environment, on unseen tracks, or takes the scores of a baseline's --final_mode, and writes
+docs/results/NAME.json. The README's rows are made from the names demo, train and pretrained; with several seeds from
+demo_seed0, demo_seed1 and so on. --render rewrites the lines between the markers <!-- results:start --> and
+<!-- results:end --> of README.md, and likewise other tables in docs/.
 """
 
 import argparse
@@ -22,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 try:
     from pipeline import cli
@@ -32,15 +35,19 @@ except ImportError as error:
 import numpy as np
 
 import config
+from controller.files import recorded_env
 from experiments import ROOT, tables
+from experiments.scores import read_scores
 from pipeline.errors import UserError
 from pipeline.files import file_hash, write_json
 from simulation.agent import load_agent_and_weights
-from simulation.policies import ControllerPolicy
-from simulation.real_world import RealWorld
+from simulation.environments import exploration_policy
+from simulation.policies import ControllerPolicy, ExplorationPolicy
+from simulation.real_world import EnvironmentWorld, RealWorld
 from simulation.rollout import RolloutSettings, score_unseen_tracks
 
 ENV_NAME = "car_racing"
+T = TypeVar("T")
 PACKAGES = ["tensorflow", "keras", "numpy", "gymnasium", "box2d", "opencv-python-headless", "cma", "mpi4py", "mpich"]
 PACKAGES += ["envpool"]
 
@@ -63,13 +70,18 @@ def parse_args() -> argparse.Namespace:
         allow_abbrev=False,
     )
     score.add_argument("name", type=result_name, help="name of the result: docs/results/NAME.json")
-    score.add_argument("--filename", type=Path, required=True, help="controller of stage 05")
+    scored = score.add_mutually_exclusive_group(required=True)
+    scored.add_argument("--filename", type=Path, help="controller of stage 05, in the environment that it is of")
+    scored.add_argument("--explore", metavar="ENV", help="exploration policy of an environment")
+    scored.add_argument("--scores", type=Path, help="scores of a baseline's --final_mode, which the others compute")
     score.add_argument("--num_episode", type=cli.episode_count, default=100, help="unseen tracks")
     score.add_argument("--seed", type=cli.seed, default=0, help="run seed of the unseen tracks")
     score.add_argument("--run", help="command that trains the controller, run in the project folder before the score")
     args = parser.parse_args()
     if args.render == bool(args.action):
         parser.error("give either --render or score NAME")
+    if args.action and args.explore:
+        cli.check_environment(parser, args.explore)
     return args
 
 
@@ -144,17 +156,25 @@ def record(
     return path
 
 
-def rollout_settings(seed: int, num_episode: int) -> RolloutSettings:
+def rollout_settings(seed: int, num_episode: int, env_name: str = ENV_NAME) -> RolloutSettings:
     """The settings of a published score."""
-    max_length = config.ENVIRONMENTS[ENV_NAME].max_length
-    return RolloutSettings(env=ENV_NAME, seed=seed, num_episode=num_episode, max_length=max_length)
+    max_length = config.ENVIRONMENTS[env_name].max_length
+    return RolloutSettings(env=env_name, seed=seed, num_episode=num_episode, max_length=max_length)
 
 
 def score_controller(filename: Path, settings: RolloutSettings) -> list[float]:
     """Scores of a controller on unseen tracks, as `model.py --final_mode` computes and prints them."""
     agent, weights = load_agent_and_weights(filename)
     world = RealWorld(agent, settings.env)
-    return score_unseen_tracks(world, ControllerPolicy(world.rows), settings, weights)
+    return score_unseen_tracks(world, ControllerPolicy(world.rows, world.form), settings, weights)
+
+
+def score_exploration(settings: RolloutSettings) -> list[float]:
+    """Scores of the exploration policy on unseen tracks, as `model.py --generate_data_mode --final_mode`."""
+    world = EnvironmentWorld(settings.env)
+    assert world.actions  # its environment is in config.py
+    policy = ExplorationPolicy(exploration_policy(settings.env), world.rows, count=world.actions.count)
+    return score_unseen_tracks(world, policy, settings)
 
 
 def shown(path: Path) -> str:
@@ -164,11 +184,16 @@ def shown(path: Path) -> str:
 
 
 def score_flags(filename: Path, settings: RolloutSettings) -> str:
-    """The flags that repeat a score."""
-    return f"--filename {shlex.quote(shown(filename))} --num_episode {settings.num_episode} --seed {settings.seed}"
+    """The flags that repeat the score of a controller."""
+    return f"--filename {shlex.quote(shown(filename))} {tracks_flags(settings)}"
 
 
-def timed(work: Callable[[], list[float]]) -> tuple[list[float], float, float]:
+def tracks_flags(settings: RolloutSettings) -> str:
+    """The flags that repeat the unseen tracks."""
+    return f"--num_episode {settings.num_episode} --seed {settings.seed}"
+
+
+def timed(work: Callable[[], T]) -> tuple[T, float, float]:
     """The result of `work`, and the wall and processor minutes that it and its child processes took."""
 
     def processor_seconds() -> float:
@@ -180,23 +205,35 @@ def timed(work: Callable[[], list[float]]) -> tuple[list[float], float, float]:
     return result, (time.perf_counter() - wall) / 60, (processor_seconds() - used) / 60
 
 
-def run_command(command: str) -> list[float]:
-    """Run a command in the project folder; UserError if it fails. It has no scores."""
+def run_command(command: str) -> None:
+    """Run a command in the project folder; UserError if it fails."""
     if subprocess.run(shlex.split(command), cwd=ROOT).returncode:
         raise UserError(f"'{command}' failed: nothing is recorded")
-    return []
+
+
+def scored(args: argparse.Namespace) -> tuple[list[float], str, dict[str, Any]]:
+    """The scores of the command line, the flags that repeat them, and what was scored and how, for the result."""
+    if args.scores:
+        kept = read_scores(args.scores)
+        agent = {"agent_steps": kept.agent_steps, "parameters": kept.parameters}
+        return kept.scores, f"--scores {shlex.quote(shown(args.scores))}", {"rollout": asdict(kept.settings)} | agent
+    env_name = args.explore or recorded_env(args.filename) or ENV_NAME
+    settings = rollout_settings(args.seed, args.num_episode, env_name)
+    rollout = {"rollout": asdict(settings)}
+    if args.explore:
+        return score_exploration(settings), f"--explore {args.explore} {tracks_flags(settings)}", rollout
+    scores = score_controller(args.filename, settings)
+    controller = {"file": shown(args.filename), "sha256": file_hash(args.filename)}
+    return scores, score_flags(args.filename, settings), {"controller": controller} | rollout
 
 
 def record_score(args: argparse.Namespace) -> Path:
-    """Run the command that trains a controller, score the controller, and record both."""
+    """Run the command that trains an agent, score the agent, and record both."""
     minutes = timed(lambda: run_command(args.run))[1:] if args.run else None
-    settings = rollout_settings(args.seed, args.num_episode)
-    scores, wall, processor = timed(lambda: score_controller(args.filename, settings))
-    flags = score_flags(args.filename, settings)
+    (scores, flags, measured), wall, processor = timed(lambda: scored(args))
     command = args.run or f"python experiments/results.py score {args.name} {flags}"
-    controller = {"file": shown(args.filename), "sha256": file_hash(args.filename)}
-    measured: dict[str, Any] = {"controller": controller, "rollout": asdict(settings)}
-    return record(args.name, command, args.seed, *(minutes or (wall, processor)), scores, **measured)
+    seed = measured["rollout"]["seed"]
+    return record(args.name, command, seed, *(minutes or (wall, processor)), scores, **measured)
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
-"""Tests of adding an environment: the documentation's example through all five stages, and refused environments.
+"""Tests of adding an environment: the documentation's game through all five stages, and refused environments.
 
-The code of docs/your_environment.md is added to a copy of the project, whose scripts are run.
+docs/your_environment.md is followed by the letter in a copy of the project, whose scripts are run. The environments
+that are refused are changes of tests/helpers/dot.py.
 """
 
 import json
@@ -15,11 +16,32 @@ import pytest
 from helpers.scripts import ROOT, run_script
 
 PACKAGES = ("custom_envs", "pipeline", "vae", "rnn", "controller", "simulation", "display")
+TEXT = (ROOT / "docs/your_environment.md").read_text()
+DOT = """ENVIRONMENTS["dot"] = Environment(
+    id="custom_envs.dot:WorldModels/Dot-v0",
+    max_length=200,
+    explore="custom_envs.exploration:explore_car_racing",
+    squash="controller.arch:squash",
+)
+"""
+TINY = {  # script -> what makes its command in the text tiny
+    "01_generate_data.py": "--total_episodes 4 --batch_size 4 --time_steps 30",
+    "02_train_vae.py": "--steps 2 --batch_size 10",
+    "03_generate_rnn_data.py": "",
+    "04_train_rnn.py": "--steps 2 --batch_size 2",
+    "05_train_controller.py": "-n 1 -t 4 -e 1 --eval_steps 1 --eval_episode 1 --generations 1 --subspace 4",
+}
 
 
 def documented_blocks() -> list[str]:
-    """The Python blocks of docs/your_environment.md: the class, its registration, its entry in config.py."""
-    return re.findall(r"```python\n(.*?)```", (ROOT / "docs/your_environment.md").read_text(), re.DOTALL)
+    """The Python blocks of docs/your_environment.md: the class in four parts, its registration, its entry."""
+    return re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+
+
+def documented_commands() -> list[list[str]]:
+    """The words of the commands of docs/your_environment.md that train the agent."""
+    [block] = re.findall(r"<!-- snake:start -->\n```\n(.*?)```\n<!-- snake:end -->", TEXT, re.DOTALL)
+    return [line.replace("python $P/", "").split() for line in block.splitlines()]
 
 
 def append(path: Path, text: str) -> None:
@@ -27,15 +49,16 @@ def append(path: Path, text: str) -> None:
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy the project and add the documented environment."""
+    """Copy the project, and add the dot and the documented game to it."""
     for path in ROOT.glob("*.py"):
         shutil.copy(path, folder)
     for package in PACKAGES:
         shutil.copytree(ROOT / package, folder / package, ignore=shutil.ignore_patterns("*.h5", "*.json", "*.npz"))
-    environment, registration, entry = documented_blocks()
-    (folder / "custom_envs" / "dot.py").write_text(environment)
+    shutil.copy(ROOT / "tests" / "helpers" / "dot.py", folder / "custom_envs")
+    *parts, registration, entry = documented_blocks()
+    (folder / "custom_envs" / "my_snake.py").write_text("\n".join(parts))
     append(folder / "custom_envs" / "__init__.py", registration)
-    append(folder / "config.py", entry)
+    append(folder / "config.py", entry + DOT)
     return folder
 
 
@@ -44,36 +67,52 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copy_project(tmp_path_factory.mktemp("project"))
 
 
-def test_documented_environment_runs_all_five_stages(project: Path, tmp_path: Path) -> None:
+def test_the_text_builds_the_game_of_this_project(project: Path) -> None:
+    """The same lines, but for the docstring at the top and a comment for the linter."""
+
+    def lines(text: str) -> list[str]:
+        return [line.partition("  # noqa")[0] for line in text.splitlines() if line]
+
+    ours = (ROOT / "custom_envs" / "snake.py").read_text()
+    assert lines((project / "custom_envs" / "my_snake.py").read_text()) == lines(ours)[1:]
+    titles = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
+    assert titles[:7] == ["Init", "Step", "Reset", "Render", "Register", "Entry", "Five commands"]
+
+
+def test_the_documented_game_runs_all_five_stages(project: Path, tmp_path: Path) -> None:
     def run(name: str, arguments: str) -> subprocess.CompletedProcess:
         return run_script(tmp_path, name, arguments, root=project)
 
-    run("01_generate_data.py", "dot --total_episodes 4 --batch_size 4 --time_steps 30")
-    frames = np.load(tmp_path / "data" / "obs_data_0.npy")
-    assert frames.shape == (4, 30, 64, 64, 3)
-    assert len(np.unique(frames.reshape(120, -1), axis=0)) > 20
-    run("02_train_vae.py", "--new_model --epochs 1 --batch_size 20")
-    run("03_generate_rnn_data.py", "")
-    run("04_train_rnn.py", "--new_model --steps 2 --batch_size 2")
-    run("05_train_controller.py", "dot -n 1 -t 4 -e 1 --eval_steps 1 --eval_episode 1 --generations 1 --subspace 4")
-    out = run("model.py", "dot --filename controller/dot.cma.1.4.best.json --final_mode --num_episode 2").stdout
-    assert out.count("in  200 steps") == 2  # max_length of its entry in config.py
+    commands = documented_commands()
+    assert [script for script, *_ in commands] == list(TINY)
+    for script, *flags in commands:
+        run(script, " ".join([*flags, TINY[script]]))
+        if script.startswith("01"):
+            frames = np.load(tmp_path / "data" / "obs_data_0.npy")
+            assert frames.shape == (4, 30, 64, 64, 3)
+            assert len(np.unique(frames.reshape(120, -1), axis=0)) > 20
+    controller = "controller/my_snake.cma.1.4.best.json"
+    out = run("model.py", f"my_snake --filename {controller} --final_mode --num_episode 2").stdout
+    assert out.count("steps") >= 2
+    assert "snake" in run("model.py", f"--filename {controller} --dream_mode --max_length 5 --record_video").stdout
 
     def refused(name: str, arguments: str) -> str:
         done = run_script(tmp_path, name, arguments, ok=False, root=project)
         assert done.returncode == 2 and len(done.stderr.splitlines()) == 1, done.stderr
         return done.stderr
 
-    for files in ("vae/weights.json", "rnn/weights.json", "controller/dot.cma.1.4.best.json"):
-        assert '"dot"' in (tmp_path / files).read_text()
-    found = refused("model.py", "car_racing --filename controller/dot.cma.1.4.best.json")
-    assert "controller/dot.cma.1.4.best.json is of environment dot, not of car_racing: give that name" in found
+    for files in ("vae/weights.json", "rnn/weights.json", controller):
+        assert '"my_snake"' in (tmp_path / files).read_text()
+    found = refused("model.py", f"car_racing --filename {controller}")
+    assert f"{controller} is of environment my_snake, not of car_racing: give that name" in found
     found = refused("05_train_controller.py", "car_racing -n 1 -t 4 --generations 1 --subspace 0")
-    assert "rnn/weights.h5 is of environment dot, not of car_racing" in found
+    assert "rnn/weights.h5 is of environment my_snake, not of car_racing" in found
     run("01_generate_data.py", "car_racing --total_episodes 2 --time_steps 30 --start_batch 1")
-    both = "the batches are of environments dot and car_racing, not of one --run_all_envs command: choose batches by"
+    both = (
+        "the batches are of environments my_snake and car_racing, not of one --run_all_envs command: choose batches by"
+    )
     assert both in refused("02_train_vae.py", "--new_model")
-    assert "vae/ is of environment dot, not of car_racing: leave batch 1 out by" in refused(
+    assert "vae/ is of environment my_snake, not of car_racing: leave batch 1 out by" in refused(
         "03_generate_rnn_data.py", "--start_batch 1"
     )
     run("03_generate_rnn_data.py", "--max_batch 0")
