@@ -75,7 +75,9 @@ ENVIRONMENTS = {
         arguments={"render_mode": "rgb_array"},
         wrappers=(
             ("gymnasium.wrappers:AddRenderObservation", {}),  # a frame in place of angle and speed
+            ("custom_envs.frames:Crop", {"top": 110, "left": 110, "height": 280, "width": 280}),
             ("gymnasium.wrappers:ResizeObservation", {"shape": FRAME_SHAPE[:2]}),
+            ("custom_envs.frames:Dim", {}),
         ),
         max_length=200,
         actions=("torque",),

@@ -12,6 +12,7 @@ from pipeline.scores import mean_std
 
 RESULTS_DIR = ROOT / "docs" / "results"
 README, SPEED, RESULTS = ROOT / "README.md", ROOT / "docs" / "speed.md", ROOT / "docs" / "results.md"
+GAME = ROOT / "docs" / "your_environment.md"
 
 # The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
 AGENTS = {
@@ -90,12 +91,34 @@ def robustness_table() -> str:
     return "\n".join(rows)
 
 
+GAMES = {  # name of the result -> environment, agent
+    "snake": ("Snake", "World Models"),
+    "snake_dqn": ("Snake", "Deep Q-Learning"),
+    "snake_random": ("Snake", "random"),
+    "pendulum": ("Pendulum", "World Models"),
+    "pendulum_random": ("Pendulum", "random"),
+}
+
+
+def games_table() -> str:
+    """Scores in the environments other than the car, and what the agents cost."""
+    rows = ["| environment | agent | score (mean ± std) | min | episodes | cost |", "|---|---|---|---|---|---|"]
+    for name, (environment, agent) in GAMES.items():
+        for result in read_results(name):
+            trained = agent != "random" and result.get("processor_minutes")
+            cost = f"{result['processor_minutes']:.0f} processor minutes" if trained else "—"
+            score, low = mean_std(result["scores"]), result["min"]
+            rows.append(f"| {environment} | {agent} | {score} | {low:.1f} | {result['tracks']} | {cost} |")
+    return "\n".join(rows)
+
+
 SECTIONS: dict[str, Callable[[], str]] = {
     "results": results_table,
     "speed": speed_table,
     "robustness": robustness_table,
+    "games": games_table,
 }
-PLACES = [(README, "results"), (SPEED, "speed"), (RESULTS, "robustness")]  # file and section
+PLACES = [(README, "results"), (SPEED, "speed"), (RESULTS, "robustness"), (GAME, "games")]  # file and section
 
 
 def rendered(path: Path, section: str) -> str:
