@@ -59,6 +59,7 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "experiments.baselines.dqn_cartpole": Q_LEARNING,
     "experiments.baselines.dqn_car_racing": Q_LEARNING | {"--max_length": BAD_SIZE},
+    "experiments.baselines.dqn_snake": Q_LEARNING,
     "experiments.baselines.ga_car_racing": {
         **{"--num_worker": BAD_SIZE, "--generations": BAD_SIZE, "--population": (*BAD_TRACKS, "7")},
         **{

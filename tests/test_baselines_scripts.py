@@ -15,25 +15,26 @@ import pytest
 from helpers.scripts import ROOT, command, environment, run_script, snapshot
 
 from controller.saved_search import load_search, save_search
-from experiments.baselines import dqn_car_racing, dqn_cartpole, ga_car_racing, random_car_racing
+from experiments.baselines import dqn_car_racing, dqn_cartpole, dqn_snake, ga_car_racing, random_car_racing
 from experiments.baselines.ga_car_racing import GASearch, GASettings, best_genes
 from experiments.baselines.q_training import QTraining
 from pipeline.errors import UserError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-RANDOM, CARTPOLE, CAR, GA = (
+RANDOM, CARTPOLE, CAR, SNAKE, GA = (
     f"experiments/baselines/{name}.py"
-    for name in ("random_car_racing", "dqn_cartpole", "dqn_car_racing", "ga_car_racing")
+    for name in ("random_car_racing", "dqn_cartpole", "dqn_car_racing", "dqn_snake", "ga_car_racing")
 )
 TINY = {
     RANDOM: "--num_episode 2 --max_length 20",
     CARTPOLE: "--episodes 4 --eval_steps 2 --eval_episode 3",
     CAR: "--episodes 2 --max_length 40 --eval_steps 2 --eval_episode 2",
+    SNAKE: "--episodes 4 --eval_steps 2 --eval_episode 2",
     GA: "-n 1 --population 4 --generations 2 --episodes_per_candidate 1 --max_length 30 --eval_steps 2"
     " --eval_episode 2",
 }
-MODULES = {RANDOM: random_car_racing, CARTPOLE: dqn_cartpole, CAR: dqn_car_racing, GA: ga_car_racing}
+MODULES = {RANDOM: random_car_racing, CARTPOLE: dqn_cartpole, CAR: dqn_car_racing, SNAKE: dqn_snake, GA: ga_car_racing}
 LEFT = {
     RANDOM: {"random_car_racing.scores.json", "random_car_racing.png"},
     CARTPOLE: {"cartpole.state.h5", "cartpole_weight.h5", "cartpole_weight.json", "cartpole.png"},
@@ -41,6 +42,7 @@ LEFT = {
         *{"dqn_car_racing.state.h5", "dqn_car_racing.png"},
         *{"dqn_car_racing_weight.h5", "dqn_car_racing_weight.json"},
     },
+    SNAKE: {"dqn_snake.state.h5", "dqn_snake_weight.h5", "dqn_snake_weight.json", "dqn_snake.png"},
     GA: {"ga_car_racing.es.npz", "ga_car_racing.png"},
 }
 Here = Callable[..., str]
@@ -184,6 +186,19 @@ def test_best_weights_follow_from_the_state_and_score_the_same(here: Here) -> No
     assert scores[0] == scores[1]
     here(CARTPOLE, "--final_mode --num_episode 4 --seed 3")
     assert json.loads(Path("baselines/cartpole.scores.json").read_text())["scores"] != scores[0]
+
+
+def test_snake_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a short warm-up, so that the test has gradient steps; the final score does not stop a snake that circles."""
+    monkeypatch.setattr(dqn_snake.Snake, "recipe", replace(dqn_snake.RECIPE, memory=200, warm_up=10))
+    here(SNAKE, TINY[SNAKE])
+    rows = rows_of("dqn_snake")
+    assert rows[-1, -1] > 0  # loss
+    assert ((rows[:, 2] >= -1) & (rows[:, 3] <= dqn_snake.MAX_LENGTH)).all()
+    here(SNAKE, "--final_mode --num_episode 3 --seed 5")
+    kept = json.loads(Path("baselines/dqn_snake.scores.json").read_text())
+    assert (kept["settings"]["env"], kept["settings"]["seed"], len(kept["scores"])) == ("snake", 5, 3)
+    assert kept["agent_steps"] == rows[1, 1] or kept["agent_steps"] == rows[3, 1]
 
 
 def test_the_car_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -354,7 +369,10 @@ def test_without_the_project_it_says_in_one_line_what_is_missing(name: str) -> N
     assert re.fullmatch(r"No module named '\w+': run `make setup`, .*\n", done.stderr)
 
 
-@pytest.mark.parametrize(("name", "weights"), [(CARTPOLE, "cartpole_weight"), (CAR, "dqn_car_racing_weight")])
+@pytest.mark.parametrize(
+    ("name", "weights"),
+    [(CARTPOLE, "cartpole_weight"), (CAR, "dqn_car_racing_weight"), (SNAKE, "dqn_snake_weight")],
+)
 def test_there_is_no_final_score_before_there_are_weights(name: str, weights: str, here: Here, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"{weights}.h5 is not there: run {name} first"):
         here(name, "--final_mode")

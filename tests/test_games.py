@@ -7,6 +7,7 @@ import pytest
 from helpers.scripts import run_script
 
 import config
+from custom_envs.frames import Crop, Dim
 from custom_envs.snake import MOVES, SIZE, Snake
 from simulation.environments import make_env, try_env
 
@@ -76,6 +77,23 @@ def test_a_frame_shows_every_cell(snake: Snake) -> None:
     assert (frame[2:62, 32:35, 0] >= 136).all()  # the food's column
     assert (frame[2:26, 26:29, 2] == 136).all()  # the head's column, above the body
     assert not frame[:2].any() and not frame[:, 62:].any()
+
+
+@pytest.mark.parametrize("field", [{"top": -1}, {"left": 30}, {"height": 50}])
+def test_a_crop_is_within_the_frame(field: dict[str, int]) -> None:
+    part = {"top": 20, "left": 4, "height": 40, "width": 40}
+    snake = Snake()
+    frame, _ = Crop(snake, **part).reset(seed=1)
+    assert np.array_equal(frame, snake.render()[20:60, 4:44])
+    with pytest.raises(ValueError, match=r"are not within a frame of \(64, 64, 3\)"):
+        Crop(snake, **part | field)
+
+
+def test_dimmed_frames_keep_the_order_of_colors() -> None:
+    snake = Snake()
+    frame, _ = Dim(snake, darkest=10, brightest=60).reset(seed=1)
+    expected = 10 + snake.render() / 255 * 50
+    assert np.abs(frame - expected).max() <= 0.5 and frame.dtype == np.uint8
 
 
 def test_pendulum_runs_through_every_stage_from_pixels(tmp_path: Path) -> None:

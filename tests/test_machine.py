@@ -17,6 +17,7 @@ SCRIPTS = (
     *("01_generate_data.py", "02_train_vae.py", "03_generate_rnn_data.py", "04_train_rnn.py", "05_train_controller.py"),
     *("model.py", "experiments/report.py", "experiments/baselines/random_car_racing.py"),
     *("experiments/baselines/dqn_cartpole.py", "experiments/baselines/dqn_car_racing.py"),
+    "experiments/baselines/dqn_snake.py",
     *("experiments/baselines/ga_car_racing.py", "experiments/studies/compare.py", "experiments/benchmarks/bench.py"),
 )
 

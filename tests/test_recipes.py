@@ -83,6 +83,7 @@ def flags_of(script: str) -> set[str]:
     ("recipes", "folders"),
     [
         (("demo",), ["demo/seed7/round1", "demo/seed7"]),
+        (("pendulum", "snake"), ["games/pendulum/seed7", "games/snake/seed7"]),
         (("train", "more"), ["train/seed7/round1", "train/seed7/round2", "train/seed7/round3", "train/seed7/round4"]),
         (
             ("train", "dream"),

@@ -10,6 +10,7 @@ import pytest
 from helpers.scripts import SEARCH
 
 from experiments import results, tables
+from experiments.scores import Scores
 from pipeline.errors import UserError
 
 
@@ -132,12 +133,39 @@ def test_the_score_command_records_what_the_agent_scored(
     assert results.score_controller(filename, results.rollout_settings(5, 2)) == kept["scores"]
 
 
+def test_random_actions_and_a_baselines_scores_are_recorded(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the environment that they are of; a baseline's scores are taken as they are."""
+    settings = results.rollout_settings(4, 3, "snake")
+    found = []
+    for _ in range(2):
+        arguments = ["score", "snake_random", "--explore", "snake", "--num_episode", "3", "--seed", "4"]
+        monkeypatch.setattr(sys, "argv", ["results.py", *arguments])
+        monkeypatch.setattr(results, "ROOT", folder.parent)
+        results.main()
+        found.append(json.loads((folder / "snake_random.json").read_text()))
+    assert found[0]["scores"] == found[1]["scores"] and found[0]["rollout"]["env"] == "snake"
+    assert found[0]["command"].endswith("score snake_random --explore snake --num_episode 3 --seed 4")
+    kept = tmp_path / "dqn.scores.json"
+    Scores(settings=settings, scores=[1.0, -1.0, 3.0], metadata={}, agent_steps=70).write(kept)
+    monkeypatch.setattr(sys, "argv", ["results.py", "score", "snake_dqn", "--scores", str(kept)])
+    results.main()
+    dqn = json.loads((folder / "snake_dqn.json").read_text())
+    assert (dqn["scores"], dqn["tracks_seed"], dqn["agent_steps"]) == ([1.0, -1.0, 3.0], 4, 70)
+    rows = tables.games_table().splitlines()[2:]
+    assert rows[0].startswith("| Snake | Deep Q-Learning | 1.0 ± 1.6 | -1.0 | 3 | ")
+    assert rows[1].startswith("| Snake | random | ") and rows[1].endswith(" | 3 | — |")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "give either --render or score NAME"),
         (["--render", "score", "a", "--filename", "b"], "give either --render or score NAME"),
         (["score", "../a", "--filename", "b"], "'../a' is not made of a-z, 0-9 and _"),
+        (["score", "a"], "one of the arguments --filename --explore --scores is required"),
+        (["score", "a", "--explore", "no_game"], "unknown environment 'no_game'"),
         (["score", "a", "--filename", "b", "--minutes", "3"], "unrecognized arguments: --minutes 3"),
     ],
 )
