@@ -54,12 +54,12 @@ class Snake(gym.Env):
         self.food = free[self.np_random.integers(len(free))]
 
     def render(self):
-        """The frame, uint8 (64, 64, 3): cells of 3 x 3 pixels. The rows and columns of head and food are tinted."""
+        """The frame, uint8 (64, 64, 3): cells of 3 x 3 pixels, and light above and to the left of head and food."""
         frame = np.zeros((64, 64, 3), np.uint8)
-        frame[2:62, 2:62] = 96
+        frame[2:62, 2:62] = 70
         for (row, column), channel in ((self.food, 0), (self.body[0], 2)):
-            frame[pixels(row), 2:62, channel] += 40
-            frame[2:62, pixels(column), channel] += 40
+            frame[2 : 2 + 3 * row, 2:62, channel] += 60
+            frame[2:62, 2 : 2 + 3 * column, channel] += 60
         for row, column in self.body:
             frame[pixels(row), pixels(column)] = (60, 170, 60)
         for (row, column), color in ((self.food, (230, 60, 60)), (self.body[0], (60, 90, 230))):

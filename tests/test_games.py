@@ -74,8 +74,8 @@ def test_a_frame_shows_every_cell(snake: Snake) -> None:
     frame = snake.render()
     for (row, column), color in (((10, 8), (60, 90, 230)), ((10, 6), (60, 170, 60)), ((10, 10), (230, 60, 60))):
         assert (frame[2 + 3 * row : 5 + 3 * row, 2 + 3 * column : 5 + 3 * column] == color).all()
-    assert (frame[2:62, 32:35, 0] >= 136).all()  # the food's column
-    assert (frame[2:26, 26:29, 2] == 136).all()  # the head's column, above the body
+    assert (frame[2:62, 32:35, 0] >= 216).all()  # the food's column
+    assert (frame[2:26, 26:29, 2] == 216).all()  # the head's column, above the body
     assert not frame[:2].any() and not frame[:, 62:].any()
 
 
