@@ -88,12 +88,12 @@ ENVIRONMENTS = {
     ),
     "snake": Environment(
         id="custom_envs:WorldModels/Snake-v0",
-        max_length=500,
-        no_progress_reward=0.0,  # a snake that circles gets nothing
+        max_length=200,
         actions=("up", "right", "down", "left"),
         z=16,
         h=64,
-        reward="value",  # 1 for food, -1 for the end
+        reward="value",
+        dream_reward=(0.2, 0.0),  # about the standard deviation of random actions
         done=True,
     ),
 }

@@ -22,7 +22,7 @@ class Snake(gym.Env):
         self.render_mode = render_mode
 
     def step(self, action):
-        """Move the head by one cell; food is a reward of 1, the end -1."""
+        """Move the head by one cell: food is a reward of 1, a step toward it 0.1, a step away -0.1, the end -1."""
         if (action - self.direction) % 4 != 2:
             self.direction = int(action)
         down, right = MOVES[self.direction]
@@ -31,11 +31,16 @@ class Snake(gym.Env):
         rest = self.body if eats else self.body[:-1]
         if head in rest or min(head) < 0 or max(head) >= SIZE:
             return self.render(), -1.0, True, False, {}
+        nearer = self.distance(self.body[0]) - self.distance(head)
         self.body = [head, *rest]
         full = len(self.body) == SIZE**2
         if eats and not full:
             self.place_food()
-        return self.render(), float(eats), full, False, {}
+        return self.render(), eats + 0.1 * nearer, full, False, {}
+
+    def distance(self, cell):
+        """The steps from a cell to the food."""
+        return abs(cell[0] - self.food[0]) + abs(cell[1] - self.food[1])
 
     def reset(self, *, seed=None, options=None):
         """Start with three cells, somewhere around the middle."""
