@@ -189,7 +189,7 @@ def test_best_weights_follow_from_the_state_and_score_the_same(here: Here) -> No
 
 
 def test_snake_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a short warm-up, so that the test has gradient steps; the final score does not stop a snake that circles."""
+    """With a short warm-up, so that the test has gradient steps; a final score is of other seeds."""
     monkeypatch.setattr(dqn_snake.Snake, "recipe", replace(dqn_snake.RECIPE, memory=200, warm_up=10))
     here(SNAKE, TINY[SNAKE])
     rows = rows_of("dqn_snake")

@@ -33,11 +33,12 @@ def test_the_stages_can_use_it(name: str) -> None:
 
 
 def test_food_is_a_reward_and_another_cell(snake: Snake) -> None:
-    assert snake.step(RIGHT)[1:4] == (0.0, False, False)
-    assert snake.step(RIGHT)[1:4] == (1.0, False, False)
+    assert snake.step(RIGHT)[1:4] == (0.1, False, False)
+    assert snake.step(RIGHT)[1:4] == (1.1, False, False)
     assert snake.body == [(10, 10), (10, 9), (10, 8), (10, 7)]
     assert snake.food not in snake.body
-    snake.step(UP)
+    snake.food = (12, 10)
+    assert snake.step(UP)[1] == -0.1
     assert snake.body == [(9, 10), (10, 10), (10, 9), (10, 8)]
 
 
@@ -57,7 +58,7 @@ def test_the_wall_ends_the_game(snake: Snake) -> None:
 def test_the_snake_must_not_run_into_itself_but_may_follow_its_tail(snake: Snake) -> None:
     snake.direction, square = UP, [(10, 8), (11, 8), (11, 9), (10, 9)]
     snake.body = square
-    assert snake.step(RIGHT)[1:4] == (0.0, False, False)
+    assert snake.step(RIGHT)[1:4] == (0.1, False, False)
     snake.direction, snake.body = UP, [*square, (9, 9)]
     assert snake.step(RIGHT)[1:4] == (-1.0, True, False)
 
@@ -66,7 +67,7 @@ def test_a_full_board_ends_the_game(snake: Snake) -> None:
     path = [(row, column if row % 2 else SIZE - 1 - column) for row in range(SIZE) for column in range(SIZE)]
     snake.food, *snake.body = path
     snake.direction = RIGHT
-    assert snake.step(RIGHT)[1:4] == (1.0, True, False)
+    assert snake.step(RIGHT)[1:4] == (1.1, True, False)
     assert len(snake.body) == SIZE**2
 
 
@@ -74,8 +75,8 @@ def test_a_frame_shows_every_cell(snake: Snake) -> None:
     frame = snake.render()
     for (row, column), color in (((10, 8), (60, 90, 230)), ((10, 6), (60, 170, 60)), ((10, 10), (230, 60, 60))):
         assert (frame[2 + 3 * row : 5 + 3 * row, 2 + 3 * column : 5 + 3 * column] == color).all()
-    assert (frame[2:62, 32:35, 0] >= 216).all()  # the food's column
-    assert (frame[2:26, 26:29, 2] == 216).all()  # the head's column, above the body
+    assert (frame[2:32, 2:32, 0] == 190).all()  # above and to the left of the food
+    assert (frame[35:62, 35:62] == 70).all()  # below and to the right of both
     assert not frame[:2].any() and not frame[:, 62:].any()
 
 

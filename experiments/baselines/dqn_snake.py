@@ -29,7 +29,6 @@ from simulation.rollout import RolloutSettings, Slot, Task, rollout, score_unsee
 
 NAME, ENV_NAME = "dqn_snake", "snake"
 MAX_LENGTH = config.ENVIRONMENTS[ENV_NAME].max_length
-MAX_STEPS_WITHOUT_PROGRESS = 100  # steps without food
 ACTIONS = np.eye(4, dtype=np.float32)
 
 RECIPE = Recipe(
@@ -49,7 +48,7 @@ class Snake(Problem):
 
     shape, dtype, stack = config.FRAME_SHAPE, np.uint8, 1
     name, recipe, target_score, actions = NAME, RECIPE, np.inf, ACTIONS
-    max_length, max_steps_without_progress = MAX_LENGTH, MAX_STEPS_WITHOUT_PROGRESS
+    max_length, max_steps_without_progress = MAX_LENGTH, 0
 
     def __init__(self) -> None:
         self.world = EnvironmentWorld(ENV_NAME, rows=1)
@@ -74,10 +73,9 @@ class Snake(Problem):
         return keras.Sequential([*layers, dense(len(ACTIONS), name="q")], name=NAME)
 
     def evaluate(self, q: Q, env_seeds: list[int]) -> list[float]:
-        """Scores of the greedy policy; one that eats no more is stopped early."""
+        """Scores of the greedy policy."""
         tasks = [Task(env_seed, MAX_LENGTH) for env_seed in env_seeds]
-        results = rollout(EnvironmentWorld(ENV_NAME), greedy(q), tasks, MAX_STEPS_WITHOUT_PROGRESS)
-        return [result.score for result in results]
+        return [result.score for result in rollout(EnvironmentWorld(ENV_NAME), greedy(q), tasks)]
 
 
 def greedy(q: Q) -> FunctionPolicy[EnvironmentWorld]:
