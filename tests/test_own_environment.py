@@ -8,12 +8,13 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.scripts import ROOT, run_script
+from helpers.scripts import LIMIT, ROOT, run_script
 
 PACKAGES = ("custom_envs", "pipeline", "vae", "rnn", "controller", "simulation", "display")
 TEXT = (ROOT / "docs/your_environment.md").read_text()
@@ -75,6 +76,8 @@ def test_the_text_builds_the_game_of_this_project(project: Path) -> None:
 
     ours = (ROOT / "custom_envs" / "snake.py").read_text()
     assert lines((project / "custom_envs" / "my_snake.py").read_text()) == lines(ours)[1:]
+    [check] = re.findall(r'^python -c "(.*)"$', TEXT, re.MULTILINE)
+    subprocess.run([sys.executable, "-c", check], cwd=project, check=True, timeout=LIMIT)
     titles = re.findall(r"^## (.*)$", TEXT, re.MULTILINE)
     assert titles[:7] == ["Init", "Step", "Reset", "Render", "Register", "Entry", "Five commands"]
 
