@@ -114,8 +114,9 @@ def _watch(child: int, reader: int, seconds: float) -> NoReturn:
                 line, _, received = received.partition(b"\n")
                 message = json.loads(line)
                 if "status" in message:
-                    send(signal.SIGKILL, [child])
-                    _end(message["message"], message["status"])
+                    # Not killed before the others are: their MPI fails where a connection breaks, and says so.
+                    send(signal.SIGSTOP, [child])
+                    _end(message["message"], message["status"], child)
                 stage, waited = message["stage"], 0.0
             if not part:  # the rank has ended
                 _finish(child, stage, stopped)
@@ -154,8 +155,8 @@ def _finish(child: int, stage: str, stopped: list[int]) -> NoReturn:
     os._exit(status if status >= 0 else 128 - status)
 
 
-def _end(message: str, status: int) -> NoReturn:
-    """Print a message, and make the launcher end the run."""
+def _end(message: str, status: int, stopped: int | None = None) -> NoReturn:
+    """Print a message, make the launcher end the run, and kill the stopped rank, if it has not done so."""
     if message:
         print(message, file=sys.stderr, flush=True)
     time.sleep(FLUSH_SECONDS)
@@ -163,6 +164,9 @@ def _end(message: str, status: int) -> NoReturn:
     if "PMI_FD" in os.environ:  # Hydra's and Slurm's connection to their ranks; other launchers go by the exit status
         os.write(int(os.environ["PMI_FD"]), f"cmd=abort exitcode={status}\n".encode())
         time.sleep(END_SECONDS)
+    if stopped:
+        send(signal.SIGKILL, [stopped])
+        os.waitpid(stopped, 0)
     os._exit(status)
 
 

@@ -69,9 +69,11 @@ def long_work(*arguments: object) -> list[object]:
     return [sys.executable, PROGRAMS / "long_work.py", 3, LOST, *arguments]
 
 
-def errors(run: Run) -> list[str]:
-    """The project's own error lines."""
-    return [line for line in run.text.splitlines() if ": error: " in line]
+def error(run: Run) -> str:
+    """The project's own error line, of which there must be one."""
+    lines = [line for line in run.text.splitlines() if ": error: " in line]
+    assert len(lines) == 1, run.text
+    return lines[0]
 
 
 def ends_everywhere(hosts: Hosts, since: float) -> bool:
@@ -101,7 +103,7 @@ def test_a_cut_link_ends_the_run_on_both_sides(hosts: Hosts, start: Start, on: s
     hosts.cut(cut)
     assert ends_everywhere(hosts, since), hosts.processes()
     assert run.process.wait(LIMIT) != 0
-    [line] = errors(run)
+    line = error(run)
     assert re.search(rf"no heartbeat of ({lost}) for {LOST} s", line), line
     assert "run the same command on the other hosts to resume" in line
 
@@ -141,7 +143,7 @@ def test_a_host_that_does_not_connect_ends_the_start(hosts: Hosts, start: Start)
     hosts.cut("c")
     assert ends_everywhere(hosts, time.monotonic()), hosts.processes()
     assert run.process.wait(LIMIT) == 1
-    [line] = errors(run)
+    line = error(run)
     assert "rank 0 on a: MPI has not connected the ranks within 5 s" in line
 
 
@@ -172,7 +174,7 @@ def test_a_search_that_has_lost_a_host_resumes_on_fewer(
     since = time.monotonic()
     hosts.cut("c")
     assert ends_everywhere(hosts, since), hosts.processes()
-    [line] = errors(run)
+    line = error(run)
     assert f"no heartbeat of rank 2 on c for {LOST} s" in line
     generations = int(re.findall(r"car_racing \((\d+),", run.text)[-1])
 
@@ -206,7 +208,7 @@ def test_data_that_has_lost_a_host_resumes_on_fewer(hosts: Hosts, start: Start, 
     since = time.monotonic()
     hosts.cut("c")
     assert ends_everywhere(hosts, since), hosts.processes()
-    [line] = errors(run)
+    line = error(run)
     assert f"no heartbeat of rank 2 on c for {LOST} s" in line
     again = start("a,b", 2, *command(GENERATE, WORK))
     assert again.process.wait(LIMIT) == 0, again.text
@@ -221,7 +223,7 @@ def test_a_folder_that_a_host_does_not_share_is_refused(hosts: Hosts, start: Sta
     hosts["c"].hide(tmp_path)
     run = start("a,b,c", 5, *command(GENERATE, WORK))
     assert run.process.wait(LIMIT) == 2
-    [line] = errors(run)
+    line = error(run)
     assert f"rank 2 on c does not see what rank 0 writes into {tmp_path}/data: " in line
     assert not list(tmp_path.glob("data/*"))
 
@@ -242,7 +244,7 @@ def test_hosts_that_differ_are_named(hosts: Hosts, start: Start, tmp_path: Path)
         assert "other code (" in of_c and "processor" not in of_c
         refused = start("a,b", 2, sys.executable, PROGRAMS / "same_hosts.py", 2, "identical")
         assert refused.process.wait(LIMIT) == 2
-        [line] = errors(refused)
+        line = error(refused)
         assert "--identical_hosts: rank 1 on b: other processor (Another with " in line
     finally:
         hosts["b"].run("umount", "/proc/cpuinfo")
