@@ -12,7 +12,7 @@ from pipeline.scores import mean_std
 
 RESULTS_DIR = ROOT / "docs" / "results"
 README, SPEED, RESULTS = ROOT / "README.md", ROOT / "docs" / "speed.md", ROOT / "docs" / "results.md"
-GAME = ROOT / "docs" / "your_environment.md"
+GAME, CLUSTERS = ROOT / "docs" / "your_environment.md", ROOT / "docs" / "clusters.md"
 
 # The README's rows: name -> agent, text of the score column where nothing is recorded, cost if it is not the wall time.
 AGENTS = {
@@ -69,6 +69,13 @@ def speed_table() -> str:
     return speed_section(read_json(path)) if path.exists() else "Not measured at this revision yet: run `make bench`."
 
 
+def scale_table() -> str:
+    """The speed of stage 05 on many ranks, for docs/clusters.md."""
+    path = RESULTS_DIR / "scale.json"
+    command = "python experiments/benchmarks/scale.py"
+    return speed_section(read_json(path)) if path.exists() else f"Not measured yet: run `{command}`."
+
+
 # Scores of the paper's agent and of AttentionAgent over 100 tracks: google/brain-tokyo-workshop, CarRacingExtension.
 PUBLISHED = {
     "car_racing": ("901 ± 37", "914 ± 15"),
@@ -117,8 +124,10 @@ SECTIONS: dict[str, Callable[[], str]] = {
     "speed": speed_table,
     "robustness": robustness_table,
     "games": games_table,
+    "scale": scale_table,
 }
-PLACES = [(README, "results"), (SPEED, "speed"), (RESULTS, "robustness"), (GAME, "games")]  # file and section
+# File and section.
+PLACES = [(README, "results"), (SPEED, "speed"), (RESULTS, "robustness"), (GAME, "games"), (CLUSTERS, "scale")]
 
 
 def rendered(path: Path, section: str) -> str:

@@ -1,4 +1,4 @@
-"""All benchmarks in one table: environment, agent, networks, training stages, start-up, disk, browser and scaling.
+"""All benchmarks in one table: environment, agent, networks, training stages, start-up, disk and browser.
 
     make bench                                   # installs EnvPool, which one part compares with, and runs this
     python experiments/benchmarks/bench.py
@@ -22,7 +22,7 @@ from experiments import results, tables
 from experiments.benchmarks.measure import Row
 from pipeline.files import read_json
 
-PARTS = ("env_speed", "agent_speed", "network_speed", "stage_speed", "start_and_size", "browser_speed", "scale")
+PARTS = ("env_speed", "agent_speed", "network_speed", "stage_speed", "start_and_size", "browser_speed")
 
 
 def run_part(name: str) -> dict:

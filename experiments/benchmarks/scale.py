@@ -1,8 +1,9 @@
 """Scaling of stage 05 with the number of ranks: measured for 1 to 8 ranks, modeled for up to 4,096.
 
-    python experiments/benchmarks/scale.py
+    python experiments/benchmarks/scale.py      # five minutes on two idle cores
 
-The agent-steps/s of stage 05 under mpirun are measured; more ranks than cores share the cores.
+Writes docs/results/scale.json, and renders docs/clusters.md from it. The agent-steps/s of stage 05 under mpirun are
+measured; more ranks than cores share the cores.
 
 The model takes episode lengths of untrained controllers and distributes the episodes as Ranks.map does. A rank's time
 is that of its resets and of its lock-step steps. A step has a fixed cost, since the networks always process 16 rows,
@@ -20,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
@@ -35,7 +36,7 @@ import config
 import controller.arch as controller
 from controller.coordinates import principal_subspace
 from controller.files import name_of
-from experiments import ROOT
+from experiments import ROOT, results, tables
 from experiments.benchmarks import measure
 from experiments.benchmarks.measure import row
 from pipeline.files import read_json
@@ -197,7 +198,8 @@ def rows_of(rates: list[float], costs: tuple, rank_0: dict[int, float]) -> list[
 
 
 def main() -> None:
-    args = measure.parse_args(__doc__)
+    cli.parser(__doc__).parse_args()
+    started = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         prepare(folder)
@@ -232,7 +234,13 @@ def main() -> None:
     smallest = [smallest_population(ranks, costs, rank_0) for ranks in MODELED]
     values = [f"{population:,}" if population else f"above {LARGEST:,}" for population in smallest]
     notes.append(f"| smallest population × {TRACKS} at {EFFICIENT:.0%} of single ranks | {' | '.join(values)} |")
-    measure.report(args, rows_of(rates, costs, rank_0), notes)
+    rows = [asdict(each) for each in rows_of(rates, costs, rank_0)]
+    minutes = (time.monotonic() - started) / 60
+    path = results.record(
+        "scale", "python experiments/benchmarks/scale.py", wall_minutes=minutes, rows=rows, notes=notes
+    )
+    tables.render(tables.CLUSTERS, "scale")
+    print(f"{tables.scale_table()}\n\n{path}")
 
 
 if __name__ == "__main__":
