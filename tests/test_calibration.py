@@ -87,4 +87,4 @@ def test_an_earlier_agent_is_compared_with_this_folders_m(copy_of: object, finis
     run_script(folder, "04_train_rnn.py", "--new_model --steps 2 --batch_size 2 --checkpoint_steps 2 --seed 1")
     flags = f"dream --num_episode 1 --filename {finished}/controller/{SEARCH}.best.json"
     done = run_script(folder, "experiments/report.py", flags)
-    assert "report/calibration.png\n" in done.stdout
+    assert "report/dream_calibration.png\n" in done.stdout

@@ -35,7 +35,7 @@ FIGURES = {
         *("driving.mp4", "scores.png", "learning_curve.png", "weights.png", "beside_paper.png"),
         "scores.json",
     ),
-    "dream": ("dream.png", "dream.mp4", "dream_errors.png", "calibration.png"),
+    "dream": ("dream.png", "dream.mp4", "dream_errors.png", "dream_calibration.png"),
 }
 
 

@@ -88,7 +88,7 @@ def dream_figures(args: Args) -> list[Figure]:
         driven = cache(lambda: calibration.drive(agent, weights, score_settings(args)))
         figures.append(
             Figure(
-                "calibration.png",
+                "dream_calibration.png",
                 "Where M's rewards are right",
                 "How often the next reward is positive where the agent drives, and how often M expects it."
                 " With --filename of an earlier folder: that folder's M before, and this folder's after.",
