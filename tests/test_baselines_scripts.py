@@ -194,7 +194,7 @@ def test_snake_learns_from_pixels_and_is_scored(here: Here, monkeypatch: pytest.
     here(SNAKE, TINY[SNAKE])
     rows = rows_of("dqn_snake")
     assert rows[-1, -1] > 0  # loss
-    assert ((rows[:, 2] >= -1) & (rows[:, 3] <= dqn_snake.MAX_LENGTH)).all()
+    assert ((rows[:, 3] > 0) & (rows[:, 3] <= dqn_snake.MAX_LENGTH)).all()
     here(SNAKE, "--final_mode --num_episode 3 --seed 5")
     kept = json.loads(Path("baselines/dqn_snake.scores.json").read_text())
     assert (kept["settings"]["env"], kept["settings"]["seed"], len(kept["scores"])) == ("snake", 5, 3)
