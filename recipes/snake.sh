@@ -3,7 +3,7 @@
 #
 #   SEED=7 make snake      another seed; each has a folder of its own, games/snake/seed7
 #
-# Costs about 7 processor minutes and 1 GB of disk. Run it again to resume.
+# Costs about 16 processor minutes and 1 GB of disk. Run it again to resume.
 set -eu
 . "$(dirname "$0")/common.sh"
 folder=$root/games/snake/seed$SEED
