@@ -70,10 +70,11 @@ def end_run(message: str, status: int) -> NoReturn:
 
     The watcher does it, also while another thread of this process is in an MPI call.
     """
-    _write({"message": message, "status": status})
-    if _pipe is not None:
-        time.sleep(END_SECONDS + FLUSH_SECONDS)
-    print(message, file=sys.stderr, flush=True)  # there is no watcher
+    if _pipe is None:  # there is no watcher
+        print(message, file=sys.stderr, flush=True)
+    else:
+        _write({"message": message, "status": status})
+        time.sleep(END_SECONDS + FLUSH_SECONDS)  # the watcher stops this process, but Slurm continues it
     os._exit(status)
 
 
