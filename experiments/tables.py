@@ -63,17 +63,20 @@ def results_table() -> str:
     return "\n".join([*head, *map(table_row, AGENTS), PAPER])
 
 
+def measured(name: str, command: str) -> str:
+    """A recorded benchmark, NAME.json; without one, the command that makes it."""
+    path = RESULTS_DIR / f"{name}.json"
+    return speed_section(read_json(path)) if path.exists() else f"Not measured at this revision yet: run `{command}`."
+
+
 def speed_table() -> str:
     """The measured part of docs/speed.md."""
-    path = RESULTS_DIR / "speed.json"
-    return speed_section(read_json(path)) if path.exists() else "Not measured at this revision yet: run `make bench`."
+    return measured("speed", "make bench")
 
 
 def scale_table() -> str:
     """The speed of stage 05 on many ranks, for docs/clusters.md."""
-    path = RESULTS_DIR / "scale.json"
-    command = "python experiments/benchmarks/scale.py"
-    return speed_section(read_json(path)) if path.exists() else f"Not measured yet: run `{command}`."
+    return measured("scale", "python experiments/benchmarks/scale.py")
 
 
 # Scores of the paper's agent and of AttentionAgent over 100 tracks: google/brain-tokyo-workshop, CarRacingExtension.
