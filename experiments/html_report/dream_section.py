@@ -3,6 +3,9 @@
 import argparse
 from contextlib import suppress
 from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 import config
 from experiments.html_report.controller_section import chosen_controller, has_controllers, score_settings
@@ -11,13 +14,15 @@ from pipeline.entries import are_variants
 from pipeline.errors import UserError
 from simulation.agent import Agent, load_agent_and_weights
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as MatplotlibFigure
+
 Args = argparse.Namespace
 
 
 def dream_figures(args: Args) -> list[Figure]:
     """Of the agent where there is one, and of a recorded episode otherwise."""
     from experiments.html_report.agent_drive import DrivenEpisode, drive_episode, road_and_dream
-    from experiments.plots import calibration
     from experiments.plots import dream as plots
 
     agent_drives = not args.draw_only and bool(args.filename or has_controllers(args))
@@ -44,15 +49,6 @@ def dream_figures(args: Args) -> list[Figure]:
             plots.write_dream(road_and_dream(agent, weights, driven, args.env_name), path)
         else:
             plots.write_dream(dict(zip(plots.ROWS, dream().images, strict=True)), path)
-
-    @cache
-    def models() -> dict[str, Agent]:
-        """The agent's V and M and, where the working directory has others, as after another round, those."""
-        here = Agent.on_one_thread()
-        with suppress(UserError):
-            if here.load() != agent.hashes:
-                return {"M before": agent, "M after": here}
-        return {"M": agent}
 
     whose = "an episode of the trained agent" if agent_drives else "a recorded episode"
     both = "Left the trained agent drives an unseen track; right it drives on in its dream from the same moment."
@@ -85,15 +81,26 @@ def dream_figures(args: Args) -> list[Figure]:
         ),
     ]
     if agent_drives and are_variants("car_racing", args.env_name):
-        driven = cache(lambda: calibration.drive(agent, weights, score_settings(args)))
-        figures.append(
-            Figure(
-                "dream_calibration.png",
-                "Where M's rewards are right",
-                "How often the next reward is positive where the agent drives, and how often M expects it."
-                " With --filename of an earlier folder: that folder's M before, and this folder's after.",
-                "the curves agree; where M expects more than the road gives, a search in dreams drives there.",
-                lambda: calibration.draw_calibration(driven(), models()),
-            )
-        )
+        figures.append(calibration_figure(args, agent, weights))
     return figures
+
+
+def calibration_figure(args: Args, agent: Agent, weights: np.ndarray) -> Figure:
+    """M's rewards where the agent drives; also of the working directory's M, if it is another, as after a round."""
+    from experiments.plots import calibration
+
+    def draw() -> "MatplotlibFigure":
+        here, models = Agent.on_one_thread(), {"M": agent}
+        with suppress(UserError):
+            if here.load() != agent.hashes:
+                models = {"M before": agent, "M after": here}
+        return calibration.draw_calibration(calibration.drive(agent, weights, score_settings(args)), models)
+
+    return Figure(
+        "dream_calibration.png",
+        "Where M's rewards are right",
+        "How often the next reward is positive where the agent drives, and how often M expects it."
+        " With --filename of an earlier folder: that folder's M before, and this folder's after.",
+        "the curves agree; where M expects more than the road gives, a search in dreams drives there.",
+        draw,
+    )
