@@ -9,7 +9,7 @@ and log/vae/ (the same and images, for TensorBoard).
 Every --checkpoint_steps gradient steps V is validated on a fixed part of the held-out frames and saved.
 The same command without --new_model resumes the training, also with a larger --epochs or --steps. Losses:
 reconstruction is the squared error summed over the 64 x 64 x 3 values (0..1) of a frame, kl is in nats, summed over the
-32 latents, and loss is their sum.
+latents, and loss is reconstruction / (2 pixel_variance) + kl; a car's pixel_variance is 1/2 (config.py).
 """
 
 import argparse
@@ -82,6 +82,7 @@ def main() -> None:
     batches = open_batches("obs", args.start_batch, args.max_batch, args.N)
     check_time_steps(args.time_steps, batches[0].record)
     environments = environments_of(batch.record.settings for batch in batches)
+    entry = entry_of(environments[0])
     episodes = min(sum(batch.episodes for batch in batches), args.N or np.inf)
     train_episodes, held_out_episodes = split_episodes(int(episodes), args.seed)
     train, held_out = find_frames(batches, train_episodes), find_frames(batches, held_out_episodes)
@@ -98,9 +99,9 @@ def main() -> None:
         use_one_thread_per_operation()
     seed_everything(args.seed)
     with strategy(args.distribute).scope():
-        vae = VAE(entry_of(environments[0]).z)
+        vae = VAE(entry.z)
         init_weights = args.init_weights and vae.load(args.init_weights)
-        trainer = VAETrainer(vae, args.seed)
+        trainer = VAETrainer(vae, args.seed, entry.pixel_variance)
         trainer.compile(optimizer=Adam(1e-3))
     settings = TrainingSettings(
         env=environments,
@@ -110,6 +111,7 @@ def main() -> None:
         seed=args.seed,
         init_weights=init_weights,
         z=vae.z_dim,
+        pixel_variance=entry.pixel_variance,
     )
     held_out = spread(held_out, args.batch_size)
     read = partial(read_frames, batches)

@@ -45,6 +45,7 @@ class Environment:
 
     # The models; the defaults are the paper's.
     z: int = 32  # latent dimensions of a frame
+    pixel_variance: float = 0.5  # of a pixel (0..1) around V's reconstruction; less of it keeps smaller details
     h: int = 256  # LSTM units
     mixtures: int = 5  # Gaussians per latent dimension
     controller_input: tuple[str, ...] = ("z", "h")  # or ("z", "h", "c")
@@ -110,11 +111,13 @@ ENVIRONMENTS["doom_take_cover"] = Environment(  # the paper's sizes, section 4 a
     id="custom_envs.doom:VizdoomTakeCover-v1",
     wrappers=(
         ("custom_envs.doom:Screen", {}),
+        ("custom_envs.frames:Crop", {"top": 80, "left": 0, "height": 120, "width": 320}),  # most of the rest is floor
         ("gymnasium.wrappers:ResizeObservation", {"shape": (64, 64)}),
     ),
     max_length=2100,
     actions=("stay", "right", "left"),
     z=64,
+    pixel_variance=0.02,  # fireballs are a few pixels
     h=512,
     controller_input=("z", "h", "c"),
     done=True,

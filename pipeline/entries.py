@@ -21,6 +21,8 @@ def entry_of(name: str) -> config.Environment:
     for field in ("z", "h", "mixtures", "max_length"):
         if getattr(entry, field) < 1:
             raise UserError(f"environment '{name}': {field} = {getattr(entry, field)} in config.py, need at least 1")
+    if not 0 < entry.pixel_variance < float("inf"):
+        raise UserError(f"environment '{name}': pixel_variance = {entry.pixel_variance} in config.py, need above 0")
     for field, values in (("reward", REWARDS), ("controller_input", CONTROLLER_INPUTS)):
         if getattr(entry, field) not in values:
             found, needed = getattr(entry, field), " or ".join(map(repr, values))

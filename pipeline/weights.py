@@ -34,6 +34,7 @@ class TrainingSettings(Settings):
     mixtures: int | None = None
     done: bool | None = None
     reward: tuple[float, ...] | None = None
+    pixel_variance: float | None = None  # of V, see vae.arch.VAETrainer
 
     @property
     def sizes(self) -> Sizes:
@@ -43,8 +44,9 @@ class TrainingSettings(Settings):
 
     def as_stated_in(self, earlier: "TrainingSettings") -> Self:
         """These settings without what those of an earlier training do not state, if it is of an earlier version."""
-        not_stated: dict[str, Any] = dict.fromkeys(("env", *SIZES))
-        return self if earlier.env is not None else replace(self, **not_stated)
+        names = ["pixel_variance"] * (earlier.pixel_variance is None) + ["env", *SIZES] * (earlier.env is None)
+        not_stated: dict[str, Any] = dict.fromkeys(names)
+        return replace(self, **not_stated)
 
 
 def find_vae_hash() -> str:

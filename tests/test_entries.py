@@ -135,6 +135,7 @@ def test_wrappers_make_frames_of_any_environment(entries: None) -> None:
         ({"reward": "log"}, "reward = 'log' in config.py, need 'positive' or 'value'"),
         ({"controller_input": ("z",)}, r"controller_input = \('z',\) in config.py, need \('z', 'h'\) or"),
         ({"z": 0}, "z = 0 in config.py, need at least 1"),
+        ({"pixel_variance": 0.0}, "pixel_variance = 0.0 in config.py, need above 0"),
         ({"dream_reward": (0.0, 1.0)}, r"dream_reward = \(0.0, 1.0\) in config.py, but M divides by it"),
     ],
 )
@@ -181,6 +182,9 @@ def test_trainings_of_earlier_versions_state_neither_sizes_nor_environment() -> 
     assert old.sizes == CAR and new.sizes == sizes_for_pole
     assert new.as_stated_in(new) == new
     assert new.as_stated_in(old) == old
+    weighted = training_settings(env=["pole"], **asdict(sizes_for_pole), pixel_variance=0.1)
+    assert weighted.as_stated_in(weighted) == weighted
+    assert weighted.as_stated_in(new) == new
 
 
 def test_an_entry_that_is_gone_is_named() -> None:

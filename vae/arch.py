@@ -2,8 +2,8 @@
 
 The layer sizes are the tutorial's; some layers of the paper (arXiv 1803.10122, appendix A.1) have twice the filters.
 The loss is, up to a constant, the negative evidence lower bound of Kingma and Welling (arXiv 1312.6114, equation 10)
-for Gaussian pixels of variance 1/2: squared error summed over pixels plus KL divergence in nats summed over latents,
-averaged over the batch.
+for Gaussian pixels: squared error summed over pixels and divided by twice their variance, plus KL divergence in nats
+summed over latents, averaged over the batch. The tutorial's sum of the two is that of variance 1/2.
 """
 
 from collections.abc import Callable
@@ -122,13 +122,20 @@ class VAE:
 
 
 class VAETrainer(Trainer):
-    """Gradient steps of the VAE on batches of frames, uint8 (B, 64, 64, 3)."""
+    """Gradient steps of the VAE on batches of frames, uint8 (B, 64, 64, 3).
+
+    Args:
+        vae: V.
+        seed: of the noise.
+        pixel_variance: of a pixel (0..1) around its reconstruction. What a detail costs that V leaves out is inverse to
+            it: V keeps a detail where that is more than the nats that the detail takes.
+    """
 
     parts = ("loss", "reconstruction", "kl")
 
-    def __init__(self, vae: VAE, seed: int):
+    def __init__(self, vae: VAE, seed: int, pixel_variance: float = 0.5):
         super().__init__(vae.full_model, seed)
-        self.vae = vae
+        self.vae, self.pixel_variance = vae, pixel_variance
 
     def images(self, frames: np.ndarray) -> dict[str, np.ndarray]:
         """Eight frames of a batch and, below them, their reconstructions from z = mu: uint8 (1, 128, 512, 3)."""
@@ -146,7 +153,8 @@ class VAETrainer(Trainer):
         rows = [towers(array) for array in (frames, noise, real)]
         parts = [self._summed_losses(*tower) for tower in zip(*rows, strict=True)]
         reconstruction, kl = (tf.add_n(sums) / tf.cast(count, tf.float32) for sums in zip(*parts, strict=True))
-        return {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
+        loss = reconstruction / (2 * self.pixel_variance) + kl
+        return {"loss": loss, "reconstruction": reconstruction, "kl": kl}
 
     def _summed_losses(self, frames: tf.Tensor, noise: tf.Tensor, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Reconstruction loss and KL divergence, summed over the frames of one tower where `real`, (n,), is 1."""
