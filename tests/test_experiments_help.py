@@ -8,7 +8,7 @@ import pytest
 from helpers.scripts import ROOT, run_script, snapshot
 
 MODULES = ("__init__.py", "study.py", "measure.py", "driver.py", "timed_stage.py")  # imported, never started
-SCRIPTS = ["hub.py", "readme_images.py", "report.py", "results.py"]
+SCRIPTS = ["hub.py", "readme_images.py", "report.py", "results.py", "ship.py"]
 SCRIPTS += [
     f"{folder}/{path.name}"
     for folder in ("benchmarks", "studies")
@@ -18,7 +18,7 @@ SCRIPTS += [
 
 
 def test_all_scripts_are_found() -> None:
-    assert len(SCRIPTS) == 20
+    assert len(SCRIPTS) == 21
 
 
 @pytest.mark.parametrize("script", SCRIPTS)

@@ -1,13 +1,17 @@
 """Transfer from dreams to the real environment: searches in dreams at several temperatures, from several seeds.
 
     python experiments/studies/transfer.py --folder train/seed0/dream1
+    python experiments/studies/transfer.py --env_name doom_take_cover --folder games/doom_take_cover/seed0/round2 \\
+        --temperatures 0.1 0.5 1 1.15 1.3 --seeds 1 --record doom_temperature
 
 FOLDER holds the files of stages 01 to 04. Each search runs in dreams alone, in FOLDER/transfer/TEMPERATURE.SEED, and
 its mean is evaluated in dreams and in the real environment. Running the command again resumes it. Writes
-FOLDER/transfer/TRANSFER.md and transfer.png.
+FOLDER/transfer/TRANSFER.md and transfer.png, and with --record also docs/results/NAME.json.
 """
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 try:
@@ -21,6 +25,7 @@ import config
 from controller.evaluations import EVALUATION
 from experiments.plots.canvas import new_figure, save_figure
 from experiments.plots.controller import read_rows
+from experiments.results import record, result_name, shown
 from experiments.studies import study
 from pipeline.errors import UserError
 from pipeline.files import write_text
@@ -36,7 +41,11 @@ def parse_args() -> argparse.Namespace:
         "--temperatures", type=cli.positive_float, nargs="+", default=temperatures, help="temperatures of the dreams"
     )
     parser.add_argument("--seeds", type=cli.seed, nargs="+", default=[1, 2], help="run seeds of the searches")
-    return parser.parse_args()
+    parser.add_argument("--env_name", default="car_racing", help="environment of FOLDER")
+    parser.add_argument("--record", type=result_name, metavar="NAME", help="write docs/results/NAME.json")
+    args = parser.parse_args()
+    cli.check_environment(parser, args.env_name)
+    return args
 
 
 def search_in_dreams(temperature: float, seed: int, args: argparse.Namespace) -> Curve:
@@ -45,7 +54,7 @@ def search_in_dreams(temperature: float, seed: int, args: argparse.Namespace) ->
     study.link(folder, args.folder, config.DATA_DIR, config.VAE_DIR, config.RNN_DIR)
     print(f"--- temperature {temperature:g}, seed {seed}", flush=True)
     flags = f"{args.search} --dream_mode --temperature {temperature:g} --generations {args.generations}"
-    study.run(folder, f"05_train_controller.py car_racing {flags} -s {seed}")
+    study.run(folder, f"05_train_controller.py {args.env_name} {flags} -s {seed}")
     dream, real = (list((folder / config.LOG_DIR).glob(f"*.{log}.json")) for log in ("dream_log", "log"))
     if len(dream) != 1:
         raise UserError(f"{folder / config.LOG_DIR} holds {len(dream)} searches, not one")
@@ -65,6 +74,8 @@ def table(curves: dict[tuple[float, int], Curve]) -> str:
 
 def draw(curves: dict[tuple[float, int], Curve], path: Path) -> None:
     """A panel per temperature: scores in dreams dashed, in the real environment solid, a color per seed."""
+    means = [row["mean"] for curve in curves.values() for rows in curve for row in rows]
+    limits = min(-100.0, *means), max(1050.0, *means)  # of a car's scores, if no others are there
     temperatures = sorted({temperature for temperature, _ in curves})
     figure, all_axes = new_figure(4 * len(temperatures), 4, 1, len(temperatures))
     all_axes = np.atleast_1d(all_axes)
@@ -73,7 +84,7 @@ def draw(curves: dict[tuple[float, int], Curve], path: Path) -> None:
             for line, label, rows in zip(("--", "-"), ("dream", "real"), zip(*curve, strict=True), strict=True):
                 points = [row["generation"] for row in rows], [row["mean"] for row in rows]
                 axes.plot(*points, line, color=f"C{i}", label=f"{label}, seed {seed}")
-        axes.set(xlabel="generation", ylabel="score of the mean", ylim=(-100, 1050))
+        axes.set(xlabel="generation", ylabel="score of the mean", ylim=limits)
         axes.set_title(f"temperature {temperature:g}")
         axes.grid(alpha=0.3)
     figure.legend(*all_axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=2 * len(temperatures))
@@ -85,6 +96,10 @@ def main() -> None:
     curves = {(t, seed): search_in_dreams(t, seed, args) for t in sorted(args.temperatures) for seed in args.seeds}
     draw(curves, args.folder / "transfer" / "transfer.png")
     write_text(args.folder / "transfer" / "TRANSFER.md", table(curves))
+    if args.record:
+        keys = ("temperature", "seed", "dream", "real")
+        rows = [dict(zip(keys, (*search, *zip(*curve, strict=True)), strict=True)) for search, curve in curves.items()]
+        record(args.record, shlex.join(["python", shown(Path(sys.argv[0])), *sys.argv[1:]]), searches=rows)
     print(table(curves))
 
 
