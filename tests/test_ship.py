@@ -45,6 +45,6 @@ def test_a_weight_that_is_too_large_is_refused(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.set_weights([np.full((1, 1), 1e6), np.zeros(1)])
     model.save_weights(tmp_path / "a.weights.h5")
-    with pytest.raises(UserError, match="a weight of .* is too large for half precision"):
+    with pytest.raises(UserError, match=r"a weight of .* is too large for half precision"):
         write_rounded(tmp_path / "a.weights.h5", tmp_path / "b.h5")
     assert [path.name for path in tmp_path.iterdir()] == ["a.weights.h5"]
