@@ -70,11 +70,27 @@ def test_comparison_of_the_optimizers(copy_of: Callable[..., Path]) -> None:
         assert f"| {name} |" in table and f"| {name}, seed 4 |" in table
 
 
-def test_dreams_of_several_temperatures_beside_the_real_environment(copy_of: Callable[..., Path]) -> None:
+def test_dreams_of_several_temperatures_beside_the_real_environment(
+    copy_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The study resumes its searches, and records the evaluations that its table shows."""
     folder = copy_of("data", *(f"{network}/weights.{end}" for network in ("vae", "rnn") for end in ("h5", "json")))
-    for _ in range(2):
-        printed = run_study(folder, "transfer.py", "--generations 2 --temperatures 2 0.5 --seeds 3")
+    flags = "--generations 2 --temperatures 2 0.5 --seeds 3"
+    run_study(folder, "transfer.py", flags)
+    transfer, tables = (importlib.import_module(f"experiments.{name}") for name in ("studies.transfer", "tables"))
+    monkeypatch.setattr(tables, "RESULTS_DIR", folder)
+    monkeypatch.setattr(
+        "sys.argv", ["transfer.py", *f"--folder {folder} {flags} --record transfer".split(), f"--search={SEARCH}"]
+    )
+    transfer.main()
+    printed = capsys.readouterr().out
+    searches = json.loads((folder / "transfer.json").read_text())["searches"]
+    assert [(row["temperature"], row["seed"]) for row in searches] == [(0.5, 3), (2, 3)]
     table = (folder / "transfer/TRANSFER.md").read_text()
+    for row in searches:
+        for world in ("dream", "real"):
+            assert [evaluation["generation"] for evaluation in row[world]] == [1, 2]
+            assert all(f"{evaluation['mean']:.0f}" in table for evaluation in row[world])
     assert table in printed
     assert [row.split(" | ")[:2] for row in table.splitlines()[2:]] == [["| 0.5", "3"], ["| 2", "3"]]
     for temperature in (0.5, 2):
