@@ -17,13 +17,17 @@ from helpers.page import assert_silent_and_offline, needs_chromium
 from helpers.scripts import SEARCH, STAGES, run_script, snapshot
 
 from experiments.browser.chromium import Chromium
+from experiments.html_report.agent_drive import DrivenEpisode, road_and_dream
 from experiments.plots.canvas import BACKGROUND, GAP, THEME, WIDTH, grid, new_figure, svg_markup
 from experiments.plots.controller import joined
+from experiments.plots.dream import PRIME
 from experiments.plots.losses import read_losses
+from pipeline.entries import sizes_for
 from pipeline.errors import UserError
 from pipeline.files import file_hash
 from pipeline.sizes import CAR
 from rnn.arch import RNN
+from simulation.agent import Agent
 from simulation.dream import dream_open_loop
 
 BEST = f"car_racing --filename controller/{SEARCH}.best.json"
@@ -270,6 +274,21 @@ def test_a_dream_continues_the_real_steps() -> None:
     assert changed(5, action)[0] == 2
     assert changed(8, action).size == 0  # the dream ends before its effect
     assert changed(4, slice(CAR.z)).size == changed(4, reward).size == 0
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_road_beside_a_dream_ends_with_the_dream() -> None:
+    """M, made sure that every step is the last, ends this one at once."""
+    sizes = sizes_for("snake", 4)
+    agent = Agent.on_one_thread(sizes=sizes)
+    kernel, bias = agent.rnn.model.get_layer("mixture").get_weights()
+    bias[-1] = 100
+    agent.rnn.model.get_layer("mixture").set_weights([kernel, bias])
+    steps = PRIME + 5
+    frames, series = np.zeros((steps, 64, 64, 3), np.uint8), np.zeros((steps, sizes.inputs), np.float32)
+    episode = DrivenEpisode(frames, series, np.zeros((steps, 2, sizes.h), np.float32))
+    images = road_and_dream(agent, np.zeros(4 * (sizes.z + sizes.h + 1)), episode, "snake")
+    assert {name: len(frames) for name, frames in images.items()} == {"game": 1, "dream": 1}
 
 
 # What a browser finds. Sizes are those on the display, in pixels.

@@ -107,6 +107,8 @@ class ContinuedDream(DreamWorld):
 def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode, env_name: str) -> dict[str, np.ndarray]:
     """The road, and the dream in which the agent drives on after PRIME steps: uint8 (T, 64, 64, 3) each.
 
+    Both end with the dream, which M may end earlier.
+
     Raises:
         UserError: the episode is too short.
     """
@@ -115,7 +117,8 @@ def road_and_dream(agent: Agent, weights: np.ndarray, episode: DrivenEpisode, en
     world = ContinuedDream(agent, episode, PRIME, env_name)
     rollout(world, ControllerPolicy(1, world.form), [Task(0, len(episode.series) - PRIME, weights)])
     real = said(env_name, "road", "game")
-    return {real: episode.frames[PRIME:], "dream": agent.vae.decode(np.stack(world.latents))}
+    end = PRIME + len(world.latents)
+    return {real: episode.frames[PRIME:end], "dream": agent.vae.decode(np.stack(world.latents))}
 
 
 def untrained(seed: int, sizes: Sizes, num_weights: int) -> tuple[Agent, np.ndarray]:
