@@ -7,7 +7,7 @@ VENV = .venv
 PY = $(VENV)/bin/python
 PIP = $(PY) -m pip install --disable-pip-version-check --quiet
 
-.PHONY: help setup demo train more dream pendulum snake drive compare check test test-all bench faults clean clean-demo clean-train
+.PHONY: help setup demo train more dream doom pendulum snake drive compare check test test-all bench faults clean clean-demo clean-train
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-12s %s\n", $$1, $$2}'
 setup: $(VENV)/.complete ## make .venv from the pinned requirements
@@ -23,6 +23,8 @@ more: setup ## after make train: a fourth round, or ROUND=5 and so on
 	sh recipes/more.sh
 dream: setup ## after make train: a controller trained in dreams; train/seed$SEED/dreamN
 	sh recipes/dream.sh
+doom: setup ## Doom Take Cover, learned in dreams; games/doom_take_cover/seed$SEED/roundN
+	$(PIP) -e '.[doom]' && sh recipes/doom.sh
 pendulum: setup ## Pendulum from pixels, learned in dreams; games/pendulum/seed$SEED
 	sh recipes/pendulum.sh
 snake: setup ## the five stages in Snake; games/snake/seed$SEED

@@ -84,6 +84,7 @@ def flags_of(script: str) -> set[str]:
     [
         (("demo",), ["demo/seed7/round1", "demo/seed7"]),
         (("pendulum", "snake"), ["games/pendulum/seed7", "games/snake/seed7"]),
+        (("doom",), ["games/doom_take_cover/seed7/round1", "games/doom_take_cover/seed7/round2"]),
         (("train", "more"), ["train/seed7/round1", "train/seed7/round2", "train/seed7/round3", "train/seed7/round4"]),
         (
             ("train", "dream"),
