@@ -158,6 +158,19 @@ def test_random_actions_and_a_baselines_scores_are_recorded(
     assert rows[1].startswith("| Snake | random | ") and rows[1].endswith(" | 3 | — |")
 
 
+def test_steps_survived_by_temperature_are_the_last_evaluations(folder: Path) -> None:
+    """Beside the paper's, where the paper has that temperature."""
+    command = "python experiments/studies/transfer.py"
+    assert command in tables.temperature_table()
+    first, last = {"mean": 1.0, "std": 2.0}, {"mean": 918.2, "std": 546.4}
+    searches = [{"temperature": t, "seed": 1, "dream": [first, last], "real": [first, first]} for t in (0.7, 1.15)]
+    results.record("doom_temperature", command, searches=searches)
+    assert tables.temperature_table().splitlines()[2:] == [
+        "| 0.7 | 918 ± 546 | 1 ± 2 | — | — |",
+        "| 1.15 | 918 ± 546 | 1 ± 2 | 918 ± 546 | 1092 ± 556 |",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
