@@ -48,11 +48,10 @@ def parse_args() -> argparse.Namespace:
 
 
 def copy_weights(folder: Path) -> None:
-    """Copy every file of pretrained/ but the card."""
-    for path in sorted(config.PRETRAINED_DIR.rglob("*")):
-        name = path.relative_to(config.PRETRAINED_DIR)
-        if path.is_file() and name != Path("README.md"):
-            with atomic_write(folder / name) as part:
+    """Copy the files of the pretrained agent in pretrained/, not those of other agents below it."""
+    for part_of in (config.VAE_DIR, config.RNN_DIR, config.CONTROLLER_DIR, config.DATA_DIR, config.LOG_DIR):
+        for path in sorted((config.PRETRAINED_DIR / part_of).iterdir()):
+            with atomic_write(folder / part_of / path.name) as part:
                 shutil.copyfile(path, part)
 
 
