@@ -3,7 +3,7 @@
 #
 #   SEED=7 make doom      another seed; folders games/doom_take_cover/seed7/round1, round2
 #
-# Costs about 75 minutes on two cores and 10 GB of disk. Run it again to resume.
+# Costs about 70 minutes on two cores and 10 GB of disk. Run it again to resume.
 #
 # Round 1 learns from 900 episodes of random actions, each held for 5, 20 or 60 tics. Actions held for 5 tics alone never
 # lead to the walls, and the search would find that M knows no fireballs there. Round 2 trains M further, also on 300
@@ -36,6 +36,6 @@ python "$root/01_generate_data.py" doom_take_cover --total_episodes 300 --batch_
 python "$root/03_generate_rnn_data.py"
 python "$root/04_train_rnn.py" --init_weights ../round1/rnn/weights.h5 --batch_size 32 --steps 300 --seed "$SEED"
 python "$root/05_train_controller.py" doom_take_cover -n 16 -t 4 -e 24 --max_length 1000 --dream_mode 1 \
-    --temperature 1.15 --sigma_init 0.2 --sigma_decay 0.98 --generations 40 --eval_steps 4 --eval_episode 100 -s "$SEED"
+    --temperature 1.15 --sigma_init 0.2 --sigma_decay 0.98 --generations 32 --eval_steps 4 --eval_episode 100 -s "$SEED"
 python "$root/model.py" doom_take_cover --filename $best --final_mode --num_episode 400 --seed "$SEED"
 python "$root/model.py" doom_take_cover --filename $best --record_video --seed "$SEED"

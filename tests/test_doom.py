@@ -130,3 +130,31 @@ def test_a_missing_extra_is_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "pip install -e '.[doom]'" in done.stderr
+
+
+# --- the shipped agent ----------------------------------------------------------------------------------------------
+SHIPPED = config.PRETRAINED_DIR / "doom"
+CONTROLLER = f"controller/{NAME}_dream.cma.24.64.dream_best.json"
+
+
+def test_the_shipped_agent_survives_for_longer_than_random_actions(tmp_path: Path) -> None:
+    """From any folder, on the first eight of its published episodes: random actions survive for 306 tics on average."""
+    flags = f"{NAME} --filename {SHIPPED / CONTROLLER} --final_mode --num_episode 8 --seed 1000"
+    out = run_script(tmp_path, "model.py", flags).stdout.splitlines()
+    assert float(out[-1].split()[0]) > 450  # 623 where they were recorded
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_shipped_agents_dream_is_complete(tmp_path: Path) -> None:
+    flags = f"{NAME} --filename {SHIPPED / CONTROLLER} --dream_mode --max_length 30"
+    assert "dream score" in run_script(tmp_path, "model.py", flags).stdout
+
+
+def test_the_shipped_agents_card_has_its_scores_and_its_size_is_small() -> None:
+    assert sum(path.stat().st_size for path in SHIPPED.rglob("*") if path.is_file()) < 14e6
+    card = (SHIPPED / "README.md").read_text()
+    for name in ("doom_take_cover", "doom_take_cover_random"):
+        measured = json.loads((config.PRETRAINED_DIR.parent / f"docs/results/{name}.json").read_text())
+        assert measured["tracks"] == 400
+        assert f"{measured['mean']:.1f} ± {measured['std']:.1f}" in card
+        assert f"| {measured['min']:.1f} |" in card
