@@ -1,9 +1,10 @@
-"""The README's two gifs, docs/images/driving.gif and docs/images/dream.gif, of the pretrained agent.
+"""Three gifs in docs/images/: driving.gif and dream.gif of the pretrained agent, and doom.gif of the one in Doom.
 
     python experiments/readme_images.py
 
 driving.gif shows a whole lap on the first unseen track of run seed 0, at twice its speed, with score and finish.
-dream.gif shows the agent on the road and, from the same moment, in its dream, at half the speed.
+dream.gif shows the agent on the road and, from the same moment, in its dream, at half the speed. doom.gif likewise shows
+Doom Take Cover, in real time; it needs the extra doom.
 """
 
 try:
@@ -19,8 +20,9 @@ from simulation.real_world import ROWS, RealWorld
 from simulation.rollout import RolloutSettings, rollout
 
 IMAGES, ENV_NAME = ROOT / "docs" / "images", "car_racing"
+DOOM = "doom_take_cover_dream.cma.24.64.dream_best.json"
 FPS = 12.5
-LAP_SKIP, DREAM_SKIP = 8, 2  # every so many steps become an image
+LAP_SKIP, DREAM_SKIP, DOOM_SKIP = 8, 2, 3  # every so many steps become an image
 CARD_SECONDS = 3  # for which the finish is shown
 
 
@@ -38,10 +40,13 @@ def main() -> None:
         filming = Filming(show, LAP_SKIP, round(CARD_SECONDS * FPS))
         [result] = rollout(world, ControllerPolicy(ROWS), settings.tasks(weights), callbacks=[filming])
     print(f"{IMAGES / 'driving.gif'}: score {result.score:.1f} in {result.steps} steps")
-    episode = drive_episode(agent, weights, settings, PRIME + STEPS)
-    images = road_and_dream(agent, weights, episode, ENV_NAME)
-    write_dream(images, IMAGES / "dream.gif", FPS, DREAM_SKIP)
-    print(IMAGES / "dream.gif")
+    doom = load_agent_and_weights(config.PRETRAINED_DIR / "doom" / config.CONTROLLER_DIR / DOOM)
+    dreams = (("dream", (agent, weights), ENV_NAME, DREAM_SKIP), ("doom", doom, "doom_take_cover", DOOM_SKIP))
+    for name, pair, env_name, skip in dreams:
+        settings = RolloutSettings(env=env_name, seed=0, num_episode=1, max_length=max_length)
+        episode = drive_episode(*pair, settings, PRIME + STEPS)
+        write_dream(road_and_dream(*pair, episode, env_name), IMAGES / f"{name}.gif", FPS, skip)
+        print(IMAGES / f"{name}.gif")
 
 
 if __name__ == "__main__":
