@@ -3,8 +3,8 @@
     python experiments/readme_images.py
 
 driving.gif shows a whole lap on the first unseen track of run seed 0, at twice its speed, with score and finish.
-dream.gif shows the agent on the road and, from the same moment, in its dream, at half the speed. doom.gif likewise shows
-Doom Take Cover, in real time; it needs the extra doom.
+dream.gif shows the agent on the road and, from the same moment, in its dream, at half the speed. doom.gif shows the
+same of Doom Take Cover, in real time; it needs the extra doom.
 """
 
 try:
