@@ -118,7 +118,8 @@ def games_table() -> str:
     rows = ["| environment | agent | score (mean ± std) | min | episodes | cost |", "|---|---|---|---|---|---|"]
     for name, (environment, agent) in GAMES.items():
         for result in read_results(name):
-            trained = agent != "random" and result.get("processor_minutes")
+            only_scored = result["command"].startswith("python experiments/results.py")  # the cost is that of the score
+            trained = not only_scored and result.get("processor_minutes")
             cost = f"{result['processor_minutes']:.0f} processor minutes" if trained else "—"
             score, low = mean_std(result["scores"]), result["min"]
             rows.append(f"| {environment} | {agent} | {score} | {low:.1f} | {result['tracks']} | {cost} |")

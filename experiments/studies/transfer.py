@@ -99,7 +99,8 @@ def main() -> None:
     if args.record:
         keys = ("temperature", "seed", "dream", "real")
         rows = [dict(zip(keys, (*search, *zip(*curve, strict=True)), strict=True)) for search, curve in curves.items()]
-        record(args.record, shlex.join(["python", shown(Path(sys.argv[0])), *sys.argv[1:]]), searches=rows)
+        flags = [shown(args.folder) if word == str(args.folder) else word for word in sys.argv[1:]]
+        record(args.record, shlex.join(["python", shown(Path(sys.argv[0])), *flags]), searches=rows)
     print(table(curves))
 
 
