@@ -10,7 +10,6 @@ the sizes, the environment and the hashes of the weights; replay.mp4 shows one l
 
 import argparse
 import re
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,7 @@ from controller.arch import NUM_WEIGHTS
 from display import play
 from display.video import open_video
 from pipeline.actions import CAR_ACTIONS
-from pipeline.errors import UserError
-from pipeline.files import atomic_write, check_folder, write_json, write_text
+from pipeline.files import check_new_folder, copy_file, write_json, write_text
 from pipeline.seeds import env_seed_range
 from pipeline.sizes import CAR
 from simulation.agent import load_agent_and_weights
@@ -51,8 +49,7 @@ def copy_weights(folder: Path) -> None:
     """Copy the files of the pretrained agent in pretrained/, not those of other agents below it."""
     for part_of in (config.VAE_DIR, config.RNN_DIR, config.CONTROLLER_DIR, config.DATA_DIR, config.LOG_DIR):
         for path in sorted((config.PRETRAINED_DIR / part_of).iterdir()):
-            with atomic_write(folder / part_of / path.name) as part:
-                shutil.copyfile(path, part)
+            copy_file(path, folder / part_of / path.name)
 
 
 def card() -> str:
@@ -92,9 +89,7 @@ def write_video(path: Path, seed: int, max_length: int) -> dict[str, str]:
 
 def main() -> None:
     args = parse_args()
-    check_folder(args.folder)
-    if any(args.folder.iterdir()):
-        raise UserError(f"{args.folder}/ is not empty: name a new folder")
+    check_new_folder(args.folder)
     copy_weights(args.folder)
     write_text(args.folder / "README.md", card())
     hashes = write_video(args.folder / "replay.mp4", args.seed, args.max_length)

@@ -10,7 +10,6 @@ folder is an agent of its own: score it again, since a rounded agent is another 
 
 import argparse
 import io
-import shutil
 from pathlib import Path
 
 try:
@@ -24,7 +23,7 @@ import numpy as np
 import config
 from controller.files import name_of
 from pipeline.errors import UserError
-from pipeline.files import atomic_write, check_folder, file_hash, read_json, write_json
+from pipeline.files import atomic_write, check_new_folder, copy_file, file_hash, read_json, write_json
 from pipeline.weights import read_metadata
 from simulation.agent import load_agent_and_weights
 from simulation.dream import open_initial_z
@@ -66,7 +65,6 @@ def write_rounded(source: Path, path: Path) -> None:
 
 def ship_weights(source: Path, path: Path, **changed: str) -> str:
     """Copy weights rounded, and their metadata with `changed` settings; returns the new hash."""
-    check_folder(path.parent)
     metadata = read_metadata(source)
     write_rounded(source, path)
     digest = file_hash(path)
@@ -80,22 +78,18 @@ def main() -> None:
     source = args.filename.parent.parent
     agent, _ = load_agent_and_weights(args.filename)  # checks that all belongs together
     mu, log_var = open_initial_z(agent.hashes["vae"], source, agent.sizes.z)
-    check_folder(args.folder)
-    if any(args.folder.iterdir()):
-        raise UserError(f"{args.folder}/ is not empty: name a new folder")
+    check_new_folder(args.folder)
 
     names = [folder / "weights.h5" for folder in (config.VAE_DIR, config.RNN_DIR)]
     vae = ship_weights(source / names[0], args.folder / names[0])
     rnn = ship_weights(source / names[1], args.folder / names[1], vae_hash=vae)
-    for folder in (config.DATA_DIR, config.CONTROLLER_DIR, config.LOG_DIR):
-        check_folder(args.folder / folder)
     with atomic_write(args.folder / config.DATA_DIR / "initial_z.npz") as part:
         np.savez(part, mu=mu[:INITIAL_STATES], log_var=log_var[:INITIAL_STATES], vae=np.array(vae))
     weights, score, metadata = read_json(args.filename)
     controller = args.folder / config.CONTROLLER_DIR / args.filename.name
     write_json(controller, [weights, score, metadata | {"vae": vae, "rnn": rnn}])
     for log in sorted((source / config.LOG_DIR).glob(f"{name_of(args.filename)}.*json")):
-        shutil.copyfile(log, args.folder / config.LOG_DIR / log.name)
+        copy_file(log, args.folder / config.LOG_DIR / log.name)
     load_agent_and_weights(controller)
     print(f"{args.folder}/ is complete: python model.py --filename {controller} --final_mode scores it")
 

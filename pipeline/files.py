@@ -64,6 +64,19 @@ def check_folder(folder: Path) -> None:
         raise UserError(f"cannot write into {folder}/: {first_line(error)}") from None
 
 
+def check_new_folder(folder: Path) -> None:
+    """As `check_folder`, of a folder that is to be written anew; UserError also where it holds something."""
+    check_folder(folder)
+    if any(folder.iterdir()):
+        raise UserError(f"{folder}/ is not empty: name a new folder")
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file to `path` as `atomic_write` does."""
+    with atomic_write(path) as part:
+        shutil.copyfile(source, part)
+
+
 def check_disk(folder: Path, needed: int) -> None:
     """Print the disk space that is needed in `folder` (bytes) and the free space; UserError if it does not suffice."""
     folder = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())

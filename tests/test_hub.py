@@ -51,7 +51,7 @@ def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_folder_has_weights_config_card_and_video(hub: Path) -> None:
     shipped, written = snapshot(config.PRETRAINED_DIR), snapshot(hub)
-    shipped = {name: content for name, content in shipped.items() if not str(name).startswith("doom/")}  # another agent
+    shipped = {name: content for name, content in shipped.items() if not name.startswith("doom/")}  # another agent
     assert written.keys() - shipped.keys() == {"config.json", "replay.mp4"}
     assert {name for name in shipped if written.get(name) != shipped[name]} == {"README.md"}
     assert imageio_ffmpeg.count_frames_and_secs(str(hub / "replay.mp4"))[0] == 21

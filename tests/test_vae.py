@@ -165,9 +165,8 @@ def test_losses_are_means_over_the_batch(vae: VAE, frames: np.ndarray, rows: int
     reconstruction = np.square(batch / 255 - decoded).sum(axis=(1, 2, 3)).mean()
     kl = (0.5 * (mu**2 + np.exp(log_var) - 1 - log_var)).sum(axis=1).mean()
     found = [float(losses[name]) for name in VAETrainer.parts]
-    density = np.exp(
-        -np.square(batch / 255 - decoded) / (2 * pixel_variance)
-    )  # of a normal distribution, up to its scale
+    # of a normal distribution, up to its scale
+    density = np.exp(-np.square(batch / 255 - decoded) / (2 * pixel_variance))
     loss = kl - np.log(density).sum(axis=(1, 2, 3)).mean()
     np.testing.assert_allclose(found, [loss, reconstruction, kl], rtol=1e-4, atol=1e-4)
 
