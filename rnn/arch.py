@@ -145,8 +145,9 @@ class RNN:
                 sample follows the learned distribution, below it varies less, above more (Ha & Eck 2017, sketch-rnn,
                 section 3.3).
 
-        Returns: z_{t+1} (B, 32), modeled reward (B,), of the car 0 or 1, h_{t+1} and c_{t+1} (B, 256), all float32,
-            and, where M predicts it, whether the episode ends, bool (B,).
+        Returns: z_{t+1} (B, 32), modeled reward (B,), of the car 0 or 1, h_{t+1} and c_{t+1} (B, 256), the mean (B, 32)
+            of the Gaussians that z_{t+1} was drawn from, all float32, and, where M predicts it, whether the episode
+            ends, bool (B,).
         """
         arguments = map(tf.constant, (x, h, c, noise, np.float32(temperature)))
         return tuple(result.numpy() for result in self._dream(*arguments))
@@ -161,10 +162,11 @@ class RNN:
         mixture = tf.reduce_sum(tf.cast(uniform[:, None] > cdf, tf.int32), axis=1)  # (B, 32), 0..4
         one_hot = tf.one_hot(mixture, self.sizes.mixtures, axis=1)
         sigma = tf.exp(tf.reduce_sum(one_hot * log_sigma, axis=1)) * tf.sqrt(temperature)
-        z = tf.reduce_sum(one_hot * mu, axis=1) + sigma * normal
+        mean = tf.reduce_sum(one_hot * mu, axis=1)
+        z = mean + sigma * normal
         if self.sizes.reward is None:
             reward = tf.cast(reward_uniform[:, 0] < tf.sigmoid(reward / temperature), tf.float32)
-        return z, reward, h, c, *(done_uniform[:, 0] < tf.sigmoid(logit / temperature) for logit in ends)
+        return z, reward, h, c, mean, *(done_uniform[:, 0] < tf.sigmoid(logit / temperature) for logit in ends)
 
     def expected_reward(self, h: np.ndarray) -> np.ndarray:
         """The modeled reward that M expects at t, given h_t, float32 (n, 256) -> float32 (n,).

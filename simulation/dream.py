@@ -71,7 +71,9 @@ class DreamWorld(World):
     other dreams.
 
     Attributes:
-        z, h, c: float32 (rows, 32), (rows, 256), (rows, 256).
+        z, h, c: float32 (rows, 32), (rows, 256), (rows, 256); z is sampled, as in M's training.
+        seen_z: float32 (rows, 32), the mean of the Gaussians that z was drawn from. C sees it, as in the environment it
+            sees V's mean: most latents are unused, and their samples are noise of variance 1.
         modeled_reward: float32 (rows,), of the last step; of the car 1 where it was positive, else 0.
         ended: bool (rows,), where M has ended the episode; False where it does not predict that.
 
@@ -109,7 +111,7 @@ class DreamWorld(World):
         self._noise_of = lru_cache(maxsize=64)(
             lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS, rnn.sizes)
         )
-        self.z = np.zeros((rows, rnn.sizes.z), np.float32)
+        self.z, self.seen_z = np.zeros((2, rows, rnn.sizes.z), np.float32)
         self.modeled_reward, self.ended = np.zeros(rows, np.float32), np.zeros(rows, bool)
         self.no_reward = rnn.sizes.modeled_reward(np.zeros(()))  # as at the first frame of a real episode
         self.h, self.c = np.zeros((2, rows, rnn.sizes.h), np.float32)
@@ -121,6 +123,7 @@ class DreamWorld(World):
         initial = rng("dream_start", seed)
         first = initial.integers(len(self.start_mu))
         sigma = np.exp(self.start_log_var[first] / 2)
+        self.seen_z[row] = self.start_mu[first]
         self.z[row] = self.start_mu[first] + sigma * initial.standard_normal(self.rnn.sizes.z, np.float32)
         self.h[row] = self.c[row] = 0
         self.modeled_reward[row] = self.no_reward
@@ -130,6 +133,7 @@ class DreamWorld(World):
     def continue_from(self, row: int, z: np.ndarray, h: np.ndarray, c: np.ndarray, modeled_reward: float) -> None:
         """Put a row that was just reset at a moment of a real episode: z (32,), h and c (256,), modeled reward."""
         self.z[row], self.h[row], self.c[row], self.modeled_reward[row] = z, h, c, modeled_reward
+        self.seen_z[row] = z
 
     def step(self, actions: np.ndarray, rows: Sequence[int] = ()) -> tuple[list[float], list[bool]]:
         """Take actions, float32 (rows, 3), in all rows.
@@ -148,9 +152,9 @@ class DreamWorld(World):
         return rewards.tolist(), done.tolist()
 
     def predict(self, x: np.ndarray, noise: np.ndarray) -> None:
-        """Set z, modeled_reward, h, c and ended of the next step: see RNN.dream for x (rows, 36), noise (rows, 65)."""
+        """Set z, seen_z, modeled_reward, h, c and ended of the next step: see RNN.dream for x (rows, 36) and noise."""
         answer = self.rnn.dream(x, self.h, self.c, noise, self.temperature)
-        self.z, self.modeled_reward, self.h, self.c, *ends = answer
+        self.z, self.modeled_reward, self.h, self.c, self.seen_z, *ends = answer
         self.ended = ends[0] if ends else self.ended
 
     @cached_property

@@ -17,11 +17,11 @@ class LatentWorld(World, Protocol):
     """A world in which a controller can act.
 
     Attributes:
-        z, h, c: float32 (rows, 32), (rows, 256) and (rows, 256); the controller sees z, h and for some environments c.
+        seen_z, h, c: float32 (rows, 32), (rows, 256) and (rows, 256): what controllers see; c not in every environment.
     """
 
     @property
-    def z(self) -> np.ndarray: ...
+    def seen_z(self) -> np.ndarray: ...
 
     h: np.ndarray
     c: np.ndarray
@@ -56,7 +56,7 @@ class ControllerPolicy(Policy[LatentWorld]):
     def act(self, world: LatentWorld, slots: list[Slot]) -> np.ndarray:
         """Actions, float32 (rows, 3); see controller.arch.act."""
         state = np.concatenate([world.h, world.c], axis=1) if self.form.cell else world.h
-        return act(self.W, self.b, world.z, state, self.form.squash)
+        return act(self.W, self.b, world.seen_z, state, self.form.squash)
 
 
 class ExplorationPolicy(Policy[World]):

@@ -142,6 +142,11 @@ class RealWorld(EnvironmentWorld):
             self._not_encoded = []
         return self._z
 
+    @property
+    def seen_z(self) -> np.ndarray:
+        """What the controller sees: z."""
+        return self.z
+
     def encode(self, rows: list[int]) -> np.ndarray:
         """z of the current frames in `rows`, float32 (len(rows), 32)."""
         z, log_var = self.agent.vae.encode(np.stack([self.frames[row] for row in rows]), self.rows)

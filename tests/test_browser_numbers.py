@@ -65,30 +65,33 @@ def test_a_step_of_the_dream_is_pythons(
     tile_reward, step_reward = config.ENVIRONMENTS["car_racing"].dream_reward
     noise = dream_noise(rng("dream_noise", 7), STEPS)
     z, reward = open_initial_z(agent.hashes["vae"], config.PRETRAINED_DIR)[0][:1], np.zeros(1, np.float32)
+    mu = z
     h, c = np.zeros((2, 1, CAR.h), np.float32)
     inputs, python = [], []
     for t in range(STEPS):
-        inputs.append([noise[t].tolist(), z[0].tolist(), reward[0].item(), h[0].tolist(), c[0].tolist()])
-        action = act(W, b, z, h)
+        inputs.append([noise[t].tolist(), *(a[0].tolist() for a in (z, mu, reward, h, c))])
+        action = act(W, b, mu, h)
         x = np.concatenate([z, action, reward[:, None]], axis=1)
-        z, reward, h, c = agent.rnn.dream(x, h, c, noise[t : t + 1], temperature)
-        python.append((z[0], reward[0], h[0], c[0], action[0], tile_reward * reward[0] + step_reward))
+        z, reward, h, c, mu = agent.rnn.dream(x, h, c, noise[t : t + 1], temperature)
+        python.append((z[0], mu[0], reward[0], h[0], c[0], action[0], tile_reward * reward[0] + step_reward))
     browser.evaluate(f"inputs = {json.dumps(inputs)}; world.temperature = {temperature}; drive.pause(true)")
-    answers = browser.evaluate("""inputs.map(([noise, z, positiveReward, h, c]) => {
+    answers = browser.evaluate("""inputs.map(([noise, z, mu, positiveReward, h, c]) => {
         fillNoise = numbers => numbers.set(noise);
         world.reset();
-        for (const [name, numbers] of Object.entries({ z, h, c })) world[name].set(numbers);
+        for (const [name, numbers] of Object.entries({ z, mu, h, c })) world[name].set(numbers);
         world.positiveReward = positiveReward;
-        const action = controller.act(world.z, world.h, new Float32Array(3));
+        const action = controller.act(world.mu, world.h, new Float32Array(3));
         world.step(action);
-        return [world.z, world.positiveReward, world.h, world.c, action, world.score].map(
+        return [world.z, world.mu, world.positiveReward, world.h, world.c, action, world.score].map(
             part => part.length ? [...part] : part);
     })""")
-    python_z, python_reward, python_h, *python_others = (np.array(part) for part in zip(*python, strict=True))
-    page_z, page_reward, page_h, *page_others = (np.array(part) for part in zip(*answers, strict=True))
+    parts = [np.array(part) for part in zip(*python, strict=True)]
+    python_z, python_mu, python_reward, python_h, *python_others = parts
+    page_z, page_mu, page_reward, page_h, *page_others = (np.array(part) for part in zip(*answers, strict=True))
     near_z, near_reward = near_a_threshold(agent, python_h, noise, temperature)
     assert near_z.mean() < 0.02 and near_reward.mean() < 0.02
     assert np.abs(page_z - python_z)[~near_z].max() < TOLERANCE
+    assert np.abs(page_mu - python_mu)[~near_z].max() < TOLERANCE
     np.testing.assert_array_equal(page_reward[~near_reward], python_reward[~near_reward])
     assert 0 < python_reward.sum() < STEPS
     np.testing.assert_allclose(page_h, python_h, atol=1e-4)

@@ -16,7 +16,7 @@ from pipeline.networks import seed_everything
 from rnn.arch import RNN, dream_noise, split_mixture
 from simulation.dream import ROWS, DreamWorld, open_initial_z
 from simulation.policies import ControllerPolicy
-from simulation.rollout import Result, Task, rollout
+from simulation.rollout import Result, Slot, Task, rollout
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ENTRY = config.ENVIRONMENTS["car_racing"]
@@ -58,7 +58,7 @@ def test_step_samples_by_the_inverse_distribution(rnn: RNN, temperature: float) 
     """In plain NumPy, per latent: the uniform number selects the component, the normal number samples its Gaussian."""
     x, h, c = some_inputs(np.random.default_rng(2))
     noise = dream_noise(np.random.default_rng(3), ROWS)
-    z, reward, next_h, next_c = rnn.dream(x, h, c, noise, temperature)
+    z, reward, next_h, next_c, means = rnn.dream(x, h, c, noise, temperature)
     expected_h, expected_c = rnn.step(x, h, c)
     np.testing.assert_allclose(next_h, expected_h, atol=2e-6)
     np.testing.assert_allclose(next_c, expected_c, atol=2e-6)
@@ -75,6 +75,7 @@ def test_step_samples_by_the_inverse_distribution(rnn: RNN, temperature: float) 
                 continue  # rounding decides which component is selected
             sample = mu[row, k, i] + np.exp(log_sigma[row, k, i]) * np.sqrt(temperature) * noise[row, i]
             assert z[row, i] == pytest.approx(sample, rel=1e-3, abs=1e-3)
+            assert means[row, i] == pytest.approx(mu[row, k, i], rel=1e-3, abs=1e-3)
             compared += 1
         probability = 1 / (1 + np.exp(-outputs[row, 480] / temperature))
         assert reward[row] == (noise[row, 64] < probability)
@@ -145,6 +146,29 @@ def test_initial_z_is_sampled_from_the_initial_states(rnn: RNN, here: Path) -> N
     nearest = distance.mean(axis=2).argmin(axis=1)
     assert set(nearest) == set(range(7))
     assert distance[np.arange(200), nearest].max() < 6
+
+
+def test_the_controller_sees_means_and_m_samples(rnn: RNN, here: Path) -> None:
+    """As in the environment, where V's mean is the controller's input, while M was trained on samples."""
+    mu, log_var = open_initial_z(HASH)
+    world, twin = (DreamWorld(rnn, (mu, log_var), 1.0) for _ in range(2))
+    policy = ControllerPolicy(ROWS)
+    [task] = tasks(1)
+    slot = Slot(0, 0, task)
+    for reset in (world.reset, twin.reset):
+        reset(0, task.env_seed)
+    policy.reset(slot)
+    assert (world.seen_z[0] == mu).all(axis=1).any()
+    for _ in range(5):
+        actions = policy.act(world, [slot])
+        expected = controller.act(policy.W, policy.b, world.seen_z, world.h)
+        np.testing.assert_array_equal(actions, expected)
+        assert not np.array_equal(actions[0], controller.act(policy.W, policy.b, world.z, world.h)[0])
+        twin.seen_z[:] = 99  # M does not read it
+        for dreams in (world, twin):
+            dreams.step(actions)
+        np.testing.assert_array_equal(twin.z, world.z)
+        assert np.abs(world.seen_z[0] - world.z[0]).max() > 0.01
 
 
 def with_reward_logit(rnn: RNN, logit: float) -> RNN:

@@ -97,7 +97,7 @@ def test_a_dreamt_step_samples_reward_and_done(kind: str) -> None:
     sizes, rnn, rng = SIZES[kind], large_rnn(SIZES[kind]), np.random.default_rng(2)
     x, h, c = (rng.normal(size=(64, n)).astype(np.float32) for n in (sizes.inputs, sizes.h, sizes.h))
     noise = rng.random((64, sizes.noise), np.float32)
-    z, reward, next_h, next_c, *ends = rnn.dream(x, h, c, noise, 1.5)
+    z, reward, next_h, next_c, _, *ends = rnn.dream(x, h, c, noise, 1.5)
     kernel, bias = rnn.model.get_layer("mixture").get_weights()
     outputs = next_h @ kernel + bias
     predicted = outputs[:, sizes.mixture_outputs]

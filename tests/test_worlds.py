@@ -98,8 +98,8 @@ class EnsembleDream(DreamWorld):
 
     def predict(self, x: np.ndarray, noise: np.ndarray) -> None:
         steps = [rnn.dream(x, *state, noise, 1.0) for rnn, state in zip(self.rnns, self.states, strict=True)]
-        self.states = np.array([(h, c) for _, _, h, c in steps])
-        self.z = np.mean([z for z, *_ in steps], axis=0)
+        self.states = np.array([(h, c) for _, _, h, c, _ in steps])
+        self.z, self.seen_z = (np.mean([step[i] for step in steps], axis=0) for i in (0, -1))
         self.modeled_reward = (np.mean([reward for _, reward, *_ in steps], axis=0) > 0.5).astype(np.float32)
         self.h, self.c = self.states.mean(axis=0)
 

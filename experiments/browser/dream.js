@@ -21,7 +21,8 @@ function fillInput(x, z, action, positiveReward) {
 class DreamWorld {
   constructor(rnn, initial_z, rules) {
     Object.assign(this, { rnn, initial_z, rules, temperature: 1 });
-    this.z = new Float32Array(Z_DIM);
+    this.z = new Float32Array(Z_DIM); // sampled; M reads it
+    this.mu = new Float32Array(Z_DIM); // the mean of the Gaussians that z was drawn from; the controller sees it
     this.h = new Float32Array(HIDDEN_UNITS);
     this.c = new Float32Array(HIDDEN_UNITS);
     this.x = new Float32Array(INPUTS);
@@ -32,6 +33,7 @@ class DreamWorld {
   reset() {
     const { mu, log_var } = this.initial_z;
     const first = Z_DIM * Math.floor(Math.random() * (mu.length / Z_DIM));
+    for (let i = 0; i < Z_DIM; i++) this.mu[i] = mu[first + i];
     for (let i = 0; i < Z_DIM; i++) this.z[i] = mu[first + i] + Math.exp(log_var[first + i] / 2) * standardNormal();
     this.h.fill(0);
     this.c.fill(0);
@@ -44,7 +46,7 @@ class DreamWorld {
     const { rules } = this;
     fillInput(this.x, this.z, action, this.positiveReward);
     fillNoise(this.noise);
-    Object.assign(this, this.rnn.dream(this.x, this.h, this.c, this.noise, this.temperature, this.z));
+    Object.assign(this, this.rnn.dream(this.x, this.h, this.c, this.noise, this.temperature, this.z, this.mu));
     this.steps += 1;
     this.positives += this.positiveReward;
     this.score += rules.tile_reward * this.positiveReward + rules.no_progress_reward;

@@ -34,7 +34,7 @@ class Drive {
 
   /** One step of the dream, and its picture. */
   step() {
-    if (this.controllerDrives) this.controller.act(this.world.z, this.world.h, this.action);
+    if (this.controllerDrives) this.controller.act(this.world.mu, this.world.h, this.action);
     else this.keyboardAction();
     this.world.step(this.action);
     this.show();

@@ -44,12 +44,12 @@ class OpenLoop {
       fillInput(x, drive.z(t), drive.action(t), drive.positiveRewards[t]);
       rnn.step(x, h, c);
     }
-    const z = drive.z(prime - 1).slice();
+    const z = drive.z(prime - 1).slice(), mu = new Float32Array(Z_DIM);
     let positiveReward = drive.positiveRewards[prime - 1];
     for (let i = 0; i < this.horizon; i++) {
       fillInput(x, z, drive.action(prime - 1 + i), positiveReward);
       fillNoise(noise);
-      ({ positiveReward } = rnn.dream(x, h, c, noise, this.world.temperature, z));
+      ({ positiveReward } = rnn.dream(x, h, c, noise, this.world.temperature, z, mu));
       this.zs.set(z, i * Z_DIM);
     }
     this.showStart();

@@ -23,30 +23,32 @@ class RNN {
   }
 
   /**
-   * One step of the LSTM and one sample of what follows: h, c and z are replaced by the next ones.
+   * One step of the LSTM and one sample of what follows: h, c, z and mu are replaced by the next ones; mu is the mean of
+   * the Gaussians that z was drawn from.
    * noise: NOISE numbers, of which the sample is a function; temperature divides log_pi and the reward's logit, and its
    * square root scales sigma. Returns the probability of a positive reward and whether the sample is positive, 0 or 1.
    */
-  dream(x, h, c, noise, temperature, z) {
+  dream(x, h, c, noise, temperature, z, mu) {
     this.step(x, h, c);
     dense(h, this.mixture_kernel, this.mixture_bias, this.outputs);
     for (let latent = 0; latent < Z_DIM; latent++) {
-      z[latent] = this.sampleLatent(latent, noise[latent], noise[Z_DIM + latent], temperature);
+      const k = this.component(latent, noise[Z_DIM + latent], temperature);
+      const sigma = Math.exp(this.outputs[(2 * MIXTURES + k) * Z_DIM + latent]) * Math.sqrt(temperature);
+      mu[latent] = this.outputs[(MIXTURES + k) * Z_DIM + latent];
+      z[latent] = mu[latent] + sigma * noise[latent];
     }
     const rewardProbability = sigmoid(this.outputs[3 * MIXTURES * Z_DIM] / temperature);
     return { rewardProbability, positiveReward: noise[2 * Z_DIM] < rewardProbability ? 1 : 0 };
   }
 
-  /** A sample of one latent: the uniform number chooses a Gaussian of the mixture, the normal number a value of it. */
-  sampleLatent(latent, normal, uniform, temperature) {
+  /** The number of the Gaussian that the uniform number chooses from the mixture of one latent. */
+  component(latent, uniform, temperature) {
     const log_pi = k => this.outputs[k * Z_DIM + latent] / temperature;
-    const mu = k => this.outputs[(MIXTURES + k) * Z_DIM + latent];
-    const log_sigma = k => this.outputs[(2 * MIXTURES + k) * Z_DIM + latent];
     let largest = -Infinity, total = 0;
     for (let k = 0; k < MIXTURES; k++) largest = Math.max(largest, log_pi(k));
     for (let k = 0; k < MIXTURES; k++) total += Math.exp(log_pi(k) - largest);
     let mixture = 0, cdf = Math.exp(log_pi(0) - largest) / total;
     while (mixture < MIXTURES - 1 && uniform > cdf) cdf += Math.exp(log_pi(++mixture) - largest) / total;
-    return mu(mixture) + Math.exp(log_sigma(mixture)) * Math.sqrt(temperature) * normal;
+    return mixture;
   }
 }
