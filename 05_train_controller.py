@@ -126,7 +126,7 @@ def parse_args() -> argparse.Namespace:
         names = ", ".join(entry.controller_input)
         parser.error(f"--subspace {args.subspace}: [{names}] has {features} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):
-        parser.error("--dream_mode: in a dream z is always sampled, and M is conditioned on the current action")
+        parser.error("--dream_mode: in a dream C sees the mean of z, and M is conditioned on the current action")
     if args.z_only and not args.subspace:
         parser.error("--z_only removes h from the --subspace, so --subspace must be above 0")
     args.population = args.num_worker * args.num_worker_trial

@@ -73,7 +73,7 @@ class DreamWorld(World):
     Attributes:
         z, h, c: float32 (rows, 32), (rows, 256), (rows, 256); z is sampled, as in M's training.
         seen_z: float32 (rows, 32), the mean of the Gaussians that z was drawn from. C sees it, as in the environment it
-            sees V's mean: most latents are unused, and their samples are noise of variance 1.
+            sees V's mean: many latents are unused, and their samples are noise of variance 1.
         modeled_reward: float32 (rows,), of the last step; of the car 1 where it was positive, else 0.
         ended: bool (rows,), where M has ended the episode; False where it does not predict that.
 
@@ -124,7 +124,7 @@ class DreamWorld(World):
         first = initial.integers(len(self.start_mu))
         sigma = np.exp(self.start_log_var[first] / 2)
         self.seen_z[row] = self.start_mu[first]
-        self.z[row] = self.start_mu[first] + sigma * initial.standard_normal(self.rnn.sizes.z, np.float32)
+        self.z[row] = self.seen_z[row] + sigma * initial.standard_normal(self.rnn.sizes.z, np.float32)
         self.h[row] = self.c[row] = 0
         self.modeled_reward[row] = self.no_reward
         self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0

@@ -33,8 +33,8 @@ class DreamWorld {
   reset() {
     const { mu, log_var } = this.initial_z;
     const first = Z_DIM * Math.floor(Math.random() * (mu.length / Z_DIM));
-    for (let i = 0; i < Z_DIM; i++) this.mu[i] = mu[first + i];
-    for (let i = 0; i < Z_DIM; i++) this.z[i] = mu[first + i] + Math.exp(log_var[first + i] / 2) * standardNormal();
+    this.mu.set(mu.subarray(first, first + Z_DIM));
+    for (let i = 0; i < Z_DIM; i++) this.z[i] = this.mu[i] + Math.exp(log_var[first + i] / 2) * standardNormal();
     this.h.fill(0);
     this.c.fill(0);
     Object.assign(this, { steps: 0, score: 0, positives: 0, stepsWithoutProgress: 0 });
