@@ -267,6 +267,9 @@ class RNNTrainer(Trainer):
         arrays = [inputs, z[:, 1:], series["reward"][:, 1:], series["real"]]
         if self.rnn.sizes.done:
             arrays.append(series["done"])
+        # Sorted by length, most towers are cut to less than the longest episode.
+        order = tf.argsort(tf.reduce_sum(tf.cast(series["real"], tf.int32), axis=1), stable=True)
+        arrays = [tf.gather(array, order) for array in arrays]
         layers = (self.rnn.lstm.cell, self.network.get_layer("mixture"))
         weights = [tf.convert_to_tensor(weight) for layer in layers for weight in layer.weights]
         losses = [self._tower_losses(weights, *tower) for tower in zip(*map(towers, arrays), strict=True)]
@@ -282,10 +285,15 @@ class RNNTrainer(Trainer):
 def _tower_losses(
     sizes: Sizes, weights: list[tf.Tensor], inputs: tf.Tensor, *targets: tf.Tensor
 ) -> tuple[tf.Tensor, ...]:
-    """Summed losses, their sum and each, of one tower: inputs (B, T, 36), targets of `summed_losses`."""
+    """Summed losses, their sum and each, of one tower: inputs (B, T, 36), targets of `summed_losses`.
+
+    No step after the end of the tower's longest episode is computed.
+    """
     lstm_weights, dense_weights = weights[:3], weights[3:]
-    hidden = lstm(_time_major(inputs), *lstm_weights)
-    flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *map(_time_major, targets))]
+    steps = tf.maximum(tf.math.count_nonzero(tf.reduce_any(targets[2], axis=0), dtype=tf.int32), 1)
+    inputs, *targets = (_time_major(array)[:steps] for array in (inputs, *targets))
+    hidden = lstm(inputs, *lstm_weights)
+    flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *targets)]
     losses = partial(summed_losses, sizes=sizes)
     return chunked_losses(losses, flat[0], *dense_weights, *flat[1:], count=2 + sizes.done)
 
