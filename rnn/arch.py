@@ -291,9 +291,9 @@ def _tower_losses(
     """
     lstm_weights, dense_weights = weights[:3], weights[3:]
     steps = tf.maximum(tf.math.count_nonzero(tf.reduce_any(targets[2], axis=0), dtype=tf.int32), 1)
-    inputs, *targets = (_time_major(array)[:steps] for array in (inputs, *targets))
-    hidden = lstm(inputs, *lstm_weights)
-    flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *targets)]
+    series, *series_targets = (_time_major(array)[:steps] for array in (inputs, *targets))
+    hidden = lstm(series, *lstm_weights)
+    flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *series_targets)]
     losses = partial(summed_losses, sizes=sizes)
     return chunked_losses(losses, flat[0], *dense_weights, *flat[1:], count=2 + sizes.done)
 
