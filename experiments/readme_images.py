@@ -20,7 +20,7 @@ from simulation.real_world import ROWS, RealWorld
 from simulation.rollout import RolloutSettings, rollout
 
 IMAGES, ENV_NAME = ROOT / "docs" / "images", "car_racing"
-DOOM = "doom_take_cover_dream.cma.24.64.dream_best.json"
+DOOM = "doom_take_cover_dream.cma.32.64.dream_best.json"
 FPS = 12.5
 LAP_SKIP, DREAM_SKIP, DOOM_SKIP = 8, 2, 3  # every so many steps become an image
 CARD_SECONDS = 3  # for which the finish is shown

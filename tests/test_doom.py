@@ -134,7 +134,7 @@ def test_a_missing_extra_is_one_line(tmp_path: Path) -> None:
 
 # --- the shipped agent ----------------------------------------------------------------------------------------------
 SHIPPED = config.PRETRAINED_DIR / "doom"
-CONTROLLER = f"controller/{NAME}_dream.cma.24.64.dream_best.json"
+CONTROLLER = f"controller/{NAME}_dream.cma.32.64.dream_best.json"
 
 
 def test_the_shipped_agent_survives_for_longer_than_random_actions(tmp_path: Path) -> None:
