@@ -42,7 +42,12 @@ def blocks(page: str) -> str:
 
 def run(program: str, folder: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, env=environment(), capture_output=True, text=True, timeout=LIMIT
+        [sys.executable, "-c", program],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=3 * LIMIT,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
