@@ -3,7 +3,7 @@
 #
 #   SEED=7 make doom      another seed; folders games/doom_take_cover/seed7/round1, round2
 #
-# Costs about 100 minutes on two cores and 16 GB of disk. Run it again to resume.
+# Costs about two hours on two cores and 16 GB of disk. Run it again to resume.
 #
 # Round 1 learns from 900 episodes of random actions, each held for 5, 20 or 60 tics. Actions held for 5 tics alone never
 # lead to the walls, and the search would find that M knows no fireballs there. Round 2 trains M further, also on 300

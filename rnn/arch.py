@@ -290,7 +290,8 @@ def _tower_losses(
     No step after the end of the tower's longest episode is computed.
     """
     lstm_weights, dense_weights = weights[:3], weights[3:]
-    steps = tf.maximum(tf.math.count_nonzero(tf.reduce_any(targets[2], axis=0), dtype=tf.int32), 1)
+    _, _, real, *_ = targets
+    steps = tf.maximum(tf.math.count_nonzero(tf.reduce_any(real, axis=0), dtype=tf.int32), 1)
     series, *series_targets = (_time_major(array)[:steps] for array in (inputs, *targets))
     hidden = lstm(series, *lstm_weights)
     flat = [tf.reshape(array, (-1, *array.shape[2:])) for array in (hidden, *series_targets)]
