@@ -300,8 +300,8 @@ trainer.compile(optimizer=Adam())
 settings = TrainingSettings(data="", N=None, batch_size=1, seed=0, init_weights=None)
 schedule = training.Schedule(STEPS, 1, None, STEPS)
 training.fit(trainer, Path("network"), settings, schedule, True, batches, lambda: batches(1), 5)
-# After the first steps, which allocate TensorFlow's buffers; the median, since now and then one more is allocated.
-print(np.median(np.diff(counts)[-16:]))
+# After the first steps, which allocate buffers. The least of 16: beside other work some steps allocate more.
+print(np.diff(counts)[-16:].min())
 """
 NETWORKS = {
     "02": {
@@ -328,10 +328,10 @@ def without_huge_pages() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="counts page faults of Linux")
 @pytest.mark.parametrize("stage", NETWORKS)
 def test_gradient_step_causes_few_page_faults(tmp_path: Path, stage: str) -> None:
-    """Dataset.from_generator, whose kernel sets malloc's mmap threshold, causes 1,500 and more of these tensors."""
+    """Dataset.from_generator, whose kernel sets malloc's mmap threshold, causes 1,500 and more at every step."""
     program = FAULTS.format(**NETWORKS[stage])
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=tmp_path, preexec_fn=without_huge_pages, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert float(done.stdout.splitlines()[-1]) < 500
+    assert int(done.stdout.splitlines()[-1]) < 500

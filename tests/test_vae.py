@@ -110,7 +110,7 @@ def test_a_frames_z_does_not_depend_on_its_neighbors(vae: VAE, frames: np.ndarra
         alone = vae.encode(frames[i : i + 1], rows=16)
         np.testing.assert_array_equal(alone[0][0], mu[i])
         np.testing.assert_array_equal(alone[1][0], log_var[i])
-    for n in range(1, 17):  # padded to 4, 8, 12 or 16 frames
+    for n in range(1, 17):
         for moment, few in zip((mu, log_var), vae.encode(frames[3 : 3 + n], rows=16), strict=True):
             np.testing.assert_array_equal(few, moment[3 : 3 + n])
     reversed_frames = vae.encode(frames[:40][::-1], rows=16)

@@ -21,7 +21,6 @@ from vae.conv import Conv2DTranspose
 layers = keras.layers
 MAKER = "02_train_vae.py"
 SHOWN = 8  # frames in the images of a training
-PADDED = 4  # frames; the encoder's time grows with the frames of a call, from 1.5 ms for 4 to 3.4 ms for 16
 
 
 def reconstruction_loss(frames: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
@@ -85,8 +84,8 @@ class VAE:
     def encode(self, frames: np.ndarray, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Encode frames, uint8 (n, 64, 64, 3), to mu and log_var, float32 (n, 32) each, in calls of `rows` frames.
 
-        The last call is padded to a multiple of PADDED frames, or to `rows` if that is less: TensorFlow rounds a single
-        row differently, and the z of a frame must not depend on the number of frames encoded with it
+        The last call is padded to `rows` frames: on some processors TensorFlow rounds calls of 4 and of 16 frames
+        differently, and the z of a frame must not depend on the number of frames encoded with it
         (test_a_frames_z_does_not_depend_on_its_neighbors).
 
         Raises:
@@ -100,9 +99,8 @@ class VAE:
         for i in range(0, len(frames), rows):
             block = frames[i : i + rows]
             n = len(block)
-            padding = min(-n % PADDED, rows - n)
-            if padding:
-                block = np.concatenate([block, np.zeros((padding, *config.FRAME_SHAPE), np.uint8)])
+            if n < rows:
+                block = np.concatenate([block, np.zeros((rows - n, *config.FRAME_SHAPE), np.uint8)])
             block_mu, block_log_var = self._encode(tf.constant(block))
             mu[i : i + n], log_var[i : i + n] = block_mu.numpy()[:n], block_log_var.numpy()[:n]
         return mu, log_var
