@@ -88,7 +88,7 @@ def read_series(batches: list[Batch], sizes: Sizes, episodes: np.ndarray) -> dic
         mu[row, 0], mu[row, 1:] = inputs[0, z], outputs[:, z]
         reward[row, 0], reward[row, 1:], done[row] = inputs[0, -1], outputs[:, sizes.z], outputs[:, -1]
         action[row], log_var[row] = inputs[:, a], batch["rnn_log_var"][episode]
-        real[row] = np.arange(1, shape[1]) < batch.lengths[episode]
+        real[row] = batch.transitions(episode)
     series = {"mu": mu, "log_var": log_var, "action": action, "reward": reward, "real": real}
     return series | ({"done": done} if sizes.done else {})
 

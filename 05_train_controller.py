@@ -8,12 +8,14 @@ Reads vae/weights.h5, rnn/weights.h5 and, for the coordinates of the search, dat
 (the search), NAME.best.json and NAME.current.json (controllers), log/NAME.*.json and log/controller/NAME/ (curves for
 TensorBoard); NAME is env.optimizer.num_episode.population. The search runs until Ctrl-C or --generations; the same
 command resumes it. It prints one row per generation with statistics over the candidates, whose scores are averaged over
-the generation's tracks. Every --eval_steps generations the mean of the search distribution is evaluated on unseen
-tracks; the best mean is kept. On several hosts rank 0 alone reads and writes files; the others need the code.
+their tracks; candidates share these in groups of at least 16. Every --eval_steps generations the mean of the search
+distribution is evaluated on unseen tracks; the best mean is kept. On several hosts rank 0 alone reads and writes files;
+the others need the code.
 
-With --dream_mode 1 candidates are scored in dreams only, which start from data/initial_z.npz, and NAME begins with
-car_racing_dream. The mean is evaluated in the real environment and in dreams: NAME.best.json is the best in the former,
-NAME.dream_best.json the best in the latter. Real scores do not influence the search, except through --init_opt.
+With --dream_mode 1 candidates are scored in dreams only, which start from data/initial_z.npz or, with --dream_length,
+at steps of data/rnn_*, and NAME begins with car_racing_dream. The mean is evaluated in the real environment and in
+dreams: NAME.best.json is the best in the former, NAME.dream_best.json the best in the latter. Real scores do not
+influence the search, except through --init_opt.
 """
 
 import argparse
@@ -46,14 +48,14 @@ from pipeline.entries import entry_of
 from pipeline.files import check_folder, file_hash, only_one
 from pipeline.new_model import how_to_go_on, until_saved
 from simulation.agent import Agent
-from simulation.dream import MAX_STEPS_WITHOUT_PROGRESS, initial_states_hash
+from simulation.dream import MAX_STEPS_WITHOUT_PROGRESS
 from simulation.environments import try_env
 from simulation.launch import add_arguments as add_host_arguments
 from simulation.launch import launch
 from simulation.ranks import Ranks
 from simulation.real_world import RealWorld
 from simulation.rollout import evaluator
-from simulation.shared_inputs import read_inputs, received, rollouts
+from simulation.shared_inputs import read_inputs, received, rollouts, starts_hash
 from simulation.transfer import transferred_weights
 
 CMA_DECAY = 0.94  # noise in the fitness keeps the step size of CMA-ES large without a decay (deviation 25)
@@ -67,14 +69,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-n", "--num_worker", type=cli.positive_int, default=16, help="processes; at most one per core is started")
     trials = "candidates per worker; the population is num_worker x num_worker_trial"
     add("-t", "--num_worker_trial", type=cli.positive_int, default=4, help=trials)
-    add("-e", "--num_episode", type=cli.episode_count, default=2, help="tracks per generation, for all candidates")
+    add("-e", "--num_episode", type=cli.episode_count, default=2, help="tracks per candidate and generation")
     add("--max_length", type=cli.max_length, help="maximal episode length (steps); default, or -1: the environment's")
     no_progress = "truncate an episode after so many steps without a positive reward; 0: never; default: 100, or 0"
     no_progress += " where no_progress_reward in config.py does not say what they cost"
     add("--max_steps_without_progress", type=cli.count, help=no_progress)
     cap = "1: cap episodes at twice the previous generation's mean length (steps)"
     add("--cap_time", type=int, nargs="?", const=1, choices=(0, 1), default=0, help=cap)
-    shared = "1: as ever, all candidates of a generation drive the same tracks (deviation 16)"
+    shared = "1: as ever, candidates share their tracks (deviation 16)"
     add("--antithetic", type=int, nargs="?", const=1, choices=(0, 1), default=1, help=shared)
     add = parser.add_argument_group("search").add_argument
     add("-o", "--optimizer", choices=OPTIMIZERS, default="cma", help="evolution strategy")
@@ -95,6 +97,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument_group("dreams").add_argument
     add("--dream_mode", type=int, nargs="?", const=1, choices=(0, 1), default=0, help="1: search in dreams")
     add("--temperature", type=cli.positive_float, default=1.0, help="temperature of M's samples")
+    length = "steps of dreams that start at recorded moments; default: whole dreams, from first frames"
+    add("--dream_length", type=cli.positive_int, default=0, help=length)
     add_host_arguments(parser)
     add = parser.add_argument_group("ablations").add_argument
     add("--z_only", action=boolean, default=False, help="the input of C is z without h")
@@ -120,13 +124,15 @@ def parse_args() -> argparse.Namespace:
     if args.optimizer == "cma" and sys.flags.optimize > 1:
         parser.error("--optimizer cma: pycma needs docstrings: start without -OO, or unset PYTHONOPTIMIZE")
     if not args.antithetic:
-        parser.error("--antithetic 0: all candidates of a generation drive the same tracks; leave the flag out")
+        parser.error("--antithetic 0: candidates share their tracks; leave the flag out")
     features = entry.z + entry.h * (len(entry.controller_input) - 1)
     if args.subspace >= features:
         names = ", ".join(entry.controller_input)
         parser.error(f"--subspace {args.subspace}: [{names}] has {features} components; 0 searches all weights")
     if args.dream_mode and (args.sample_z or args.previous_action):
         parser.error("--dream_mode: in a dream C sees the mean of z, and M is conditioned on the current action")
+    if args.dream_length and not args.dream_mode:
+        parser.error("--dream_length is the length of dreams: give --dream_mode 1 as well")
     if args.z_only and not args.subspace:
         parser.error("--z_only removes h from the --subspace, so --subspace must be above 0")
     args.population = args.num_worker * args.num_worker_trial
@@ -147,7 +153,7 @@ def settings_of(args: argparse.Namespace, world: RealWorld) -> SearchSettings:
         vae_hash=hashes["vae"],
         rnn_hash=hashes["rnn"],
         seed=args.seed_start,
-        initial_z=initial_states_hash(hashes["vae"], form.z) if args.dream_mode else None,
+        initial_z=starts_hash(args.env_name, hashes["vae"], form.z, args.dream_mode, args.dream_length),
         versions={"numpy": np.__version__, "cma": version("cma")},
         actions=form.actions,
         z=form.z,

@@ -104,6 +104,5 @@ def real_features(hidden_states: HiddenStates, env_name: str, vae_hash: str) -> 
         h = hidden_states(batch["rnn_input"][:episodes_per_batch])
         z_dim = batch["rnn_log_var"].shape[2]
         z = batch["rnn_output"][: len(h), :, :z_dim]  # pairs z_{t+1} with h_{t+1}, as the controller sees them
-        lengths = np.array(batch.lengths)[: len(h), None]
-        features.append(np.concatenate([z, h], axis=-1)[np.arange(1, z.shape[1] + 1) < lengths])
+        features.append(np.concatenate([z, h], axis=-1)[batch.transitions(slice(len(h)))])
     return np.concatenate(features)

@@ -12,12 +12,15 @@ SECONDS, MEAN_STEPS = ROW.index("seconds"), ROW.index("mean steps")
 
 
 class Evaluate(Protocol):
-    """The interface of the function that scores the candidates of a search, all on the same environment seeds."""
+    """The interface of the function that scores the candidates of a search, each on environment seeds of its own."""
 
     def __call__(
-        self, candidates: np.ndarray, env_seeds: list[int], max_length: int, dream: bool = False
+        self, candidates: np.ndarray, env_seeds: list[list[int]], max_length: int, dream: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Score candidates (n, 867), with `dream` in dreams; returns scores and steps, (n, seeds) each."""
+        """Score candidates (n, 867) on n lists of env_seeds of one length, with `dream` in dreams.
+
+        Returns: scores and steps, (n, seeds per candidate) each.
+        """
 
 
 def run_generation(search: ControllerSearch, evaluate: Evaluate, start_time: float) -> tuple[float, ...]:
@@ -43,7 +46,7 @@ def evaluate_mean(search: ControllerSearch, evaluate: Evaluate) -> None:
     env_seeds = search.schedule.evaluation_seeds(search.generation)
 
     def score(dream: bool) -> np.ndarray:
-        scores, _ = evaluate(search.mean_weights[None], env_seeds, settings.max_length, dream)
+        scores, _ = evaluate(search.mean_weights[None], [env_seeds], search.schedule.evaluation_length(dream), dream)
         return np.ravel(scores)
 
     scores = score(dream=False)

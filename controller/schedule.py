@@ -5,6 +5,9 @@ Everything here is a function of the settings and of the number of finished gene
 
 from dataclasses import dataclass
 
+import numpy as np
+
+from controller.groups import groups_of, number_of_groups
 from controller.settings import SearchSettings
 from pipeline.seeds import env_seed_range
 
@@ -15,15 +18,23 @@ class Schedule:
 
     settings: SearchSettings
 
-    def env_seeds(self, generation: int) -> list[int]:
-        """The env_seeds of the next generation, which no other generation uses."""
-        count = self.settings.num_episode
-        return env_seed_range("search", self.settings.seed, generation * count, count)
+    def env_seeds(self, generation: int) -> list[list[int]]:
+        """The env_seeds of every candidate of the next generation, which no other group and no generation uses."""
+        population, shape = self.settings.population, (-1, self.settings.num_episode)
+        count = number_of_groups(population) * self.settings.num_episode
+        env_seeds = env_seed_range("search", self.settings.seed, generation * count, count)
+        by_candidate: list[list[int]] = np.reshape(env_seeds, shape)[groups_of(population)].tolist()
+        return by_candidate
 
     def max_length(self, generation: int, mean_steps: float) -> int:
         """The step limit of episodes; --cap_time limits it by the mean steps of the last generation."""
-        capped = self.settings.cap_time and generation
-        return min(self.settings.max_length, 2 * int(mean_steps)) if capped else self.settings.max_length
+        longest = self.evaluation_length(bool(self.settings.dream_mode))
+        return min(longest, 2 * int(mean_steps)) if self.settings.cap_time and generation else longest
+
+    def evaluation_length(self, dream: bool) -> int:
+        """The step limit of the episodes, or dreams, of an evaluation."""
+        short = self.settings.dream_length if dream else 0
+        return short or self.settings.max_length
 
     def evaluation_due(self, generation: int) -> bool:
         """Whether the mean is evaluated before the next generation."""

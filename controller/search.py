@@ -16,6 +16,7 @@ from controller import files as controller_files
 from controller.coordinates import Coordinates
 from controller.evaluations import EVALUATION, Evaluations
 from controller.files import state_path, weights_path
+from controller.groups import corrected_fitness
 from controller.saved_search import load_search, save_search
 from controller.schedule import Schedule
 from controller.settings import SearchSettings
@@ -34,7 +35,7 @@ class ControllerSearch:
 
     Attributes:
         rows: float64 (generations, 10), see ROW.
-        fitness: float64 (generations, population), the fitness since the optimizer was started.
+        fitness: float64 (generations, population), the fitness since the optimizer was started, see groups.py.
         real, dream: evaluations of the mean in the real environment and, in a search in dreams, in dreams.
         start_u, start_sigma, start_generation: mean (k,), sigma and generation at which the optimizer was started;
             --retrain restarts it.
@@ -169,8 +170,8 @@ class ControllerSearch:
         """The evaluations by which the search selects weights: real scores must not influence a search in dreams."""
         return self.dream if self.settings.dream_mode else self.real
 
-    def next_env_seeds(self) -> list[int]:
-        """The env_seeds of the next generation."""
+    def next_env_seeds(self) -> list[list[int]]:
+        """The env_seeds of every candidate of the next generation."""
         return self.schedule.env_seeds(self.generation)
 
     def ask(self) -> np.ndarray:
@@ -184,10 +185,11 @@ class ControllerSearch:
             scores, steps: (population, tracks) each.
             seconds: wall time since the start of the search.
         """
-        fitness = scores.mean(axis=1)
+        means = scores.mean(axis=1)
+        fitness = corrected_fitness(means)
         self.optimizer.tell(fitness)
         self.fitness = np.vstack([self.fitness, fitness])
-        statistics = (fitness.mean(), fitness.min(), fitness.max(), fitness.std())
+        statistics = (means.mean(), means.min(), means.max(), means.std())
         row = (self.generation + 1, seconds, *statistics, self.optimizer.sigma, steps.mean(), steps.max(), steps.size)
         self.rows = np.vstack([self.rows, row])
         return tuple(map(float, row))

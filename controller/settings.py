@@ -15,7 +15,7 @@ class SearchSettings(Settings):
     REMOVED: ClassVar = ("joint_steps", "turn_steps", "turn_sigma", "hard_tracks")  # of version 0.1.0
 
     env_name: str
-    num_episode: int  # tracks per generation
+    num_episode: int  # tracks per candidate and generation
     max_length: int  # steps
     max_steps_without_progress: int
     cap_time: int  # 0 or 1
@@ -36,8 +36,9 @@ class SearchSettings(Settings):
     rnn_hash: str
     seed: int
     population: int
-    initial_z: str | None  # hash of the initial states of dreams, of a search in dreams
+    initial_z: str | None  # hash of what decides where dreams start, of a search in dreams
     versions: dict[str, str]  # of libraries
+    dream_length: int = 0  # steps of a dream that starts at a recorded moment; 0: whole dreams
     actions: int = CAR_FORM.actions  # numbers of an action
     z: int = CAR_FORM.z  # numbers of z
     features: int = CAR_FORM.features  # inputs of C

@@ -17,8 +17,8 @@ from pipeline.files import read_json
 CAR = "car_racing"
 ROOT = Path(config.__file__).parent
 RESULTS = ROOT / "docs" / "results"
-LAST_ROUND = {"demo": 1, "train": 3}  # rounds in a folder of their own; those after them are of `make more`
-DEPTH = 3  # of the folders below the working directory: demo/seed0/round1
+LAST_ROUND = 3  # of `make train`; those after it are of `make more`
+DEPTH = 3  # of the folders below the working directory: train/seed0/round1
 NO_RUNS = {"data", "vae", "rnn", "controller", "log", "videos", "report", "pretrained", "tests", "docs"}
 
 
@@ -99,9 +99,11 @@ def recipe_of(folder: Path) -> tuple[str, str] | None:
     if not found:
         return None
     target, seed, kind, number = found.groups()
+    if target == "demo" and kind:
+        return None
     if kind == "dream":
         return "dream", f"SEED={seed}"
-    if kind == "round" and int(number) > LAST_ROUND[target]:
+    if kind == "round" and int(number) > LAST_ROUND:
         return "more", f"SEED={seed} ROUND={number}"
     return target, f"SEED={seed}"
 

@@ -1,7 +1,7 @@
 """Results of commands in docs/results/*.json, and the tables of README.md and docs/speed.md rendered from them.
 
     python experiments/results.py score demo_seed0 --run "make demo SEED=0" \\
-        --filename demo/seed0/controller/car_racing.cma.2.64.best.json
+        --filename demo/seed0/controller/car_racing.cma.1.64.best.json
     python experiments/results.py --render
 
     python experiments/results.py score snake_random --explore snake

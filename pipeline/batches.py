@@ -214,6 +214,10 @@ class Batch:
         assert isinstance(self.record.settings, RNNSettings)
         return self.record.settings.lengths
 
+    def transitions(self, episodes: int | slice | np.ndarray) -> np.ndarray:
+        """Mask of the recorded steps, bool (..., T - 1), of some episodes of an rnn batch; the others are padding."""
+        return np.arange(1, self.record.time_steps) < np.array(self.lengths)[episodes][..., None]
+
     @property
     def hash(self) -> str:
         """One hash of all arrays, 16 hex digits."""

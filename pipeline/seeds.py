@@ -52,6 +52,7 @@ STREAMS = {
     "latent_noise": Stream(("env_seed",), 3),
     "dream_noise": Stream(("env_seed",), 2),
     "dream_start": Stream(("env_seed",), 3),
+    "dream_moments": Stream(("run seed",), 0x303),
     "open_loop_dream": Stream(("number",), 4),
     "figure": Stream(("number",), 5),
     "untrained": Stream(("run seed",)),

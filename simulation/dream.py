@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import config
 from controller.arch import Form
@@ -107,8 +108,8 @@ class DreamWorld(World):
         self.rnn, self.temperature, self.rows, self.vae = rnn, temperature, rows, vae
         self.start_mu, self.start_log_var = initial_z
         self.max_steps_without_progress = max_steps_without_progress or np.inf
-        # Cached because all candidates of a population are evaluated on the same dream seeds.
-        self._noise_of = lru_cache(maxsize=64)(
+        # Cached because the candidates of a group are evaluated on the same dream seeds.
+        self._noise_of = lru_cache(maxsize=128)(
             lambda seed: dream_noise(rng("dream_noise", seed), NOISE_STEPS, rnn.sizes)
         )
         self.z, self.seen_z = np.zeros((2, rows, rnn.sizes.z), np.float32)
@@ -121,14 +122,17 @@ class DreamWorld(World):
     def reset(self, row: int, seed: int) -> None:
         """Start a dream in a row."""
         initial = rng("dream_start", seed)
-        first = initial.integers(len(self.start_mu))
+        first = int(initial.integers(len(self.start_mu)))
         sigma = np.exp(self.start_log_var[first] / 2)
         self.seen_z[row] = self.start_mu[first]
         self.z[row] = self.seen_z[row] + sigma * initial.standard_normal(self.rnn.sizes.z, np.float32)
-        self.h[row] = self.c[row] = 0
-        self.modeled_reward[row] = self.no_reward
+        self.h[row], self.c[row], self.modeled_reward[row] = self.state_at(first)
         self._num_positive[row] = self._steps_without_progress[row] = self._t[row] = 0
         self._noise[row] = self._noise_of(seed)
+
+    def state_at(self, start: int) -> tuple[ArrayLike, ArrayLike, ArrayLike]:
+        """h, c and modeled reward of an initial state: those at the first frame of an episode."""
+        return 0.0, 0.0, self.no_reward
 
     def continue_from(self, row: int, z: np.ndarray, h: np.ndarray, c: np.ndarray, modeled_reward: float) -> None:
         """Put a row that was just reset at a moment of a real episode: z (32,), h and c (256,), modeled reward."""

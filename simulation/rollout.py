@@ -190,10 +190,11 @@ def evaluator(run: Run) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
     """Wrap `run` as the function by which a search scores its candidates (controller.generation.Evaluate)."""
 
     def evaluate(
-        candidates: np.ndarray, env_seeds: list[int], max_length: int, dream: bool = False
+        candidates: np.ndarray, env_seeds: list[list[int]], max_length: int, dream: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        tasks = [Task(env_seed, max_length, weights) for weights in candidates for env_seed in env_seeds]
-        results, shape = run("dream" if dream else "real", tasks), (len(candidates), len(env_seeds))
+        rows = zip(candidates, env_seeds, strict=True)
+        tasks = [Task(env_seed, max_length, weights) for weights, row in rows for env_seed in row]
+        results, shape = run("dream" if dream else "real", tasks), (len(candidates), -1)
         scores = np.array([result.score for result in results]).reshape(shape)
         return scores, np.array([result.steps for result in results]).reshape(shape)
 

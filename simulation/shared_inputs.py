@@ -7,7 +7,8 @@ import numpy as np
 
 from controller.settings import SearchSettings
 from simulation.agent import Agent, Networks
-from simulation.dream import DreamWorld, open_initial_z
+from simulation.dream import DreamWorld, initial_states_hash, open_initial_z
+from simulation.moments import ContinuedDreams, Moments, recorded_moments, series_hash
 from simulation.policies import ControllerPolicy
 from simulation.ranks import Functions
 from simulation.real_world import RealWorld
@@ -19,13 +20,35 @@ class SharedInputs(NamedTuple):
 
     settings: SearchSettings
     networks: Networks
-    initial_z: tuple[np.ndarray, np.ndarray] | None  # mu and log_var, float32 (n, 32) each; of a search in dreams
+    initial_z: tuple[np.ndarray, np.ndarray] | None  # mu and log_var, float32 (n, 32) each; of whole dreams
+    moments: Moments | None  # of short dreams
 
 
 def read_inputs(settings: SearchSettings, agent: Agent) -> SharedInputs:
-    """The inputs of a search, of an agent that has loaded its weights; UserError if the initial states are missing."""
-    initial_z = open_initial_z(settings.vae_hash, z_dim=settings.z) if settings.dream_mode else None
-    return SharedInputs(settings, agent.networks, initial_z)
+    """The inputs of a search, of an agent that has loaded its weights; UserError if starts of dreams are missing."""
+    initial_z = moments = None
+    if settings.dream_length:
+        moments = recorded_moments(settings.env_name, settings.vae_hash, agent.rnn, settings.seed)
+    elif settings.dream_mode:
+        initial_z = open_initial_z(settings.vae_hash, z_dim=settings.z)
+    return SharedInputs(settings, agent.networks, initial_z, moments)
+
+
+def starts_hash(env_name: str, vae_hash: str, z_dim: int, dream_mode: int, dream_length: int) -> str | None:
+    """A hash of what decides where the dreams of a search start; None for a search without dreams."""
+    if dream_length:
+        return series_hash(env_name)
+    return initial_states_hash(vae_hash, z_dim) if dream_mode else None
+
+
+def dream_world(agent: Agent, inputs: SharedInputs) -> DreamWorld | None:
+    """The dreams of a search, if it has any."""
+    temperature, env_name = inputs.settings.temperature, inputs.settings.env_name
+    if inputs.moments:
+        return ContinuedDreams(agent.rnn, inputs.moments, temperature, env_name=env_name)
+    if inputs.initial_z:
+        return DreamWorld(agent.rnn, inputs.initial_z, temperature, env_name=env_name)
+    return None
 
 
 def received(agent: Agent, inputs: SharedInputs) -> Functions:
@@ -41,8 +64,7 @@ def rollouts(real: RealWorld, inputs: SharedInputs) -> Functions:
     functions: Functions = {
         "real": partial(rollout, real, ControllerPolicy(real.rows, real.form), max_steps_without_progress=limit)
     }
-    if inputs.initial_z:
-        dream = DreamWorld(real.agent.rnn, inputs.initial_z, settings.temperature, env_name=settings.env_name)
+    if dream := dream_world(real.agent, inputs):
         policy = ControllerPolicy(dream.rows, real.form)
         functions["dream"] = partial(rollout, dream, policy, max_steps_without_progress=limit)
     return functions

@@ -65,6 +65,5 @@ def _samples(
         seen = np.concatenate([z[:, 1:], earlier.rnn.hidden_states(earlier_inputs, earlier_cell)], axis=-1)
         new_z = latents["rnn_output"][: len(inputs), :, : agent.sizes.z]
         features = np.concatenate([new_z, agent.rnn.hidden_states(inputs, cell)], axis=-1)
-        lengths = np.array(latents.lengths)[: len(inputs), None]
-        running = np.arange(1, z.shape[1]) < lengths
+        running = latents.transitions(slice(len(inputs)))
         yield features[running], seen[running] @ W.T + b

@@ -44,7 +44,12 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
         **{"--generations": BAD_SIZE, "--max_steps_without_progress": BAD_COUNT, "--subspace": (*BAD_COUNT, "288")},
         **{"--sigma_init": BAD_FLOAT, "--sigma_decay": BAD_FLOAT, "--cap_time": BAD_CHOICE},
         **{"--retrain": BAD_CHOICE, "--seed_start": BAD_SEED, "--dream_mode": BAD_CHOICE, "--temperature": BAD_FLOAT},
-        **{"--z_only": BAD_CHOICE, "--sample_z": BAD_CHOICE, "--previous_action": BAD_CHOICE},
+        **{
+            "--dream_length": BAD_SIZE,
+            "--z_only": BAD_CHOICE,
+            "--sample_z": BAD_CHOICE,
+            "--previous_action": BAD_CHOICE,
+        },
     },
     MODEL: {
         **{"--num_episode": BAD_TRACKS, "--max_length": BAD_LENGTH, "--seed": BAD_SEED},

@@ -276,8 +276,8 @@ SEARCH |= {"max_steps_without_progress": 100, "episodes_per_candidate": 1, "eval
 def search_of(**changes: int) -> GASearch:
     """A search of five genes without an environment."""
 
-    def evaluate(candidates: np.ndarray, env_seeds: list[int], max_length: int) -> tuple[np.ndarray, np.ndarray]:
-        shape = len(candidates), len(env_seeds)
+    def evaluate(candidates: np.ndarray, env_seeds: list[list[int]], max_length: int) -> tuple[np.ndarray, np.ndarray]:
+        shape = len(candidates), len(env_seeds[0])
         return np.arange(np.prod(shape)).reshape(shape), np.full(shape, max_length)
 
     return GASearch(GASettings(**(SEARCH | changes)), evaluate)

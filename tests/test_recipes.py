@@ -59,7 +59,7 @@ def set_free_disk(project: Path, gigabytes: int) -> None:
 
 
 def run(project: Path, recipe: str, *, ok: bool = True, **environment: str) -> subprocess.CompletedProcess:
-    clean = {name: value for name, value in os.environ.items() if name not in ("SEED", "ROUND", "CONFIRM")}
+    clean = {name: value for name, value in os.environ.items() if name not in ("SEED", "ROUND", "CONFIRM", "QUALITY")}
     command = ["sh", f"recipes/{recipe}.sh"]
     done = subprocess.run(command, cwd=project, env=clean | environment, capture_output=True, text=True)
     assert not ok or done.returncode == 0, done.stdout + done.stderr
@@ -82,7 +82,7 @@ def flags_of(script: str) -> set[str]:
 @pytest.mark.parametrize(
     ("recipes", "folders"),
     [
-        (("demo",), ["demo/seed7/round1", "demo/seed7"]),
+        (("demo",), ["demo/seed7"]),
         (("pendulum", "snake"), ["games/pendulum/seed7", "games/snake/seed7"]),
         (("doom",), ["games/doom_take_cover/seed7/round1", "games/doom_take_cover/seed7/round2"]),
         (("train", "more"), ["train/seed7/round1", "train/seed7/round2", "train/seed7/round3", "train/seed7/round4"]),
@@ -122,6 +122,19 @@ def test_later_rounds_hold_the_batches_of_earlier_ones_as_links(project: Path) -
             assert path.is_symlink() == (int(re.findall(r"\d+", path.name)[0]) not in own)
     shutil.move(project / "train/seed7", project / "elsewhere")
     assert all(path.exists() for path in (project / "elsewhere/round4/data").iterdir())  # a copied folder is whole
+
+
+def test_the_quality_of_the_demo_is_a_number_of_generations(project: Path) -> None:
+    found = []
+    for environment in ({}, {"QUALITY": "900"}):
+        run(project, "demo", **environment)
+        found.append(commands(project))
+    differences = [(one, two) for one, two in zip(*found, strict=True) if one != two]
+    [(one, two)] = differences
+    assert (one[1], one[0], two[0]) == ("05_train_controller.py", "demo/seed0", "demo/seed0")
+    assert [pair for pair in zip(one, two, strict=True) if len(set(pair)) == 2] == [("48", "64")]
+    done = run(project, "demo", ok=False, QUALITY="950")
+    assert (done.returncode, done.stderr) == (2, "recipes/demo.sh: error: QUALITY=950: leave it out, or set 900\n")
 
 
 def test_every_round_searches_with_a_seed_of_its_own(project: Path) -> None:

@@ -23,7 +23,7 @@ def table(schedule: Schedule, generations: int) -> str:
     rows = [COLUMNS.split()]
     [search], [evaluate] = (env_seed_range(purpose, schedule.settings.seed, 0, 1) for purpose in ("search", "evaluate"))
     for generation in range(generations):
-        tracks, evaluated = schedule.env_seeds(generation), []
+        [tracks], evaluated = {tuple(tracks) for tracks in schedule.env_seeds(generation)}, []
         if schedule.evaluation_due(generation):
             evaluated = schedule.evaluation_seeds(generation)
         assert len(tracks) == schedule.settings.num_episode

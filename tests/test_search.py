@@ -17,6 +17,7 @@ from controller import files as controller_files
 from controller.coordinates import new_coordinates, principal_subspace
 from controller.files import name_of, search_name, state_path, weights_path
 from controller.generation import evaluate_mean, run_generation
+from controller.groups import groups_of
 from controller.resume import best_mean, check_settings, initial_weights, start_or_resume
 from controller.saved_search import describe
 from controller.search import ControllerSearch
@@ -59,11 +60,13 @@ def run_generation_with_scores(search: ControllerSearch) -> None:
         search.record_evaluation(bonus - 100 * search.generation + np.array([-1.0, 0.0, 1.0]))
 
 
-@pytest.mark.parametrize("retrain", [0, 1])
+@pytest.mark.parametrize(("population", "retrain"), [(8, 0), (8, 1), (40, 0)])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_a_resumed_search_equals_the_uninterrupted_one(here: Path, optimizer: str, retrain: int) -> None:
+def test_a_resumed_search_equals_the_uninterrupted_one(
+    here: Path, optimizer: str, population: int, retrain: int
+) -> None:
     """Bit for bit after every generation, including the restarts of the optimizer by --retrain."""
-    changes = {"optimizer": optimizer, "retrain": retrain}
+    changes = {"optimizer": optimizer, "population": population, "retrain": retrain}
     uninterrupted = new_search(**changes)
     for _ in range(9):
         run_generation_with_scores(uninterrupted)
@@ -196,7 +199,7 @@ def test_z_only_searches_weights_of_z_only(monkeypatch: pytest.MonkeyPatch) -> N
     assert new_coordinates(replace(settings, z_only=False), None, np.zeros(arch.NUM_WEIGHTS)).T[:864][~z_columns].any()
 
 
-def test_all_candidates_share_the_tracks_and_no_track_is_used_twice() -> None:
+def test_a_small_population_shares_its_tracks_and_no_track_is_used_twice() -> None:
     search, calls = new_search(max_length=1000), []
 
     def roll_out(world: str, tasks: list[Task]) -> list[Result]:
@@ -216,6 +219,35 @@ def test_all_candidates_share_the_tracks_and_no_track_is_used_twice() -> None:
     assert all(env_seeds == env_seeds[:3] * 8 for env_seeds in all_env_seeds[::2])
     assert len({env_seed for env_seeds in all_env_seeds for env_seed in env_seeds}) == 3 + 5 + 3 + 5
     assert {task.max_length for tasks in calls for task in tasks} == {1000}
+
+
+def test_groups_of_candidates_drive_other_tracks_whose_difficulty_does_not_count() -> None:
+    """A population of 40: two groups of 20, on tracks of which those of one group all give 100 more."""
+    search, calls = new_search(population=40), []
+
+    def roll_out(world: str, tasks: list[Task]) -> list[Result]:
+        calls.append(np.reshape([task.env_seed for task in tasks], (40, 3)))
+        return [Result(float(task.weights[0]) + 100 * (i // 3 % 2), steps=20) for i, task in enumerate(tasks)]
+
+    for _ in range(2):
+        own = search.ask()[:, 0]
+        row = run_generation(search, evaluator(roll_out), start_time=0.0)
+        assert row[2:5] == pytest.approx(((own + [0, 100] * 20).mean(), own[::2].min(), own[1::2].max() + 100))
+        expected = own - np.tile([own[::2].mean(), own[1::2].mean()], 20) + own.mean() + 50
+        np.testing.assert_allclose(search.fitness[-1], expected)
+    for tracks in calls:
+        assert (tracks == np.tile(tracks[:2], (20, 1))).all()
+    assert len({env_seed for tracks in calls for env_seed in tracks.flat}) == 2 * 2 * 3
+
+
+@pytest.mark.parametrize(("population", "smallest"), [(2, 2), (16, 16), (31, 31), (33, 16), (50, 16), (64, 16)])
+def test_groups_have_sixteen_candidates_or_more_and_both_of_a_pair(population: int, smallest: int) -> None:
+    """Fewer than 32 candidates are one group."""
+    groups = groups_of(population)
+    sizes = np.bincount(groups)
+    assert (sizes.sum(), sizes.min()) == (population, smallest)
+    half = population // 2
+    np.testing.assert_array_equal(groups[:half], groups[-half:])
 
 
 def test_cap_time_is_twice_the_last_mean() -> None:

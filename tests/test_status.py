@@ -219,7 +219,7 @@ def test_the_project_folder_is_listed_without_its_own_sources(monkeypatch: pytes
     ("folder", "recipe"),
     [
         ("demo/seed7", ("demo", "SEED=7")),
-        ("demo/seed7/round1", ("demo", "SEED=7")),
+        ("demo/seed7/round1", None),
         ("train/seed12/round3", ("train", "SEED=12")),
         ("train/seed12/round4", ("more", "SEED=12 ROUND=4")),
         ("train/seed0/dream2", ("dream", "SEED=0")),

@@ -221,9 +221,10 @@ class GASearch(records.Training):
     def advance(self) -> tuple[float, ...]:
         """Ask, evaluate, tell; the row's min, mean and max are those of the survivors."""
         settings, count = self.settings, self.settings.episodes_per_candidate
-        env_seeds = env_seed_range("search", settings.seed, len(self.rows) * count, count)
+        env_seeds = [env_seed_range("search", settings.seed, len(self.rows) * count, count)]
         assert self.evaluate_candidates is not None  # best_genes makes a search without it, which is not run
-        scores, steps = self.evaluate_candidates(self.optimizer.ask(), env_seeds, settings.max_length)
+        candidates = self.optimizer.ask()
+        scores, steps = self.evaluate_candidates(candidates, env_seeds * len(candidates), settings.max_length)
         self.fitness = np.vstack([self.fitness, scores.mean(axis=1)])
         self.optimizer.tell(self.fitness[-1])
         survivors = self.optimizer.fitness
@@ -235,7 +236,7 @@ class GASearch(records.Training):
 
     def score(self, env_seeds: list[int]) -> list[float]:
         assert self.evaluate_candidates is not None
-        scores, _ = self.evaluate_candidates(self.optimizer.population[:1], env_seeds, self.settings.max_length)
+        scores, _ = self.evaluate_candidates(self.optimizer.population[:1], [env_seeds], self.settings.max_length)
         return scores[0].tolist()
 
     def keep_best(self) -> None:

@@ -138,6 +138,7 @@ def of_search(settings: SearchSettings, rows: Sequence[dict]) -> Provenance:
         eval_episode=settings.eval_episode,
         dream_mode=settings.dream_mode or None,
         temperature=settings.temperature if settings.dream_mode else None,
+        dream_length=settings.dream_length or None,
         z_only=settings.z_only,
         sample_z=settings.sample_z,
         previous_action=settings.previous_action,

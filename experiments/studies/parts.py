@@ -1,9 +1,9 @@
-"""Parts of the demo's first search, each against its absence, on the same V and M and paired by seed.
+"""Parts of the demo's search, each against its absence, on the same V and M and paired by seed.
 
-    python experiments/studies/parts.py --folder demo/seed0/round1
-    python experiments/studies/parts.py --folder demo/seed0/round1 --arms "subspace 48" --seeds 8 9 10
+    python experiments/studies/parts.py --folder demo/seed0
+    python experiments/studies/parts.py --folder demo/seed0 --arms "subspace 48" --seeds 8 9 10
 
-FOLDER holds data/, vae/ and rnn/ of make demo's first round. Each arm is its search with other flags, in
+FOLDER holds data/, vae/ and rnn/ of make demo. Each arm is 20 generations of its search with other flags, in
 FOLDER/parts/ARM/seedN, and every agent is scored on the same unseen tracks. Running the command again resumes it.
 Writes docs/results/parts.json after every agent.
 """

@@ -3,11 +3,10 @@
     python experiments/studies/variance.py --folder variance
     python experiments/studies/variance.py --folder variance --arms search rnn --seeds 0 1 2 3
 
-The five stages run with the flags of the demo as it was with one round: those of round 1 in recipes/demo.sh, but for
-the search, which had 48 components and 8 tracks an evaluation. In an arm, one stage takes each of the seeds, the
-stages before it are those of the first seed, and the stages after it run again with the first seed. The spread of an
-arm is that of its stage's random numbers alone. The coordinates of the search have none: they follow from the data, V
-and M. Running the command again resumes it. Writes docs/results/variance.json after every agent.
+The five stages run with the flags of the demo, but for 20 instead of 48 generations. In an arm, one stage takes each of
+the seeds, the stages before it are those of the first seed, and the stages after it run again with the first seed. The
+spread of an arm is that of its stage's random numbers alone. The coordinates of the search have none: they follow from
+the data, V and M. Running the command again resumes it. Writes docs/results/variance.json after every agent.
 """
 
 import argparse
@@ -27,10 +26,11 @@ from experiments.studies import study
 
 STAGES = {  # what is made -> the commands that make it
     "data": ["01_generate_data.py car_racing --total_episodes 400 --batch_size 100 --seed {seed}"],
-    "vae": ["02_train_vae.py --steps 1000 --seed {seed}", "03_generate_rnn_data.py"],
+    "vae": ["02_train_vae.py --batch_size 32 --steps 2000 --seed {seed}", "03_generate_rnn_data.py"],
     "rnn": ["04_train_rnn.py --batch_size 32 --steps 300 --seed {seed}"],
     "search": [
-        "05_train_controller.py car_racing -n 16 -t 4 -e 1 --generations 20 --eval_steps 4 --eval_episode 8 -s {seed}"
+        "05_train_controller.py car_racing -n 16 -t 4 -e 1 --subspace 24 --generations 20 --eval_steps 4"
+        " --eval_episode 32 -s {seed}"
     ],
 }
 
